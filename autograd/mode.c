@@ -1,0 +1,79 @@
+/*
+ * mode.c - the modes of a thread: recording, autocast, anomaly.
+ */
+#include "autograd/node.h"
+
+#include <stdlib.h>
+
+enum { GRAD, AUTOCAST, ANOMALY };
+
+tp_mode tp_grad_begin(bool on)
+{
+    tp_thread *me = tp__me();
+    tp_mode m = { GRAD, me->no_grad };
+
+    me->no_grad = !on;
+    return m;
+}
+
+tp_mode tp_autocast_begin(tp_dtype d)
+{
+    tp_thread *me = tp__me();
+    tp_mode m = { AUTOCAST, (unsigned char)me->autocast };
+
+    if (d == TP_F32 || d == TP_BF16) me->autocast = d;
+    else tp__fail(TP_ERR_DTYPE, "autocast", "to %s isn't offered: bf16", tp_dtype_name(d));
+    return m;
+}
+
+tp_mode tp_anomaly_begin(bool on)
+{
+    tp_thread *me = tp__me();
+    tp_mode m = { ANOMALY, me->anomaly };
+
+    me->anomaly = on;
+    return m;
+}
+
+void tp_mode_end(tp_mode m)
+{
+    tp_thread *me = tp__me();
+
+    if (m.what == GRAD) me->no_grad = m.old;
+    if (m.what == AUTOCAST) me->autocast = (tp_dtype)m.old;
+    if (m.what == ANOMALY) me->anomaly = m.old;
+}
+
+void tp__mode_close(tp_mode *m)
+{
+    tp_mode_end(*m);
+}
+
+bool tp_grad_enabled(void)
+{
+    return !tp__me()->no_grad;
+}
+
+tp_tensor *tp__autocast(tp_tensor *x)
+{
+    tp_dtype to = tp__me()->autocast;
+
+    return x && to != TP_F32 && x->dtype == TP_F32 ? tp_cast(x, to) : x;
+}
+
+/* Anomaly mode waits for every result, so it is for finding, not for training. */
+bool tp__nan_free(const char *what, tp_list out)
+{
+    for (int i = 0; i < out.n; i++) {
+        tp_tensor *t = out.t[i], *n;
+        tp_loop l;
+
+        if (!tp__is_float(t) || t->dtype == TP_F16) continue;
+        TP_SCOPE;
+        if (!(n = tp__new(TP_SCALAR, TP_I64, tp__device(t)))) return false;
+        l = tp__loop(&t->shape, TP_LIST(t));
+        if (!TP_RUN(count_nan, t, &l, tp__data(t), tp__data(n))) return false;
+        TP_REQUIRE_IN(what, tp_item(n) == 0, TP_ERR_NONFINITE, "output %d, %s, holds NaN", i, tp__text(t));
+    }
+    return true;
+}

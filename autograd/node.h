@@ -1,0 +1,82 @@
+/*
+ * node.h - a recorded call, for node.c, backward.c and their like; ops see op.h.
+ */
+#ifndef TP_AUTOGRAD_NODE_H
+#define TP_AUTOGRAD_NODE_H
+
+#include "autograd/op.h"
+
+/* One input of a node: output `out` of the node (or leaf) that made it.  Not the tensor, whose
+ * bytes would then live as long as the graph. */
+typedef struct tp_edge {
+    tp_node *node;
+    int out;
+} tp_edge;
+
+typedef struct tp_hook {
+    struct tp_hook *next;
+    tp_hook_fn *f;
+    tp_leaf_hook_fn *leaf; /* one of the two */
+    void *user;
+} tp_hook;
+
+/* One output of a node, and the gradient gathered for it. */
+typedef struct tp_slot {
+    tp_tensor *grad; /* NULL: nothing arrived, which means zero */
+    tp_device *device;
+    const int64_t *n; /* sizes */
+    tp_hook *hooks;
+    unsigned char rank, dtype, layout;
+    bool own;   /* grad may be written in place: nobody else reads its bytes */
+    bool asked; /* grad is a result of this pass */
+} tp_slot;
+
+/* A tensor's bytes without its history: so a saved own output is no cycle. */
+typedef struct tp_saved {
+    tp_storage *storage;        /* NULL: freed, or it was absent, or recomputed: */
+    struct tp_segment *segment; /* the checkpointed call, and the place there */
+    unsigned version, place;
+    int from; /* i: input i;  -1 - k: own output k;  TP_INNER: neither */
+    unsigned char rank, dtype;
+    bool absent;
+    int64_t *n; /* rank sizes, then rank strides */
+    int64_t offset;
+} tp_saved;
+enum { TP_INNER = 1 << 20 };
+
+/* One block: the node, then edges, slots, saved tensors, sizes and attributes. */
+struct tp_node {
+    tp_counted counted; /* by the tensors that it made and by later nodes */
+    const tp_op *op;    /* NULL: a leaf */
+    uint64_t number;    /* rises along every path */
+    uint64_t pass;      /* the last backward that came here */
+    bool wanted, freed;
+    unsigned short n_in, n_out, n_saved;
+    unsigned bytes;     /* of the block */
+    atomic_int handles; /* a leaf: tensors that refer to it */
+    int uses;           /* a leaf: those still to give, in this pass */
+    tp_edge *in;
+    tp_slot *out;
+    tp_saved *saved;
+    void *attr;
+    char *path;       /* where in the model, in anomaly mode */
+    tp_tensor *aside; /* a leaf with hooks: its gradient of earlier passes */
+    tp_node *next;    /* while being released */
+};
+
+const char *tp__node_name(const tp_node *n);
+tp_shape tp__slot_shape(const tp_slot *s);
+void tp__attach(tp_tensor *t, tp_node *n, int out); /* t is that output, or leaf */
+void tp__free_saved(tp_node *n);
+bool tp__nan_free(const char *what, tp_list out); /* anomaly mode: an error names the op */
+
+/* checkpoint.c */
+struct tp_segment *tp__segment_now(void); /* whose first run this is, or NULL */
+/* Saved tensors during a first run (gives the place), during a second run, when unpacked, when
+ * no longer needed. */
+bool tp__segment_save(struct tp_segment *g, tp_saved *s, const tp_tensor *t);
+void tp__segment_refill(const tp_tensor *t);
+bool tp__segment_filled(tp_saved *s); /* runs the function again if need be */
+void tp__segment_drop(tp_saved *s);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * conv.c - two-dimensional convolution (cross-correlation, as in every framework).
+ *
+ *   y = x * w + bias     y[n,o,i,j] = bias[o] + sum_c,k,l x[n,c,i s + k d - p, j s + l d - p] w[o,c,k,l]
+ *
+ * It is linear in x and in w, so its derivatives are made of each other:
+ *   conv2d_dx(dy, w)     given u:   ddy = u * w                  dw = conv2d_dw(u, dy)
+ *   conv2d_dw(x, dy)     given u:   dx = conv2d_dx(dy, u)        ddy = x * u
+ * Activations are channels-last in memory, weights (O, C / groups, KH, KW) row-major.
+ */
+#include "autograd/op.h"
+
+enum { X, WEIGHT, BIAS };       /* of conv2d */
+enum { DX_DY, DX_WEIGHT };      /* of conv2d_dx */
+enum { DW_X, DW_DY };           /* of conv2d_dw */
+
+static tp_tensor *conv(tp_tensor *x, tp_tensor *w, tp_tensor *bias, const tp_window *g);
+static tp_tensor *conv_dx(tp_sink to, tp_tensor *dy, tp_tensor *w, const tp_window *g);
+static tp_tensor *conv_dw(tp_sink to, tp_tensor *x, tp_tensor *dy, const tp_window *g);
+
+/* ---- in x ---- */
+
+static void conv_dx_backward(tp_node *n)
+{
+    const tp_window *g = tp__attr(n);
+    tp_tensor *u = tp__dy(n, 0);
+
+    if (tp__wants(n, DX_DY)) tp__give(n, DX_DY, conv(u, tp__saved(n, DX_WEIGHT), NULL, g));
+    if (tp__wants(n, DX_WEIGHT))
+        tp__give(n, DX_WEIGHT, conv_dw(tp__sink(n, DX_WEIGHT), u, tp__saved(n, DX_DY), g));
+}
+
+static const tp_op conv_dx_op = { "conv2d_dx", conv_dx_backward, NULL };
+
+static tp_tensor *conv_dx(tp_sink to, tp_tensor *dy, tp_tensor *w, const tp_window *g)
+{
+    tp_place dx;
+
+    dy = tp__dense_of(dy, TP_CHANNELS_LAST), w = tp__rows(w);
+    if (!dy || !w) return NULL;
+    dx = tp__place(to, TP_SHAPE(g->N, g->C, g->H, g->W), dy, TP_CHANNELS_LAST, TP_DENSE_ONLY);
+    if (!dx.t || !TP_RUN(conv2d_dx, dy, g, tp__data(dy), tp__data(w), dx.add, tp__data(dx.t))) return NULL;
+    return tp__record(&conv_dx_op, TP_LIST(dy, w), dx.t, TP_LIST(dy, w), g, sizeof *g);
+}
+
+/* ---- in w ---- */
+
+static void conv_dw_backward(tp_node *n)
+{
+    const tp_window *g = tp__attr(n);
+    tp_tensor *u = tp__dy(n, 0);
+
+    if (tp__wants(n, DW_X)) tp__give(n, DW_X, conv_dx(tp__sink(n, DW_X), tp__saved(n, DW_DY), u, g));
+    if (tp__wants(n, DW_DY)) tp__give(n, DW_DY, conv(tp__saved(n, DW_X), u, NULL, g));
+}
+
+static const tp_op conv_dw_op = { "conv2d_dw", conv_dw_backward, NULL };
+
+static tp_tensor *conv_dw(tp_sink to, tp_tensor *x, tp_tensor *dy, const tp_window *g)
+{
+    tp_place dw;
+
+    x = tp__dense_of(x, TP_CHANNELS_LAST), dy = tp__dense_of(dy, TP_CHANNELS_LAST);
+    if (!x || !dy) return NULL;
+    dw = tp__place(to, TP_SHAPE(g->O, g->C / g->groups, g->KH, g->KW), x, TP_ROW_MAJOR, TP_DENSE_ONLY);
+    if (!dw.t || !TP_RUN(conv2d_dw, x, g, tp__data(x), tp__data(dy), dw.add, tp__data(dw.t))) return NULL;
+    return tp__record(&conv_dw_op, TP_LIST(x, dy), dw.t, TP_LIST(x, dy), g, sizeof *g);
+}
+
+/* ---- forward ---- */
+
+static void conv_backward(tp_node *n)
+{
+    const tp_window *g = tp__attr(n);
+    tp_tensor *dy = tp__dy(n, 0);
+
+    if (tp__wants(n, X)) tp__give(n, X, conv_dx(tp__sink(n, X), dy, tp__saved(n, WEIGHT), g));
+    if (tp__wants(n, WEIGHT)) tp__give(n, WEIGHT, conv_dw(tp__sink(n, WEIGHT), tp__saved(n, X), dy, g));
+    if (tp__wants(n, BIAS)) /* channels as the last axis, and all others summed */
+        tp__give(n, BIAS, tp__sum_to(tp__sink(n, BIAS), tp_permute(dy, TP_AXES(0, 2, 3, 1)), TP_SHAPE(g->O)));
+}
+
+static const tp_op conv_op = { "conv2d", conv_backward, NULL };
+
+static tp_tensor *conv(tp_tensor *x, tp_tensor *w, tp_tensor *bias, const tp_window *g)
+{
+    tp_tensor *y;
+
+    x = tp__dense_of(x, TP_CHANNELS_LAST), w = tp__rows(w), bias = tp__rows(bias);
+    if (!x || !w || !tp_ok()) return NULL;
+    y = tp__new_as(TP_SHAPE(g->N, g->O, g->OH, g->OW), (tp_dtype)x->dtype, tp__device(x), TP_CHANNELS_LAST);
+    if (!y || !TP_RUN(conv2d, x, g, tp__data(x), tp__data(w), tp__data(bias), tp__data(y))) return NULL;
+    return tp__record(&conv_op, TP_LIST(x, w, bias), y, TP_LIST(x, w), g, sizeof *g);
+}
+
+static bool shapes_fit(const tp_tensor *x, const tp_tensor *w, const tp_tensor *bias, int64_t groups)
+{
+    TP_REQUIRE_IN("conv2d", x->shape.rank == 4, TP_ERR_SHAPE, "x must be (N, C, H, W), not %s", tp__text(x));
+    TP_REQUIRE_IN("conv2d", w->shape.rank == 4, TP_ERR_SHAPE, "weight must be (O, C / groups, KH, KW), not %s",
+                  tp__text(w));
+    TP_REQUIRE_IN("conv2d", tp_dim(x, 1) == tp_dim(w, 1) * groups && tp_dim(w, 0) % groups == 0, TP_ERR_SHAPE,
+                  "x is %s: weight %s in %lld groups wants %lld channels", tp__text(x), tp__text(w),
+                  (long long)groups, (long long)(tp_dim(w, 1) * groups));
+    TP_REQUIRE_IN("conv2d", !bias || (bias->shape.rank == 1 && tp_dim(bias, 0) == tp_dim(w, 0)), TP_ERR_SHAPE,
+                  "bias is %s, not (%lld)", tp__text(bias), (long long)tp_dim(w, 0));
+    TP_REQUIRE_IN("conv2d", x->dtype == w->dtype && (!bias || bias->dtype == w->dtype), TP_ERR_DTYPE,
+                  "x is %s, weight %s, bias %s: one dtype is wanted", tp__text(x), tp__text(w), tp__text(bias));
+    return true;
+}
+
+static bool geometry(const tp_tensor *x, const tp_tensor *w, tp_conv2d_opts o, tp_window *g)
+{
+    int s = o.stride ? o.stride : 1, d = o.dilation ? o.dilation : 1;
+
+    *g = (tp_window){ tp_dim(x, 0), tp_dim(x, 2), tp_dim(x, 3), tp_dim(x, 1), tp_dim(w, 0), 0, 0,
+                      tp_dim(w, 2), tp_dim(w, 3), s, s, o.padding, o.padding, d, d, o.groups ? o.groups : 1 };
+    g->OH = tp_window_out(g->H, g->KH, s, o.padding, d);
+    g->OW = tp_window_out(g->W, g->KW, s, o.padding, d);
+    TP_REQUIRE_IN("conv2d", g->KH > 0 && g->KW > 0 && g->OH > 0 && g->OW > 0, TP_ERR_SHAPE,
+                  "a %lldx%lld kernel with dilation %d doesn't fit %s padded by %d", (long long)g->KH,
+                  (long long)g->KW, d, tp__text(x), o.padding);
+    return true;
+}
+
+tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o)
+{
+    tp_window g;
+
+    TP_SCOPE;
+    if (!tp__check("conv2d", TP_LIST(x, weight, bias), 2)) return NULL;
+    TP_REQUIRE_IN("conv2d", o.stride >= 0 && o.padding >= 0 && o.dilation >= 0 && o.groups >= 0, TP_ERR_ARG,
+                  "stride %d, padding %d, dilation %d, groups %d: none may be negative", o.stride,
+                  o.padding, o.dilation, o.groups);
+    x = tp__autocast(x), weight = tp__autocast(weight), bias = tp__autocast(bias);
+    if (!tp_ok() || !shapes_fit(x, weight, bias, o.groups ? o.groups : 1)) return NULL;
+    return geometry(x, weight, o, &g) ? tp_pass(conv(x, weight, bias, &g)) : NULL;
+}

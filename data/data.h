@@ -1,0 +1,89 @@
+/*
+ * data.h - batches in.
+ *
+ * Data sets and loaders are made.  A loader takes the data set it is given; tp_data_retain
+ * makes another owner.  A batch belongs to its loader until the next call: tp_keep holds longer.
+ */
+#ifndef TP_DATA_H
+#define TP_DATA_H
+
+#include "tensor/tensor.h"
+
+TP_API_BEGIN
+
+enum { TP_FIELDS = 8 };
+
+typedef struct tp_dataset tp_dataset;
+typedef struct tp_loader tp_loader;
+
+/* ---- data sets: numbered samples of several fields, each of one shape and dtype ---- */
+
+tp_dataset *tp_data_tensors(tp_list fields); /* rows of tensors on the CPU, kept */
+
+typedef enum tp_got { TP_ITEM, TP_END, TP_FAILED } tp_got; /* failed: tp_fail says why */
+typedef struct tp_source {
+    int64_t count; /* samples; -1: a stream */
+    int fields;
+    tp_shape shape[TP_FIELDS]; /* of one sample */
+    tp_dtype dtype[TP_FIELDS];
+    /* Writes sample i, one pointer per field; called from workers, several at a time. */
+    tp_got (*get)(void *user, int64_t i, void *const *fields);
+    /* A stream instead: the next sample; rewind starts a new pass.  Called by one thread. */
+    tp_got (*next)(void *user, void *const *fields);
+    bool (*rewind)(void *user);
+    void (*done)(void *user); /* when the data set is freed, also after a failure */
+    void *user;
+} tp_source;
+tp_dataset *tp_data_source(tp_source s);
+
+tp_dataset *tp_data_retain(tp_dataset *d);
+tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to); /* takes d */
+/* Consecutive windows for carried state: the text, a (n) or (n, ...) tensor, is cut into `batch`
+ * lanes; sample fields are x and y, each (steps), y one place later.  Use it with batch equal
+ * to the loader's and without shuffling. */
+tp_dataset *tp_data_lanes(tp_tensor *text, int64_t batch, int64_t steps);
+int64_t tp_data_count(const tp_dataset *d); /* -1: a stream */
+int64_t tp_data_classes(const tp_dataset *d); /* 1 + the largest label where that is known, else 0 */
+void tp_data_set_free(tp_dataset *d);
+
+/* IDX files, gzip or plain, as MNIST's: images (N, 1, H, W) f32 in [0, 1], labels i64. */
+tp_dataset *tp_data_idx(const char *images, const char *labels);
+/* Debian's dataset-fashion-mnist, or any folder with the four files of MNIST.  dir NULL: the
+ * package's own.  split: "train" or "test". */
+tp_dataset *tp_data_fashion_mnist(const char *dir, const char *split);
+const char *tp_data_fashion_mnist_class(int label); /* "T-shirt/top" ...; NULL out of range */
+
+/* ---- loaders ---- */
+
+typedef struct tp_loader_opts {
+    int64_t batch; /* 0: 1 */
+    bool shuffle, drop_last;
+    bool endless;      /* passes follow each other without an end */
+    int workers;       /* threads that prepare batches ahead; 0: none */
+    uint64_t seed;     /* of the shuffling, with the pass and nothing else */
+    tp_device *device; /* NULL: the CPU */
+} tp_loader_opts;
+
+typedef struct tp_batch {
+    tp_tensor *x, *y, *extra[TP_FIELDS - 2]; /* (size, ...); NULL where there is no such field */
+    int64_t size;
+} tp_batch;
+
+tp_loader *tp_data_loader(tp_dataset *d, tp_loader_opts o); /* takes d, also when it fails */
+/* false: the end of a pass, or an error: tp_ok tells.  After an end the next pass begins. */
+bool tp_data_next(tp_loader *l, tp_batch *b);
+int64_t tp_data_batches(const tp_loader *l); /* of one pass; -1: a stream */
+bool tp_data_new_pass(const tp_loader *l);   /* the last batch was the first of its pass */
+tp_dataset *tp_data_of(const tp_loader *l);  /* the loader's */
+void tp_data_free(tp_loader *l);
+
+/* Where it is: the pass, and the batches taken of it.  Saved with the training state. */
+typedef struct tp_position {
+    int64_t pass, batch;
+} tp_position;
+tp_position tp_data_position(const tp_loader *l);
+bool tp_data_seek(tp_loader *l, tp_position p);
+
+TP_API_END
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * backend.h - one machine: its memory and its kernels.
+ *
+ * A kernel sees pointers, sizes and strides, never a tensor.  It never allocates and never
+ * waits for the host; scratch comes from tp_scratch.  0 is success; else the text is in
+ * c->error.
+ */
+#ifndef TP_KERNELS_BACKEND_H
+#define TP_KERNELS_BACKEND_H
+
+#include "kernels/dtype.h"
+#include "kernels/loop.h"
+#include "kernels/window.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a kernel runs in.  One per thread and device, so that nothing here needs a lock. */
+typedef struct tp_ctx {
+    const struct tp_backend *backend;
+    int index;     /* which of the machine's devices: 1 in "cuda:1" */
+    int threads;   /* how many the CPU kernels may use; our kernels' results don't depend on it */
+    void *stream;  /* cudaStream_t; NULL on the CPU */
+    void *device;  /* whose context this is, for grow */
+    void *handles; /* the backend's library handles for this thread, made by open */
+    void *scratch; /* scratch_bytes on the device, valid until the next kernel of this ctx */
+    size_t scratch_bytes;
+    bool (*grow)(struct tp_ctx *c, size_t bytes); /* makes scratch at least that large */
+    char error[240];                              /* why the last kernel failed */
+} tp_ctx;
+
+/* The status of a kernel that failed. */
+enum { TP_KERNEL_FAILED = 1, TP_KERNEL_NO_MEMORY = 2, TP_NO_KERNEL = 3 };
+
+/* Writes c->error, gives TP_KERNEL_FAILED. */
+int tp__kernel_error(tp_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Scratch of at least `bytes`, aligned to 64, contents undefined; NULL when out of memory:
+ * the kernel then returns TP_KERNEL_NO_MEMORY.  A kernel asks once. */
+static inline void *tp_scratch(tp_ctx *c, size_t bytes)
+{
+    return c->scratch_bytes >= bytes || c->grow(c, bytes) ? c->scratch : NULL;
+}
+
+/* y[i] (m, n) = act(op(a[i]) op(b[i]) + bias)     i < batch; op transposes when ta, tb
+ *
+ * a[i] starts step_a elements after a[i - 1]; rows lie lda apart (as stored: (m, k), or
+ * (k, m) when ta).  With `add`, y += and neither bias nor activation is given.  preact, if
+ * not NULL, receives what the activation is applied to, laid out as y. */
+typedef struct tp_gemm_args {
+    int64_t batch, m, n, k, lda, ldb, ldy, step_a, step_b, step_y;
+    bool ta, tb, add;
+    tp_activation activation;
+    const void *bias; /* (n), or NULL */
+    void *preact;
+} tp_gemm_args;
+
+/* One parameter of an update; v and m may be NULL where the rule has none. */
+typedef struct tp_update {
+    int64_t n;
+    const void *g;
+    void *p, *m, *v;
+} tp_update;
+
+typedef struct tp_adam_args {
+    double beta1, beta2, eps, weight_decay;
+    bool decoupled; /* AdamW's decay */
+} tp_adam_args;
+
+typedef struct tp_sgd_args {
+    double momentum, dampening, weight_decay;
+    bool nesterov;
+} tp_sgd_args;
+
+/* A block of random counters: numbers come from Philox of key, at counter offset + add.
+ * key and offset lie on the device, so that a replayed step draws anew. */
+typedef struct tp_draw {
+    const uint64_t *state; /* {key, offset} */
+    uint64_t add;
+} tp_draw;
+
+/* The type of each kernel: tp__fn_add ... */
+#define TP_KERNEL(name, dtypes, args) typedef int tp__fn_##name args;
+#include "kernels/kernels.def"
+#undef TP_KERNEL
+
+typedef struct tp_backend {
+    const char *name; /* "cpu" or "cuda" */
+    int version;      /* TP_BACKEND_VERSION; with `bytes` it tells a stale plug-in */
+    size_t bytes;     /* sizeof(tp_backend) */
+
+    int (*count)(char *why, size_t room); /* devices; 0 with the reason in why */
+    int (*open)(tp_ctx *c);               /* makes stream and handles for a thread */
+    void (*close)(tp_ctx *c);
+    void *(*alloc)(tp_ctx *c, size_t bytes); /* aligned to 64; NULL when out of memory */
+    void (*release)(tp_ctx *c, void *ptr, size_t bytes);
+    int (*upload)(tp_ctx *c, void *dst, const void *host, size_t bytes);
+    int (*download)(tp_ctx *c, void *host, const void *src, size_t bytes); /* waits */
+    int (*wait)(tp_ctx *c);
+    const char *(*describe)(tp_ctx *c); /* one line for people: model, instruction set */
+
+    /* Kernels: b->add[dtype](c, ...); NULL where the dtype isn't offered. */
+#define TP_KERNEL(name, dtypes, args) tp__fn_##name *const *name;
+#include "kernels/kernels.def"
+#undef TP_KERNEL
+} tp_backend;
+
+enum { TP_BACKEND_VERSION = 1 };
+
+/* The CPU's kernels, compiled for the best instruction set that this processor has;
+ * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */
+const tp_backend *tp_cpu_backend(void);
+const tp_backend *tp_cpu_backend_level(const char *level); /* NULL: not here; for tests */
+
+/* The one symbol of libtaper_cuda. */
+typedef const tp_backend *tp_backend_entry(void);
+#define TP_CUDA_ENTRY "tp_cuda_backend"
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * conv_dw.c - the adjoint of a convolution in its weights.
+ *
+ *     dw[o, c, kh, kw] = sum over n, i, j of
+ *                        x[n, i s - p + kh d, j s - p + kw d, c] dy[n, i, j, o]
+ *
+ * Rows of a tile are taps and channels of x, columns are channels of dy, and the pixels are
+ * summed.  A worker copies a block of images with their padding, a few channels side by side
+ * as the tiles will read them, and packs dy's panels.  Images are cut into chunks by shape
+ * alone; each chunk has sums of its own, folded in order at the end: the same bits for any
+ * number of threads.
+ */
+#include "kernels/cpu/brgemm_pack.h"
+#include "kernels/cpu/conv_copy.h"
+#include "kernels/cpu/conv_depthwise.h"
+
+enum {
+    DW_PIXELS = 384,    /* summed in one go, about: what a tile reads stays in cache */
+    DW_SLICE = 48,      /* channels of x that lie side by side, at most */
+    DW_CHUNKS = 8,
+    DW_LARGE = 1 << 17  /* weights from which on the tiles are enough to share out */
+};
+
+typedef struct dw_job {
+    const tp_window *g;
+    const T *x, *dy;
+    T *dw;
+    bool add;
+    int64_t K, M, taps, rows;       /* of one group; rows = taps * K */
+    int64_t panels, tiles;          /* of one group */
+    int64_t slices;                 /* cuts of K; rows go by slice, then tap, then channel */
+    int64_t chunks, images, strips; /* blocks: images, or strips of rows of one */
+    int64_t pitch;                  /* columns of a copied image */
+    A *sums;                        /* (chunks, groups, panels, rows, width of panel) */
+    int64_t sum_size;
+    char *scratch;
+    size_t room, at_bytes, x_bytes, y_bytes;
+} dw_job;
+
+/* Images [n, n + images), rows [row, row + rows) of dy; x's copy has `high` rows an image. */
+typedef struct dw_block {
+    int64_t n, images, row, rows, high, area;
+    A *x, *y;
+    int64_t *at;
+} dw_block;
+
+/* ---- what a block reads ---- */
+
+/* x of one group: slices one after another, each (images, high, pitch, its channels). */
+static void copy_x(const dw_job *w, const dw_block *b, int64_t group)
+{
+    const tp_window *g = w->g;
+
+    for (int64_t s = 0; s < w->slices; s++) {
+        int64_t c = br_cut(w->K, w->slices, s), wide = br_cut(w->K, w->slices, s + 1) - c;
+        A *dst = b->x + c * b->images * b->area;
+
+        for (int64_t i = 0; i < b->images; i++)
+            conv_copy_some(w->x + (b->n + i) * g->H * g->W * g->C + group * w->K + c, g->H,
+                           g->W, g->C, wide, b->row * g->stride_h - g->pad_h, -g->pad_w,
+                           b->high, w->pitch, dst + i * b->area * wide);
+    }
+}
+
+static void pack_y(const dw_job *w, const dw_block *b, int64_t group, int64_t col,
+                   int64_t cols)
+{
+    const tp_window *g = w->g;
+    int64_t row = b->n * g->OH + b->row;
+
+    br_pack_rows(w->dy + row * g->OW * g->O + group * w->M + col, g->O,
+                 b->images * b->rows * g->OW, cols, br_vecs(cols) * BR_LANES, b->y);
+}
+
+/* ---- tiles ---- */
+
+/* Where the rows [r, r + count) of all rows read x. */
+static void find_rows(const dw_job *w, const dw_block *b, int64_t slice, int64_t r,
+                      int64_t count, int64_t *row)
+{
+    const tp_window *g = w->g;
+    int64_t c = br_cut(w->K, w->slices, slice);
+    int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, place = r - c * w->taps;
+
+    for (int64_t i = 0; i < count; i++, place++) {
+        int64_t tap = place / wide;
+        int64_t at = tap / g->KW * g->dilation_h * w->pitch + tap % g->KW * g->dilation_w;
+
+        row[i] = at * wide + place % wide;
+    }
+}
+
+/* The tiles [from, to) of one panel whose y is packed: tiles of a slice share their x. */
+static void run_tiles(const dw_job *w, const dw_block *b, int64_t cols, int64_t from,
+                      int64_t to, bool first, A *sum)
+{
+    const tp_window *g = w->g;
+    int64_t width = br_vecs(cols) * BR_LANES, row[BR_MAX_ROWS], each = w->tiles / w->slices;
+    br_out o = { .cols = cols, .add = !first, .sums_row = width };
+    br_tile t = { .row = row, .at = b->at, .b = b->y, .b_row = width,
+                  .b_step = g->OW * width, .blocks = b->images * b->rows, .k = g->OW };
+
+    for (int64_t i = from; i < to; i++) {
+        int64_t slice = i / each, c = br_cut(w->K, w->slices, slice);
+        int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, rows = wide * w->taps;
+        int64_t r = br_cut(rows, each, i % each), end = br_cut(rows, each, i % each + 1);
+
+        if (i == from || i % each == 0)
+            for (int64_t n = 0; n < t.blocks; n++)
+                b->at[n] = (n / b->rows * b->area + n % b->rows * g->stride_h * w->pitch) * wide;
+        r += c * w->taps, end += c * w->taps;
+        find_rows(w, b, slice, r, end - r, row);
+        t.a = b->x + c * b->images * b->area, t.a_step = g->stride_w * wide;
+        o.sums = sum + r * width;
+        if (end > r) br_run(&t, &o, end - r);
+    }
+}
+
+/* Items [from, to) of the (group, panel, tile) of a chunk, for one block. */
+static void run_block(const dw_job *w, const dw_block *b, int64_t from, int64_t to, bool first,
+                      A *sums)
+{
+    int64_t vecs = br_vecs(w->M), copied = -1;
+
+    while (from < to) {
+        int64_t group = from / w->tiles / w->panels, panel = from / w->tiles % w->panels;
+        int64_t col = br_cut(vecs, w->panels, panel) * BR_LANES;
+        int64_t last = br_cut(vecs, w->panels, panel + 1) * BR_LANES;
+        int64_t cols = (last < w->M ? last : w->M) - col, base = from - from % w->tiles;
+        int64_t end = base + w->tiles < to ? base + w->tiles : to;
+
+        if (group != copied) copy_x(w, b, copied = group);
+        pack_y(w, b, group, col, cols);
+        run_tiles(w, b, cols, from - base, end - base, first,
+                  sums + (group * vecs * BR_LANES + col) * w->rows);
+        from = end;
+    }
+}
+
+static void run_chunk(const dw_job *w, int64_t chunk, int64_t from, int64_t to, char *scratch)
+{
+    const tp_window *g = w->g;
+    int64_t n = br_cut(g->N, w->chunks, chunk), end = br_cut(g->N, w->chunks, chunk + 1);
+    dw_block b = { .at = (int64_t *)(void *)scratch };
+
+    b.x = (A *)(void *)(scratch + w->at_bytes);
+    b.y = (A *)(void *)(scratch + w->at_bytes + w->x_bytes);
+    for (b.n = n; b.n < end; b.n += b.images)
+        for (int64_t i = 0; i < w->strips; i++) {
+            b.images = end - b.n < w->images ? end - b.n : w->images;
+            b.row = br_cut(g->OH, w->strips, i), b.rows = br_cut(g->OH, w->strips, i + 1) - b.row;
+            b.high = (b.rows - 1) * g->stride_h + (g->KH - 1) * g->dilation_h + 1;
+            b.area = b.high * w->pitch;
+            run_block(w, &b, from, to, b.n == n && i == 0, w->sums + chunk * w->sum_size);
+        }
+}
+
+static void run_range(void *user, int worker, int64_t from, int64_t to)
+{
+    const dw_job *w = user;
+    int64_t each = w->g->groups * w->panels * w->tiles;
+
+    while (from < to) {
+        int64_t chunk = from / each, end = (chunk + 1) * each < to ? (chunk + 1) * each : to;
+
+        run_chunk(w, chunk, from - chunk * each, end - chunk * each,
+                  w->scratch + (size_t)worker * w->room);
+        from = end;
+    }
+}
+
+/* ---- the end ---- */
+
+/* One slice of dw of one output channel: the chunks' sums, in order. */
+static void fold_slice(const dw_job *w, const A *sum, int64_t width, int64_t c, int64_t wide,
+                       T *dw)
+{
+    for (int64_t tap = 0; tap < w->taps; tap++)
+        for (int64_t j = 0; j < wide; j++) {
+            T *to = dw + (c + j) * w->taps + tap;
+            A v = w->add ? LOAD(*to) : 0;
+
+            for (int64_t i = 0; i < w->chunks; i++)
+                v += sum[i * w->sum_size + (c * w->taps + tap * wide + j) * width];
+            *to = STORE(v);
+        }
+}
+
+static void fold_range(void *user, int worker, int64_t from, int64_t to)
+{
+    const dw_job *w = user;
+    int64_t vecs = br_vecs(w->M);
+
+    (void)worker;
+    for (int64_t o = from; o < to; o++) {
+        int64_t group = o / w->M, m = o % w->M, panel = 0, col, width;
+        const A *sum;
+
+        while (br_cut(vecs, w->panels, panel + 1) * BR_LANES <= m)
+            panel++;
+        col = br_cut(vecs, w->panels, panel) * BR_LANES;
+        width = br_cut(vecs, w->panels, panel + 1) * BR_LANES - col;
+        sum = w->sums + (group * vecs * BR_LANES + col) * w->rows + m - col;
+        for (int64_t s = 0; s < w->slices; s++) {
+            int64_t c = br_cut(w->K, w->slices, s);
+
+            fold_slice(w, sum, width, c, br_cut(w->K, w->slices, s + 1) - c,
+                       w->dw + o * w->rows);
+        }
+    }
+}
+
+/* ---- cutting it up ---- */
+
+static void plan(dw_job *w)
+{
+    const tp_window *g = w->g;
+    int64_t pixels = g->OH * g->OW, vecs = br_vecs(w->M), most, high, wide;
+
+    w->panels = br_pieces(vecs, BR_VECS), w->slices = br_pieces(w->K, DW_SLICE);
+    wide = br_pieces(w->K, w->slices);
+    w->tiles = w->slices * br_pieces(wide * w->taps,
+                                     br_height(br_pieces(vecs, w->panels) * BR_LANES));
+    w->chunks = w->rows * g->O >= DW_LARGE ? 1 : g->N < DW_CHUNKS ? g->N : DW_CHUNKS;
+    most = br_pieces(g->N, w->chunks), w->images = br_pieces(DW_PIXELS, pixels);
+    w->images = w->images < most ? w->images : most;
+    w->strips = pixels / DW_PIXELS;
+    w->strips = w->strips < 1 ? 1 : w->strips < g->OH ? w->strips : g->OH;
+    most = br_pieces(g->OH, w->strips);
+    high = (most - 1) * g->stride_h + (g->KH - 1) * g->dilation_h + 1;
+    w->pitch = (g->OW - 1) * g->stride_w + (g->KW - 1) * g->dilation_w + 1;
+    w->sum_size = g->groups * vecs * BR_LANES * w->rows;
+    w->at_bytes = (size_t)br_round_up(w->images * most * (int64_t)sizeof(int64_t), 64);
+    w->x_bytes = (size_t)br_round_up(w->images * high * w->pitch * w->K, 16) * sizeof(A);
+    w->y_bytes = (size_t)(w->images * most * g->OW * BR_WIDTH) * sizeof(A);
+    w->room = (w->at_bytes + w->x_bytes + w->y_bytes + 63) & ~(size_t)63;
+}
+
+static void clear(dw_job *w)
+{
+    int64_t n = w->g->O * w->rows;
+
+    for (int64_t i = 0; i < n && !w->add; i++)
+        w->dw[i] = STORE((A)0);
+}
+
+int KERNEL(conv2d_dw)(tp_ctx *c, const tp_window *g, const void *x, const void *dy, bool add,
+                      void *dw)
+{
+    dw_job w = { .g = g, .x = x, .dy = dy, .dw = dw, .add = add, .taps = g->KH * g->KW };
+    int64_t items;
+    size_t sums;
+
+    if (g->O == 0 || g->C == 0) return 0;
+    w.K = g->C / g->groups, w.M = g->O / g->groups, w.rows = w.taps * w.K;
+    if (g->N * g->OH * g->OW == 0) return clear(&w), 0;
+    if (w.K == 1 && w.M == 1) return depthwise_dw(c, g, x, dy, add, dw);
+    plan(&w);
+    items = w.chunks * g->groups * w.panels * w.tiles;
+    sums = ((size_t)(w.chunks * w.sum_size) * sizeof(A) + 63) & ~(size_t)63;
+    w.scratch = tp_scratch(c, sums + (size_t)tp__workers(c, items, 1) * w.room);
+    if (!w.scratch) return TP_KERNEL_NO_MEMORY;
+    w.sums = (A *)(void *)w.scratch, w.scratch += sums;
+    tp__parallel(c, items, 1, run_range, &w);
+    tp__parallel(c, g->O, 1, fold_range, &w);
+    return 0;
+}

@@ -1,0 +1,271 @@
+/*
+ * copy.c - fill, copy and cast, for every dtype.
+ *
+ * A copy that turns one axis into another, as between NCHW and channels-last, goes in tiles:
+ * each line that is read or written serves a whole row or column of its tile.
+ */
+#include "kernels/cpu/map.h"
+
+#define IS_FLOAT (TP_IS(f32) || TP_IS(f64) || TP_IS(bf16) || TP_IS(f16))
+
+/* ---- from a number to each dtype ---- */
+
+/* To an integer towards zero; what doesn't fit becomes the nearest that does, NaN 0.  The
+ * bounds are powers of two, exact in any float. */
+#define TO_INTEGER(U, x, low, high, least, most)                                         \
+    ((x) != (x) ? 0 : (x) >= (high) ? (most) : (x) <= (low) ? (least) : (U)(x))
+
+#define TO_I64(x) TO_INTEGER(int64_t, x, -0x1p63, 0x1p63, INT64_MIN, INT64_MAX)
+#define TO_I32(x) TO_INTEGER(int32_t, x, -0x1p31, 0x1p31, INT32_MIN, INT32_MAX)
+#define TO_U8(x)  TO_INTEGER(uint8_t, x, 0, 256, 0, 255)
+
+/* What T itself makes of fill's double. */
+static A from_double(double value)
+{
+#if TP_IS(b8)
+    return value != 0;
+#elif TP_IS(i64)
+    return TO_I64(value);
+#elif TP_IS(i32)
+    return TO_I32(value);
+#elif TP_IS(u8)
+    return (A)TO_U8(value);
+#else
+    return (A)value;
+#endif
+}
+
+/* ---- fill ---- */
+
+static void fill_set(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+{
+    T v = STORE(k0);
+
+    (void)a, (void)b, (void)k1;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = v;
+}
+
+static tp__map_block *const fill_blocks[2] = { fill_set, fill_set };
+
+int KERNEL(fill)(tp_ctx *c, const tp_loop *l, double value, void *y)
+{
+    return tp__map_over(c, l, TP__MAP_CHEAP, fill_blocks, NULL, NULL, from_double(value),
+                        0, false, y);
+}
+
+/* ---- copy ---- */
+
+static void copy_set(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+{
+    (void)b, (void)k0, (void)k1;
+    memmove(y, a, (size_t)n * sizeof(T));
+}
+
+static void copy_add(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+{
+    (void)b, (void)k0, (void)k1;
+    TP__INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+#if TP_IS(b8)
+        y[i] = y[i] || a[i];
+#else
+        y[i] = STORE(LOAD(y[i]) + LOAD(a[i]));
+#endif
+}
+
+static tp__map_block *const copy_blocks[2] = { copy_set, copy_add };
+
+/* A copy whose axis `turned` is dense in x while the last one is dense in y. */
+typedef struct turn {
+    tp_loop others; /* the axes that are neither, and one of size 1 */
+    int64_t rows, cols, sx, sy, bands;
+    const T *x;
+    T *y;
+    bool add;
+} turn;
+
+enum { TILE = 16 };
+
+static void turn_tile(const T *x, int64_t sx, T *y, int64_t sy, bool add)
+{
+    T tile[TILE][TILE];
+
+    for (int c = 0; c < TILE; c++)
+        for (int r = 0; r < TILE; r++)
+            tile[r][c] = x[c * sx + r];
+    for (int r = 0; r < TILE; r++)
+        copy_blocks[add](TILE, tile[r], tile[r], 0, 0, y + r * sy);
+}
+
+static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y,
+                      int64_t sy, bool add)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < cols; c++)
+            copy_blocks[add](1, x + c * sx + r, x, 0, 0, y + r * sy + c);
+}
+
+/* Items are bands of TILE rows of y, within each place of the other axes. */
+static void turn_body(void *user, int worker, int64_t from, int64_t to)
+{
+    const turn *t = user;
+    tp_row place = tp_row_at(&t->others, from / t->bands);
+    int64_t band = from % t->bands;
+
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        int64_t r = band * TILE, rows = t->rows - r < TILE ? t->rows - r : TILE;
+        const T *x = t->x + place.at[1] + r;
+        T *y = t->y + place.at[0] + r * t->sy;
+
+        for (int64_t c = 0; c < t->cols; c += TILE) {
+            int64_t cols = t->cols - c < TILE ? t->cols - c : TILE;
+
+            if (rows == TILE && cols == TILE)
+                turn_tile(x + c * t->sx, t->sx, y + c, t->sy, t->add);
+            else
+                turn_edge(rows, cols, x + c * t->sx, t->sx, y + c, t->sy, t->add);
+        }
+        if (++band == t->bands) tp_row_next(&t->others, &place), band = 0;
+    }
+}
+
+/* Is l such a copy?  Then t is all of it but the pointers. */
+static bool turns(const tp_loop *l, turn *t)
+{
+    int last = l->rank - 1, turned = -1;
+
+    if (l->rank < 2 || l->stride[0][last] != 1) return false;
+    if (l->stride[1][last] == 0 || l->stride[1][last] == 1) return false;
+    for (int j = 0; j < last; j++)
+        if (l->stride[1][j] == 1 && l->stride[0][j] != 0) turned = j;
+    if (turned < 0 || tp_loop_count(l) < TILE * TILE) return false;
+    t->rows = l->n[turned], t->cols = l->n[last];
+    t->sx = l->stride[1][last], t->sy = l->stride[0][turned];
+    t->others.rank = 0, t->others.operands = 2;
+    for (int j = 0; j <= last; j++) {
+        int to = t->others.rank;
+
+        if (j == turned) continue;
+        t->others.n[to] = j == last ? 1 : l->n[j];
+        for (int k = 0; k < 2; k++)
+            t->others.stride[k][to] = j == last ? 0 : l->stride[k][j];
+        t->others.rank++;
+    }
+    t->bands = (t->rows + TILE - 1) / TILE;
+    return true;
+}
+
+int KERNEL(copy)(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
+{
+    turn t;
+    int64_t size;
+
+    if (!turns(l, &t))
+        return tp__map_over(c, l, TP__MAP_CHEAP, copy_blocks, x, NULL, 0, 0, add, y);
+    t.x = x, t.y = y, t.add = add, size = t.cols * TILE;
+    tp__parallel(c, tp_loop_count(&t.others) * t.bands, 1 + TP__MAP_CHEAP / size,
+                 turn_body, &t);
+    return 0;
+}
+
+/* ---- cast ---- */
+
+typedef void cast_block(int64_t n, const T *x, void *y);
+
+#define CAST(dtype, U, value)                                                            \
+    static void to_##dtype(int64_t n, const T *x, void *y)                               \
+    {                                                                                    \
+        U *to = y;                                                                       \
+                                                                                         \
+        for (int64_t i = 0; i < n; i++) {                                                \
+            A a = LOAD(x[i]);                                                            \
+            to[i] = value;                                                               \
+        }                                                                                \
+    }
+
+CAST(f32, float, (float)a)
+CAST(f64, double, (double)a)
+CAST(bf16, tp_bf16, tp_bf16_of((float)a))
+CAST(f16, tp_f16, tp_f16_of((float)a))
+#if IS_FLOAT
+CAST(i64, int64_t, TO_I64(a))
+CAST(i32, int32_t, TO_I32(a))
+CAST(u8, uint8_t, (uint8_t)TO_U8(a))
+#else /* wraps, as C does */
+CAST(i64, int64_t, (int64_t)a)
+CAST(i32, int32_t, (int32_t)a)
+CAST(u8, uint8_t, (uint8_t)a)
+#endif
+CAST(b8, uint8_t, a != 0)
+
+static const struct {
+    cast_block *block;
+    int64_t size;
+} casts[TP_DTYPES] = {
+    [TP_F32] = { to_f32, 4 }, [TP_F64] = { to_f64, 8 }, [TP_BF16] = { to_bf16, 2 },
+    [TP_F16] = { to_f16, 2 }, [TP_I64] = { to_i64, 8 }, [TP_I32] = { to_i32, 4 },
+    [TP_U8] = { to_u8, 1 },   [TP_BOOL] = { to_b8, 1 },
+};
+
+typedef struct cast_job {
+    const tp_loop *l;
+    const T *x;
+    unsigned char *y;
+    cast_block *block;
+    int64_t size, length, cuts;
+} cast_job;
+
+static void cast_run(const cast_job *j, int64_t n, const T *x, int64_t sx,
+                     unsigned char *y, int64_t sy)
+{
+    T from[TP__MAP_BUFFER];
+    _Alignas(64) unsigned char to[TP__MAP_BUFFER * sizeof(double)];
+
+    if (sx == 1 && sy == 1) {
+        j->block(n, x, y);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += TP__MAP_BUFFER) {
+        int64_t some = n - i < TP__MAP_BUFFER ? n - i : TP__MAP_BUFFER;
+        unsigned char *at = y + i * sy * j->size;
+
+        tp__gather(some, x + i * sx, sx, from);
+        j->block(some, from, sy == 1 ? at : to);
+        for (int64_t k = 0; sy != 1 && k < some; k++)
+            memcpy(at + k * sy * j->size, to + k * j->size, (size_t)j->size);
+    }
+}
+
+static void cast_body(void *user, int worker, int64_t from, int64_t to)
+{
+    const cast_job *j = user;
+    tp_row r = tp_row_at(j->l, from / j->cuts);
+    int64_t cut = from % j->cuts;
+
+    (void)worker;
+    for (int64_t i = from; i < to; i++) {
+        int64_t first = cut * j->length, left = r.n - first;
+
+        cast_run(j, left < j->length ? left : j->length,
+                 j->x + r.at[1] + first * r.step[1], r.step[1],
+                 j->y + (r.at[0] + first * r.step[0]) * j->size, r.step[0]);
+        if (++cut == j->cuts) tp_row_next(j->l, &r), cut = 0;
+    }
+}
+
+int KERNEL(cast)(tp_ctx *c, const tp_loop *l, const void *x, tp_dtype to, void *y)
+{
+    cast_job j = {
+        .l = l, .x = x, .y = y, .block = casts[to].block, .size = casts[to].size
+    };
+    int64_t n = l->n[l->rank - 1], count = tp_loop_count(l);
+
+    if (count == 0) return 0;
+    j.length = n < TP__MAP_CHEAP ? n : TP__MAP_CHEAP;
+    j.cuts = (n + j.length - 1) / j.length;
+    tp__parallel(c, count / n * j.cuts, (TP__MAP_CHEAP + j.length - 1) / j.length,
+                 cast_body, &j);
+    return 0;
+}

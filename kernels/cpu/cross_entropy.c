@@ -1,0 +1,209 @@
+/*
+ * cross_entropy.c - softmax with the negative log likelihood of labels, and two derivatives;
+ * kernels.def has the formulas.
+ *
+ * Rows are independent; what is summed over rows is summed in their order, in double.
+ */
+#include "kernels/cpu/fold.h"
+#include "kernels/cpu/map.h"
+#include "kernels/cpu/vmath.h"
+
+enum { LANES = 64, BUFFER = 512 };
+
+typedef struct entropy_job {
+    int64_t cols, ignore, dloss_step;
+    const int64_t *y;
+    const T *x, *u;
+    T *p, *dx;
+    A *row, *ddloss;
+    const A *dloss;
+    A over; /* what dloss is divided by: count if mean, else 1 */
+    bool add;
+} entropy_job;
+
+static int64_t grain_of(int64_t cols)
+{
+    return 1 + TP__MAP_DEAR / (cols + 1);
+}
+
+/* ---- forward ---- */
+
+static void top_of(int64_t n, const T *x, A *restrict top)
+{
+    for (int64_t k = 0; k < n; k++) {
+        A v = LOAD(x[k]);
+        top[k] = v > top[k] ? v : top[k];
+    }
+}
+
+static A row_top(int64_t n, const T *x)
+{
+    A top[LANES];
+    int64_t i = 0;
+
+    for (int k = 0; k < LANES; k++)
+        top[k] = (A)-INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        top_of(LANES, x + i, top);
+    top_of(n - i, x + i, top);
+    for (int k = 1; k < LANES; k++)
+        top[0] = top[k] > top[0] ? top[k] : top[0];
+    return top[0];
+}
+
+/* p = softmax(x); gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
+static A softmax_row(int64_t n, const T *x, T *p)
+{
+    A e[BUFFER], top = row_top(n, x), sum, scale;
+    tp__cascade s = { .count = 0 };
+
+    for (int64_t i = 0; i < n; i += BUFFER) {
+        int64_t some = n - i < BUFFER ? n - i : BUFFER;
+
+        for (int64_t k = 0; k < some; k++)
+            e[k] = tp_exp(LOAD(x[i + k]) - top);
+        for (int64_t k = 0; k < some; k++)
+            p[i + k] = STORE(e[k]);
+        tp__cascade_push(&s, tp__fold(some, e));
+    }
+    sum = tp__cascade_sum(&s), scale = 1 / sum;
+    for (int64_t k = 0; k < n; k++)
+#if TP_IS(bf16) /* anew, or p would be rounded twice */
+        p[k] = STORE(tp_exp(LOAD(x[k]) - top) * scale);
+#else
+        p[k] *= scale;
+#endif
+    return top + tp_log(sum);
+}
+
+static void forward_body(void *user, int worker, int64_t from, int64_t to)
+{
+    const entropy_job *j = user;
+
+    (void)worker;
+    for (int64_t r = from; r < to; r++) {
+        const T *x = j->x + r * j->cols;
+        A log_sum = softmax_row(j->cols, x, j->p + r * j->cols);
+
+        /* not log p, which may be log 0 */
+        j->row[r] = j->y[r] == j->ignore ? 0 : log_sum - LOAD(x[j->y[r]]);
+    }
+}
+
+int KERNEL(cross_entropy)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                          const int64_t *y, int64_t ignore, bool mean, void *p, void *row,
+                          void *loss, void *count)
+{
+    entropy_job j = {
+        .cols = cols, .ignore = ignore, .y = y, .x = x, .p = p, .row = row
+    };
+    double total = 0, n = 0;
+
+    for (int64_t r = 0; r < rows; r++) {
+        if (y[r] == ignore) continue;
+        if (y[r] < 0 || y[r] >= cols)
+            return tp__kernel_error(c, "label %lld of row %lld is outside 0..%lld",
+                                    (long long)y[r], (long long)r, (long long)cols - 1);
+        n += 1;
+    }
+    if (cols) tp__parallel(c, rows, grain_of(cols), forward_body, &j);
+    for (int64_t r = 0; r < rows; r++)
+        total += cols ? (double)j.row[r] : 0;
+    *(A *)loss = (A)(mean ? total / n : total);
+    *(A *)count = (A)n;
+    return 0;
+}
+
+/* ---- its gradient ---- */
+
+static void dx_body(void *user, int worker, int64_t from, int64_t to)
+{
+    const entropy_job *j = user;
+
+    (void)worker;
+    for (int64_t r = from; r < to; r++) {
+        const T *p = j->p + r * j->cols;
+        T *dx = j->dx + r * j->cols;
+        bool counts = j->y[r] != j->ignore;
+        A g = j->dloss[r * j->dloss_step] / j->over, old;
+
+        if (!counts) {
+            if (!j->add) memset(dx, 0, (size_t)j->cols * sizeof(T));
+            continue;
+        }
+        old = j->add ? LOAD(dx[j->y[r]]) : 0;
+        if (j->add)
+            for (int64_t k = 0; k < j->cols; k++)
+                dx[k] = STORE(LOAD(dx[k]) + g * LOAD(p[k]));
+        else
+            for (int64_t k = 0; k < j->cols; k++)
+                dx[k] = STORE(g * LOAD(p[k]));
+        dx[j->y[r]] = STORE(old + g * (LOAD(p[j->y[r]]) - 1));
+    }
+}
+
+int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
+                             const int64_t *y, int64_t ignore, bool mean,
+                             const void *dloss, int64_t dloss_step, const void *count,
+                             bool add, void *dx)
+{
+    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .dx = dx, .add = add };
+
+    j.p = (T *)(uintptr_t)p, j.dloss = dloss, j.dloss_step = dloss_step;
+    j.over = mean ? *(const A *)count : 1;
+    if (cols) tp__parallel(c, rows, grain_of(cols), dx_body, &j);
+    return 0;
+}
+
+/* ---- the gradient of that ---- */
+
+/* sum_c u p */
+static A dot_row(int64_t n, const T *u, const T *p)
+{
+    A v[BUFFER];
+    tp__cascade s = { .count = 0 };
+
+    for (int64_t i = 0; i < n; i += BUFFER) {
+        int64_t some = n - i < BUFFER ? n - i : BUFFER;
+
+        for (int64_t k = 0; k < some; k++)
+            v[k] = LOAD(u[i + k]) * LOAD(p[i + k]);
+        tp__cascade_push(&s, tp__fold(some, v));
+    }
+    return tp__cascade_sum(&s);
+}
+
+static void ddx_body(void *user, int worker, int64_t from, int64_t to)
+{
+    const entropy_job *j = user;
+
+    (void)worker;
+    for (int64_t r = from; r < to; r++) {
+        const T *p = j->p + r * j->cols, *u = j->u + r * j->cols;
+        T *ddx = j->dx + r * j->cols;
+        A g = j->dloss[r * j->dloss_step] / j->over, mean;
+
+        j->ddloss[r] = 0;
+        if (j->y[r] == j->ignore) {
+            memset(ddx, 0, (size_t)j->cols * sizeof(T));
+            continue;
+        }
+        mean = dot_row(j->cols, u, p);
+        j->ddloss[r] = (mean - LOAD(u[j->y[r]])) / j->over;
+        for (int64_t k = 0; k < j->cols; k++)
+            ddx[k] = STORE(g * LOAD(p[k]) * (LOAD(u[k]) - mean));
+    }
+}
+
+int KERNEL(cross_entropy_ddx)(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
+                              const int64_t *y, int64_t ignore, bool mean,
+                              const void *dloss, int64_t dloss_step, const void *count,
+                              const void *u, void *ddx, void *ddloss)
+{
+    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .u = u, .dx = ddx };
+
+    j.p = (T *)(uintptr_t)p, j.dloss = dloss, j.dloss_step = dloss_step;
+    j.ddloss = ddloss, j.over = mean ? *(const A *)count : 1;
+    if (cols) tp__parallel(c, rows, grain_of(cols), ddx_body, &j);
+    return 0;
+}

@@ -1,0 +1,47 @@
+/*
+ * elementwise.c - arithmetic, element by element, broadcasting by stride 0; kernels.def has
+ * the formulas.
+ *
+ * One expression is one kernel; map.h makes the loops and spreads them over threads.
+ */
+#include "kernels/cpu/map.h"
+
+#include <math.h>
+
+#if TP_IS(f64)
+#define ROOT(x) sqrt(x)
+#else
+#define ROOT(x) sqrtf(x)
+#endif
+
+#define UNARY(name, value)                                                               \
+    TP__MAP_BLOCKS(name, value)                                                          \
+    int KERNEL(name)(tp_ctx * c, const tp_loop *l, const void *x, bool add, void *y)     \
+    {                                                                                    \
+        return tp__map_over(c, l, TP__MAP_CHEAP, name##_blocks, x, NULL, 0, 0, add, y);  \
+    }
+
+#define BINARY(name, value)                                                              \
+    TP__MAP_BLOCKS(name, value)                                                          \
+    int KERNEL(name)(tp_ctx * c, const tp_loop *l, const void *x, const void *z,         \
+                     bool add, void *y)                                                  \
+    {                                                                                    \
+        return tp__map_over(c, l, TP__MAP_CHEAP, name##_blocks, x, z, 0, 0, add, y);     \
+    }
+
+TP__MAP_BLOCKS(affine, (k0 * a + k1))
+
+int KERNEL(affine)(tp_ctx *c, const tp_loop *l, const void *x, double a, double b,
+                   bool add, void *y)
+{
+    return tp__map_over(c, l, TP__MAP_CHEAP, affine_blocks, x, NULL, (A)a, (A)b, add, y);
+}
+
+UNARY(relu, a < 0 ? 0 : a) /* a NaN isn't less */
+UNARY(square, a *a)
+UNARY(sqrt, ROOT(a))
+BINARY(add, a + b)
+BINARY(sub, a - b)
+BINARY(mul, (a * b))
+BINARY(div, a / b)
+BINARY(relu_dx, b > 0 ? a : 0)

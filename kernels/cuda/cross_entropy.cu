@@ -1,0 +1,139 @@
+/*
+ * cross_entropy.cu - softmax with the negative log likelihood of labels, and two
+ * derivatives; kernels.def has the formulas.
+ *
+ * Forward: a block a row, then one block over the rows.  A bad label can't be an error here
+ * without a wait: the loss becomes NaN.
+ */
+#include "kernels/cuda/launch.cuh"
+
+template <class T>
+static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
+                                    const int64_t *y, int64_t ignore, T *probs, tp_acc<T> *row)
+{
+    typedef tp_acc<T> A;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        const T *x = logits + r * cols;
+        T *p = probs + r * cols;
+        int64_t label = y[r];
+        A top = A(-INFINITY), sum = 0, scale;
+
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            top = tp_larger()(top, tp_load(x[k]));
+        top = tp_block_fold(top, tp_larger());
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            sum += exp(tp_load(x[k]) - top);
+        sum = tp_block_fold(sum, tp_plus()), scale = 1 / sum;
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            tp_put(&p[k], exp(tp_load(x[k]) - top) * scale);
+        if (threadIdx.x > 0) continue;
+        row[r] = 0;
+        if (label != ignore) /* not -log p: p may be 0 */
+            row[r] = label >= 0 && label < cols ? top + log(sum) - tp_load(x[label]) : A(NAN);
+    }
+}
+
+/* One block; A is the accumulator. */
+template <class A>
+static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y, int64_t ignore,
+                                 bool mean, A *loss, A *count)
+{
+    double total = 0, n = 0;
+
+    for (int64_t r = threadIdx.x; r < rows; r += blockDim.x)
+        total += row[r], n += y[r] != ignore;
+    total = tp_block_fold(total, tp_plus());
+    n = tp_block_fold(n, tp_plus());
+    if (threadIdx.x == 0) *loss = A(mean ? total / n : total), *count = A(n);
+}
+
+template <class T>
+static __global__ void gradient(int64_t rows, int64_t cols, const T *p, const int64_t *y,
+                                int64_t ignore, bool mean, const tp_acc<T> *dloss,
+                                int64_t dloss_step, const tp_acc<T> *count, bool add, T *dx)
+{
+    int64_t step = (int64_t)gridDim.x * blockDim.x, n = rows * cols;
+
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        int64_t r = i / cols, k = i % cols;
+        tp_acc<T> g = 0;
+
+        if (y[r] != ignore) {
+            g = dloss[r * dloss_step] * (tp_load(p[i]) - (k == y[r]));
+            if (mean) g /= *count;
+        }
+        tp_put(&dx[i], g, add);
+    }
+}
+
+template <class T>
+static __global__ void second(int64_t rows, int64_t cols, const T *probs, const int64_t *y,
+                              int64_t ignore, bool mean, const tp_acc<T> *dloss,
+                              int64_t dloss_step, const tp_acc<T> *count, const T *du, T *ddx,
+                              tp_acc<T> *ddloss)
+{
+    typedef tp_acc<T> A;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        const T *p = probs + r * cols, *u = du + r * cols;
+        bool counts = y[r] != ignore;
+        A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot = 0;
+
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            dot += tp_load(u[k]) * tp_load(p[k]);
+        dot = tp_block_fold(dot, tp_plus());
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x) {
+            A d = g * tp_load(p[k]) * (tp_load(u[k]) - dot);
+
+            tp_put(&ddx[r * cols + k], counts ? d : A(0));
+        }
+        if (threadIdx.x == 0) ddloss[r] = counts ? (dot - tp_load(u[y[r]])) / over : A(0);
+    }
+}
+
+/* ---- the slots ---- */
+
+template <class T>
+static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                         const int64_t *y, int64_t ignore, bool mean, void *p, void *row,
+                         void *loss, void *count)
+{
+    typedef tp_acc<T> A;
+    int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols), rows,
+                           cols, (const T *)x, y, ignore, (T *)p, (A *)row);
+
+    if (failed) return failed;
+    return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore, mean,
+                     (A *)loss, (A *)count);
+}
+
+template <class T>
+static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
+                            const int64_t *y, int64_t ignore, bool mean, const void *dloss,
+                            int64_t dloss_step, const void *count, bool add, void *dx)
+{
+    typedef tp_acc<T> A;
+
+    return TP_LAUNCH(c, gradient<T>, tp_blocks(rows * cols), TP_THREADS, rows, cols,
+                     (const T *)p, y, ignore, mean, (const A *)dloss, dloss_step,
+                     (const A *)count, add, (T *)dx);
+}
+
+template <class T>
+static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
+                             const int64_t *y, int64_t ignore, bool mean, const void *dloss,
+                             int64_t dloss_step, const void *count, const void *u, void *ddx,
+                             void *ddloss)
+{
+    typedef tp_acc<T> A;
+
+    if (cols == 0) return 0;
+    return TP_LAUNCH(c, second<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
+                     (const T *)p, y, ignore, mean, (const A *)dloss, dloss_step,
+                     (const A *)count, (const T *)u, (T *)ddx, (A *)ddloss);
+}
+
+TP_FLOATS(cross_entropy)
+TP_FLOATS(cross_entropy_dx)
+TP_FLOATS(cross_entropy_ddx)

@@ -1,0 +1,47 @@
+/*
+ * cuda.h - what the files of the CUDA backend share; C and, from launch.cuh, C++.
+ */
+#ifndef TP_KERNELS_CUDA_CUDA_H
+#define TP_KERNELS_CUDA_CUDA_H
+
+#include "kernels/backend.h"
+
+#include <cuda_runtime_api.h>
+
+/* Pinned memory through which uploads pass, so that they neither wait nor need the caller's
+ * memory after they return.  A slot is used again once its copy is done. */
+enum { TP_STAGES = 4, TP_STAGE_BYTES = 1 << 20 };
+
+typedef struct tp_stage {
+    void *bytes;
+    cudaEvent_t done;
+} tp_stage;
+
+/* A thread's handles on a device: c->handles. */
+typedef struct tp_cuda {
+    struct cublasContext *blas; /* cublasHandle_t */
+    tp_stage stage[TP_STAGES];
+    int next;       /* the stage that the next upload takes */
+    char text[200]; /* describe's answer */
+} tp_cuda;
+
+/* Records what failed and why; gives TP_KERNEL_FAILED, or TP_KERNEL_NO_MEMORY. */
+int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e);
+
+/* backend.h's memory functions */
+int tp_cuda_count(char *why, size_t room);
+int tp_cuda_open(tp_ctx *c);
+void tp_cuda_close(tp_ctx *c);
+void *tp_cuda_alloc(tp_ctx *c, size_t bytes);
+void tp_cuda_release(tp_ctx *c, void *ptr, size_t bytes);
+int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes);
+int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes);
+int tp_cuda_wait(tp_ctx *c);
+const char *tp_cuda_describe(tp_ctx *c);
+
+/* y[i] = act(y[i] + bias) over `batch` matrices y (m, n); preact as in tp_gemm_args. */
+int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, void *y);
+int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, void *y);
+int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, void *y);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * device.c - devices, streams and memory of the CUDA backend.
+ *
+ * A thread has one stream on each device, and everything of that thread runs on it in order.
+ */
+#include "kernels/cuda/cuda.h"
+
+#include <cublas_v2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The plug-in has its own: it shares no symbol with libtaper. */
+int tp__kernel_error(tp_ctx *c, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(c->error, sizeof c->error, fmt, args);
+    va_end(args);
+    return TP_KERNEL_FAILED;
+}
+
+int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e)
+{
+    cudaGetLastError(); /* or the next call would report this error again */
+    tp__kernel_error(c, "%s: %s", what, cudaGetErrorString(e));
+    return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
+}
+
+/* ---- devices ---- */
+
+int tp_cuda_count(char *why, size_t room)
+{
+    int n = 0, driver = 0; /* without a driver CUDA leaves them unwritten */
+    cudaError_t e = cudaGetDeviceCount(&n);
+
+    if (e == cudaSuccess && n > 0) return n;
+    cudaGetLastError();
+    cudaDriverGetVersion(&driver);
+    if (driver == 0)
+        snprintf(why, room, "no NVIDIA driver is installed");
+    else if (e == cudaErrorInsufficientDriver)
+        snprintf(why, room, "the NVIDIA driver is for CUDA %d.%d, older than this library's %d.%d",
+                 driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
+                 CUDART_VERSION % 1000 / 10);
+    else if (e == cudaErrorNoDevice || e == cudaSuccess)
+        snprintf(why, room, "the NVIDIA driver finds no GPU");
+    else
+        snprintf(why, room, "%s", cudaGetErrorString(e));
+    return 0;
+}
+
+const char *tp_cuda_describe(tp_ctx *c)
+{
+    tp_cuda *h = c->handles;
+    struct cudaDeviceProp p;
+    int driver = 0;
+
+    if (cudaGetDeviceProperties(&p, c->index) || cudaDriverGetVersion(&driver)) return "cuda";
+    snprintf(h->text, sizeof h->text, "%.100s, %.0f GB, compute %d.%d, driver for CUDA %d.%d",
+             p.name, (double)p.totalGlobalMem * 1e-9, p.major, p.minor, driver / 1000,
+             driver % 1000 / 10);
+    return h->text;
+}
+
+/* ---- contexts ---- */
+
+static int open_stages(tp_ctx *c, tp_cuda *h)
+{
+    for (int i = 0; i < TP_STAGES; i++) {
+        cudaError_t e = cudaMallocHost(&h->stage[i].bytes, TP_STAGE_BYTES);
+
+        if (!e) e = cudaEventCreateWithFlags(&h->stage[i].done, cudaEventDisableTiming);
+        if (e) return tp_cuda_error(c, "pinned memory", e);
+    }
+    return 0;
+}
+
+static int open_all(tp_ctx *c, tp_cuda *h)
+{
+    cudaStream_t stream;
+    cudaError_t e = cudaSetDevice(c->index);
+
+    if (!e) e = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    if (e) return tp_cuda_error(c, "the device can't be opened", e);
+    c->stream = stream;
+    if (cublasCreate(&h->blas) || cublasSetStream(h->blas, stream))
+        return tp__kernel_error(c, "cuBLAS can't be started");
+    return open_stages(c, h);
+}
+
+int tp_cuda_open(tp_ctx *c)
+{
+    int failed;
+
+    c->stream = NULL;
+    c->handles = calloc(1, sizeof(tp_cuda));
+    if (!c->handles) return TP_KERNEL_NO_MEMORY;
+    failed = open_all(c, c->handles);
+    if (failed) tp_cuda_close(c);
+    return failed;
+}
+
+void tp_cuda_close(tp_ctx *c)
+{
+    tp_cuda *h = c->handles;
+
+    if (!h) return;
+    cudaSetDevice(c->index);
+    if (c->stream) cudaStreamSynchronize(c->stream);
+    if (h->blas) cublasDestroy(h->blas);
+    for (int i = 0; i < TP_STAGES; i++) {
+        if (h->stage[i].done) cudaEventDestroy(h->stage[i].done);
+        if (h->stage[i].bytes) cudaFreeHost(h->stage[i].bytes);
+    }
+    if (c->stream) cudaStreamDestroy(c->stream);
+    free(h);
+    c->stream = c->handles = NULL;
+}
+
+/* ---- memory ---- */
+
+void *tp_cuda_alloc(tp_ctx *c, size_t bytes)
+{
+    void *p = NULL;
+    cudaError_t e = cudaSetDevice(c->index);
+
+    if (!e) e = cudaMalloc(&p, bytes ? bytes : 1);
+    if (e) tp_cuda_error(c, "cudaMalloc", e);
+    return e ? NULL : p;
+}
+
+void tp_cuda_release(tp_ctx *c, void *ptr, size_t bytes)
+{
+    (void)bytes;
+    cudaSetDevice(c->index);
+    cudaFree(ptr);
+}
+
+/* Through pinned memory: returns once `host` is read, before the device has it. */
+int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes)
+{
+    tp_cuda *h = c->handles;
+    cudaError_t e = cudaSetDevice(c->index);
+
+    for (size_t at = 0; !e && at < bytes; at += TP_STAGE_BYTES) {
+        tp_stage *s = &h->stage[h->next];
+        size_t n = bytes - at < TP_STAGE_BYTES ? bytes - at : TP_STAGE_BYTES;
+
+        h->next = (h->next + 1) % TP_STAGES;
+        e = cudaEventSynchronize(s->done); /* of its last copy; at once when there was none */
+        if (e) break;
+        memcpy(s->bytes, (const char *)host + at, n);
+        e = cudaMemcpyAsync((char *)dst + at, s->bytes, n, cudaMemcpyHostToDevice, c->stream);
+        if (!e) e = cudaEventRecord(s->done, c->stream);
+    }
+    return e ? tp_cuda_error(c, "upload", e) : 0;
+}
+
+int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes)
+{
+    cudaError_t e = cudaSetDevice(c->index);
+
+    if (!e && bytes) e = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream);
+    if (!e) e = cudaStreamSynchronize(c->stream);
+    return e ? tp_cuda_error(c, "download", e) : 0;
+}
+
+int tp_cuda_wait(tp_ctx *c)
+{
+    cudaError_t e = cudaSetDevice(c->index);
+
+    if (!e) e = cudaStreamSynchronize(c->stream);
+    return e ? tp_cuda_error(c, "wait", e) : 0;
+}

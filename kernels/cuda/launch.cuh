@@ -1,0 +1,173 @@
+/*
+ * launch.cuh - the dialect of the .cu files: how a kernel is launched, how it declares
+ * shared memory, its element types, and the folds that every reduction uses.
+ *
+ * A .cu file compiles with nvcc and, under TP_CUDASIM, with g++ for the simulator of
+ * tests/cudasim.  Hence no <<<>>> and no bare __shared__: TP_LAUNCH and TP_SHARED instead.
+ * Everything else is CUDA.
+ */
+#ifndef TP_KERNELS_CUDA_LAUNCH_CUH
+#define TP_KERNELS_CUDA_LAUNCH_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <math.h>
+#include <stdint.h>
+
+extern "C" {
+#include "kernels/cuda/cuda.h"
+}
+
+#ifdef TP_CUDASIM
+#include "tests/cudasim/device.h"
+#else
+#define TP_SHARED(type, name, n) __shared__ type name[n]
+#endif
+
+enum { TP_THREADS = 256, TP_MAX_BLOCKS = 1 << 20 };
+
+/* Blocks of TP_THREADS for n threads.  Kernels stride over what is beyond them. */
+inline int64_t tp_blocks(int64_t n)
+{
+    int64_t blocks = (n + TP_THREADS - 1) / TP_THREADS;
+
+    return blocks < TP_MAX_BLOCKS ? blocks : TP_MAX_BLOCKS;
+}
+
+/* Threads of a block that folds a row: whole warps, few for a short row. */
+inline unsigned tp_row_threads(int64_t cols)
+{
+    return cols <= 128 ? 32 : cols <= 1024 ? 128 : TP_THREADS;
+}
+
+inline int64_t tp_row_blocks(int64_t rows)
+{
+    return rows < TP_MAX_BLOCKS ? rows : TP_MAX_BLOCKS;
+}
+
+template <class P> struct tp_same {
+    typedef P type;
+};
+
+/* Arguments are converted to the kernel's own parameter types. */
+template <class... P>
+int tp_launch(tp_ctx *c, const char *name, void (*kernel)(P...), int64_t blocks,
+              unsigned threads, typename tp_same<P>::type... args)
+{
+    cudaError_t e = cudaSetDevice(c->index);
+
+    if (blocks == 0) return 0;
+#ifdef TP_CUDASIM
+    if (!e) e = cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads),
+                                (cudaStream_t)c->stream, args...);
+#else
+    void *pointers[] = { (void *)&args... };
+
+    if (!e) e = cudaLaunchKernel((const void *)kernel, dim3((unsigned)blocks), dim3(threads),
+                                 pointers, 0, (cudaStream_t)c->stream);
+#endif
+    return e ? tp_cuda_error(c, name, e) : 0;
+}
+
+/* Gives the status that a slot returns.  A kernel with a comma in its name stands in
+ * parentheses: TP_LAUNCH(c, (map<T, Op>), ...). */
+#define TP_LAUNCH(c, kernel, blocks, threads, ...)                                       \
+    tp_launch(c, #kernel, kernel, blocks, threads, __VA_ARGS__)
+
+/* ---- elements ---- */
+
+typedef __nv_bfloat16 tp_bf16;
+typedef __half tp_f16;
+
+/* tp_acc<T>: what T is computed in. */
+template <class T> struct tp_acc_of {
+    typedef T type;
+};
+template <> struct tp_acc_of<tp_bf16> {
+    typedef float type;
+};
+template <> struct tp_acc_of<tp_f16> {
+    typedef float type;
+};
+template <class T> using tp_acc = typename tp_acc_of<T>::type;
+
+template <class T> __device__ inline tp_acc<T> tp_load(T v)
+{
+    return tp_acc<T>(v);
+}
+
+template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v)
+{
+    *y = T(v);
+}
+
+/* y (+)= v; without add, y may hold anything. */
+template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v, bool add)
+{
+    *y = T(add ? tp_acc<T>(tp_load(*y) + v) : v);
+}
+
+/* ---- places in a tp_loop ---- */
+
+/* at[k] = the offset of element i of operand k.  32-bit divisions where they will do. */
+template <int K> __device__ inline void tp_at(const tp_loop &l, int64_t i, int64_t (&at)[K])
+{
+    uint64_t rest = (uint64_t)i;
+
+    for (int k = 0; k < K; k++)
+        at[k] = 0;
+    for (int j = l.rank - 1; j >= 0; j--) {
+        uint64_t n = (uint64_t)l.n[j], over = 0, place = rest;
+
+        if (j > 0 && (rest | n) >> 32)
+            over = rest / n, place = rest % n;
+        else if (j > 0)
+            over = (uint32_t)rest / (uint32_t)n, place = (uint32_t)rest % (uint32_t)n;
+        for (int k = 0; k < K; k++)
+            at[k] += (int64_t)place * l.stride[k][j];
+        rest = over;
+    }
+}
+
+/* ---- folds ---- */
+
+struct tp_plus {
+    template <class A> __device__ A operator()(A a, A b) const { return a + b; }
+};
+struct tp_larger {
+    template <class A> __device__ A operator()(A a, A b) const { return a > b ? a : b; }
+};
+
+/* Folds v over a block of whole warps in a fixed order; every thread gets the result, and
+ * all threads must come here. */
+template <class A, class Fold> __device__ inline A tp_block_fold(A v, Fold fold)
+{
+    TP_SHARED(A, part, TP_THREADS / 32);
+
+    for (int lane = 16; lane; lane /= 2)
+        v = fold(v, __shfl_xor_sync(0xffffffffu, v, lane));
+    if (blockDim.x <= 32) return v;
+    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = part[0];
+    for (unsigned w = 1; w < blockDim.x / 32; w++)
+        v = fold(v, part[w]);
+    __syncthreads(); /* the next fold writes part */
+    return v;
+}
+
+/* ---- the slots: tp_cuda_NAME, in the order of tp_dtype ---- */
+
+/* A template that differs from kernels.def doesn't compile. */
+#define TP_SLOTS(name, ...)                                                              \
+    extern "C" {                                                                         \
+    extern tp__fn_##name *const tp_cuda_##name[TP_DTYPES];                               \
+    tp__fn_##name *const tp_cuda_##name[TP_DTYPES] = { __VA_ARGS__ };                    \
+    }
+#define TP_FLOATS(name) TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>)
+#define TP_ALL_DTYPES(name)                                                              \
+    TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>, name<tp_f16>, name<int64_t>,\
+             name<int32_t>, name<uint8_t>, name<bool>)
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * internal.h - what is behind tp_module, for the files of nn/ alone.
+ */
+#ifndef TP_NN_INTERNAL_H
+#define TP_NN_INTERNAL_H
+
+#include "autograd/op.h"
+#include "nn/nn.h"
+
+/* A parameter or a buffer: described at first, drawn by tp_nn_init. */
+typedef struct tp_entry {
+    char *name;
+    tp_shape shape;
+    tp_init init;
+    tp_dtype dtype;
+    bool buffer, frozen;
+    tp_tensor *t; /* NULL until drawn or loaded */
+} tp_entry;
+
+typedef struct tp_child {
+    char *name;
+    tp_module *m;
+} tp_child;
+
+typedef struct tp_nn_hook {
+    tp_nn_hook_fn *f;
+    void *user;
+} tp_nn_hook;
+
+struct tp_module {
+    char *kind;
+    const char *name; /* in its parent; "" for a root */
+    tp_entry *entry;
+    tp_child *child;
+    tp_nn_hook *hook;
+    int n_entry, room_entry, n_child, room_child, n_hook;
+    bool added, training;
+    void *self; /* the user's; NULL: forward is given the module */
+    tp_nn_fn *forward;
+    void (*release)(void *self);
+    size_t opts_bytes;
+    void *opts; /* a layer's own: plain data, copied by clone */
+};
+
+/* A layer: forward(m), with options that it finds in m->opts. */
+tp_module *tp__layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes);
+/* m, or, when a parameter could not be described, NULL with m freed. */
+tp_module *tp__made(tp_module *m, bool ok);
+/* One output, or -1. */
+int tp__one(tp_tensor **out, tp_tensor *y);
+bool tp__entry_add(tp_module *m, tp_entry e);
+tp_entry *tp__entry_find(tp_module *m, const char *path);
+/* Walks all entries with their dotted names, children after own, in order of description. */
+typedef bool tp__entry_fn(void *user, const char *name, tp_module *m, tp_entry *e);
+bool tp__entries(tp_module *m, tp__entry_fn *f, void *user);
+/* Walks all modules, m itself first as "". */
+typedef bool tp__module_fn(void *user, const char *name, tp_module *m);
+bool tp__modules(tp_module *m, tp__module_fn *f, void *user);
+
+enum { TP_NAME = 256 }; /* room for a dotted name */
+
+#endif

@@ -1,0 +1,270 @@
+/*
+ * module.c - the tree of modules: making, names, lifetime.
+ */
+#include "nn/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- making ---- */
+
+static void free_text(char *s)
+{
+    if (s) tp__release(s, strlen(s) + 1);
+}
+
+tp_module *tp_nn_from(const char *kind, void *self, tp_nn_fn *forward, void (*release)(void *self))
+{
+    tp_module *m = tp_ok() && kind ? tp__alloc_zeroed(sizeof *m) : NULL;
+
+    if (!kind) tp__fail(TP_ERR_ARG, "tp_nn_from", "missing kind");
+    if (!m || !(m->kind = tp__strdup(kind))) {
+        if (release) release(self);
+        tp__release(m, sizeof *m);
+        return NULL;
+    }
+    m->name = "", m->training = true;
+    m->self = self, m->forward = forward, m->release = release;
+    return m;
+}
+
+tp_module *tp_nn_container(const char *kind)
+{
+    return tp_nn_from(kind, NULL, NULL, NULL);
+}
+
+tp_module *tp__layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes)
+{
+    tp_module *m = tp_nn_from(kind, NULL, forward, NULL);
+
+    if (!m || !bytes) return m;
+    if (!(m->opts = tp__alloc(bytes))) {
+        tp_nn_free(m);
+        return NULL;
+    }
+    m->opts_bytes = bytes;
+    memcpy(m->opts, opts, bytes);
+    return m;
+}
+
+tp_module *tp__made(tp_module *m, bool ok)
+{
+    if (ok && tp_ok()) return m;
+    tp_nn_free(m);
+    return NULL;
+}
+
+void tp_nn_free(tp_module *m)
+{
+    if (!m) return;
+    for (int i = 0; i < m->n_child; i++)
+        tp_nn_free(m->child[i].m), free_text(m->child[i].name);
+    for (int i = 0; i < m->n_entry; i++)
+        tp_free(m->entry[i].t), free_text(m->entry[i].name);
+    if (m->release) m->release(m->self);
+    tp__release(m->child, sizeof *m->child * (size_t)m->room_child);
+    tp__release(m->entry, sizeof *m->entry * (size_t)m->room_entry);
+    tp__release(m->hook, sizeof *m->hook * (size_t)m->n_hook);
+    tp__release(m->opts, m->opts_bytes);
+    free_text(m->kind);
+    tp__release(m, sizeof *m);
+}
+
+/* ---- children ---- */
+
+static bool name_ok(const char *where, const char *name)
+{
+    TP_REQUIRE_IN(where, name && *name && !strchr(name, '.') && strlen(name) < 64, TP_ERR_ARG,
+                  "\"%s\" can't be a name: 1 to 63 characters without a dot", name ? name : "");
+    return true;
+}
+
+static bool taken(const tp_module *m, const char *name)
+{
+    for (int i = 0; i < m->n_child; i++)
+        if (!strcmp(m->child[i].name, name)) return true;
+    for (int i = 0; i < m->n_entry; i++)
+        if (!strcmp(m->entry[i].name, name)) return true;
+    return false;
+}
+
+static bool may_add(const tp_module *parent, const char *name, const tp_module *kid)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN("tp_nn_add", parent && kid, TP_ERR_ARG, "missing %s for %s", parent ? "child" : "parent", name);
+    TP_REQUIRE_IN("tp_nn_add", !kid->added && parent != kid, TP_ERR_ARG, "%s already has a parent", name);
+    if (!name_ok("tp_nn_add", name)) return false;
+    TP_REQUIRE_IN("tp_nn_add", !taken(parent, name), TP_ERR_ARG, "there is a %s already", name);
+    return true;
+}
+
+static bool room_for_child(tp_module *m)
+{
+    int room = m->room_child ? 2 * m->room_child : 4;
+    tp_child *grown;
+
+    if (m->n_child < m->room_child) return true;
+    grown = tp__grow(m->child, sizeof *grown * (size_t)m->room_child, sizeof *grown * (size_t)room);
+    if (!grown) return false;
+    m->child = grown, m->room_child = room;
+    return true;
+}
+
+tp_module *tp_nn_add(tp_module *parent, const char *name, tp_module *kid)
+{
+    char *copy = NULL;
+
+    if (!may_add(parent, name, kid) || !room_for_child(parent) || !(copy = tp__strdup(name))) {
+        if (kid && !kid->added) tp_nn_free(kid);
+        return NULL;
+    }
+    parent->child[parent->n_child++] = (tp_child){ copy, kid };
+    kid->added = true, kid->name = copy;
+    return kid;
+}
+
+/* The child that the first name of path means; path moves behind it. */
+static tp_child *step(tp_module *m, const char **path)
+{
+    size_t n = strcspn(*path, ".");
+
+    for (int i = 0; i < m->n_child; i++)
+        if (!strncmp(m->child[i].name, *path, n) && !m->child[i].name[n]) {
+            *path += (*path)[n] ? n + 1 : n;
+            return &m->child[i];
+        }
+    return NULL;
+}
+
+tp_module *tp_nn_get(tp_module *m, const char *path)
+{
+    const char *rest = path;
+    tp_child *c;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(m && path, TP_ERR_ARG, "missing module or path");
+    while (*rest) {
+        c = step(m, &rest);
+        TP_REQUIRE(c, TP_ERR_ARG, "there is no module %s", path);
+        m = c->m;
+    }
+    return m;
+}
+
+tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
+{
+    const char *rest = path;
+    tp_child *c = NULL;
+
+    if (tp_ok() && (!m || !path || !*path || !with || with->added))
+        tp__fail(TP_ERR_ARG, "tp_nn_replace", "missing module or path, or the new one has a parent");
+    while (tp_ok() && *rest) {
+        c = step(c ? c->m : m, &rest);
+        if (!c) tp__fail(TP_ERR_ARG, "tp_nn_replace", "there is no module %s", path);
+    }
+    if (!tp_ok()) {
+        if (with && !with->added) tp_nn_free(with);
+        return NULL;
+    }
+    tp_nn_free(c->m);
+    c->m = with, with->added = true, with->name = c->name;
+    return with;
+}
+
+/* ---- parameters and buffers ---- */
+
+bool tp__entry_add(tp_module *m, tp_entry e)
+{
+    if (m->n_entry == m->room_entry) {
+        int room = m->room_entry ? 2 * m->room_entry : 2;
+        tp_entry *grown = tp__grow(m->entry, sizeof *grown * (size_t)m->room_entry, sizeof *grown * (size_t)room);
+
+        if (!grown) return false;
+        m->entry = grown, m->room_entry = room;
+    }
+    if (!(e.name = tp__strdup(e.name))) return false;
+    m->entry[m->n_entry++] = e;
+    return true;
+}
+
+static bool describe(const char *where, tp_module *m, tp_entry e)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN(where, m, TP_ERR_ARG, "missing module for %s", e.name ? e.name : "a parameter");
+    if (!name_ok(where, e.name) || !tp__shape_ok(where, e.shape)) return false;
+    TP_REQUIRE_IN(where, !taken(m, e.name), TP_ERR_ARG, "there is a %s already", e.name);
+    return tp__entry_add(m, e);
+}
+
+bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init)
+{
+    return describe(__func__, m, (tp_entry){ .name = (char *)name, .shape = s, .init = init });
+}
+
+bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double value)
+{
+    return describe(__func__, m, (tp_entry){ .name = (char *)name, .shape = s, .dtype = d, .buffer = true,
+                                             .init = { TP_INIT_CONSTANT, value, 0 } });
+}
+
+tp_entry *tp__entry_find(tp_module *m, const char *path)
+{
+    const char *rest = path;
+    tp_child *c;
+
+    while (strchr(rest, '.')) {
+        if (!(c = step(m, &rest))) return NULL;
+        m = c->m;
+    }
+    for (int i = 0; i < m->n_entry; i++)
+        if (!strcmp(m->entry[i].name, rest)) return &m->entry[i];
+    return NULL;
+}
+
+tp_tensor *tp_nn_tensor(tp_module *m, const char *path)
+{
+    tp_entry *e = m && path && tp_ok() ? tp__entry_find(m, path) : NULL;
+
+    return e ? e->t : NULL;
+}
+
+const char *tp_nn_kind(const tp_module *m)
+{
+    return m ? m->kind : "";
+}
+
+/* ---- walks; names are built on the way ---- */
+
+typedef struct walk {
+    tp__entry_fn *entry;
+    tp__module_fn *module;
+    void *user;
+} walk;
+
+static bool walk_tree(tp_module *m, const char *name, const walk *w)
+{
+    char longer[TP_NAME];
+    const char *dot = *name ? "." : "";
+
+    if (w->module && !w->module(w->user, name, m)) return false;
+    for (int i = 0; w->entry && i < m->n_entry; i++) {
+        snprintf(longer, sizeof longer, "%s%s%s", name, dot, m->entry[i].name);
+        if (!w->entry(w->user, longer, m, &m->entry[i])) return false;
+    }
+    for (int i = 0; i < m->n_child; i++) {
+        TP_REQUIRE_IN("module", strlen(name) + 65 < sizeof longer, TP_ERR_ARG, "%s: names are too deep", name);
+        snprintf(longer, sizeof longer, "%s%s%s", name, dot, m->child[i].name);
+        if (!walk_tree(m->child[i].m, longer, w)) return false;
+    }
+    return true;
+}
+
+bool tp__entries(tp_module *m, tp__entry_fn *f, void *user)
+{
+    return walk_tree(m, "", &(walk){ f, NULL, user });
+}
+
+bool tp__modules(tp_module *m, tp__module_fn *f, void *user)
+{
+    return walk_tree(m, "", &(walk){ NULL, f, user });
+}

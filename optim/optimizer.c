@@ -1,0 +1,377 @@
+/*
+ * optimizer.c - groups of parameters, and the step that all rules share.
+ */
+#include "optim/internal.h"
+
+#include "autograd/op.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- making ---- */
+
+static void free_text(char *s)
+{
+    if (s) tp__release(s, strlen(s) + 1);
+}
+
+void tp_optim_free(tp_optim *o)
+{
+    if (!o) return;
+    for (int i = 0; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+
+        tp_free(k->p), tp_free(k->m), tp_free(k->v), tp_free(k->step);
+        free_text(k->name);
+    }
+    for (int i = 0; i < o->n_group; i++)
+        tp_free(o->group[i].lr);
+    tp__release(o->each, sizeof *o->each * (size_t)o->room);
+    tp__release(o->update, sizeof *o->update * (size_t)o->room);
+    tp__release(o->group, sizeof *o->group * (size_t)o->n_group);
+    tp__release(o, sizeof *o);
+}
+
+static bool make_room(tp_optim *o)
+{
+    int room = o->room ? 2 * o->room : 16;
+    tp_slotted *each;
+    tp_update *update;
+
+    if (o->n < o->room) return true;
+    if (!(update = tp__alloc(sizeof *update * (size_t)room))) return false;
+    if (!(each = tp__grow(o->each, sizeof *each * (size_t)o->room, sizeof *each * (size_t)room))) {
+        tp__release(update, sizeof *update * (size_t)room);
+        return false;
+    }
+    tp__release(o->update, sizeof *o->update * (size_t)o->room);
+    o->each = each, o->update = update, o->room = room;
+    return true;
+}
+
+typedef struct taking {
+    const char *where;
+    tp_optim *o;
+    tp_group *g;
+    tp_tensor *step; /* the group's clock */
+    int first;       /* parameter of this group */
+} taking;
+
+/* Is it there already?  Twice in one group is one parameter with two names. */
+static bool known(const taking *k, const tp_tensor *t, bool *elsewhere)
+{
+    for (int i = 0; i < k->o->n; i++)
+        if (k->o->each[i].p == t) return *elsewhere = i < k->first, true;
+    return *elsewhere = false;
+}
+
+static bool state_of(const taking *k, tp_slotted *s, tp_tensor *t)
+{
+    bool adam = k->o->rule == TP_RULE_ADAM, momentum = k->g->sgd.momentum != 0;
+
+    if (adam || momentum) s->m = tp_keep(tp_zeros_like(t));
+    if (adam) s->v = tp_keep(tp_zeros_like(t));
+    return tp_ok();
+}
+
+static bool take(void *user, const char *name, tp_tensor **t)
+{
+    taking *k = user;
+    tp_optim *o = k->o;
+    tp_slotted *s;
+    bool elsewhere;
+
+    TP_SCOPE;
+    TP_REQUIRE_IN(k->where, *t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
+    if (known(k, *t, &elsewhere)) {
+        TP_REQUIRE_IN(k->where, !elsewhere, TP_ERR_ARG, "%s is in another group already", name);
+        return true;
+    }
+    if (!o->device) o->device = tp_device_of(*t);
+    TP_REQUIRE_IN(k->where, tp_device_of(*t) == o->device, TP_ERR_DEVICE, "%s is on %s, others on %s", name,
+                  tp_device_name(tp_device_of(*t)), tp_device_name(o->device));
+    if (!k->step && !(k->step = tp_keep(tp_zeros(TP_SCALAR, TP_F64, o->device)))) return false;
+    if (!make_room(o)) return false;
+    s = &o->each[o->n];
+    *s = (tp_slotted){ .group = o->n_group };
+    if (!(s->name = tp__strdup(name))) return false;
+    o->n++;
+    s->p = tp__retain(*t), s->step = tp__retain(k->step);
+    return state_of(k, s, *t);
+}
+
+bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp_group g)
+{
+    taking k = { where, o, &g, NULL, 0 };
+    tp_group *grown;
+    bool ok;
+
+    TP_SCOPE;
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN(where, o && o->rule == rule, TP_ERR_ARG, "missing optimizer, or one of another kind");
+    TP_REQUIRE_IN(where, g.host_lr >= 0, TP_ERR_ARG, "learning rate %g", g.host_lr);
+    k.first = o->n;
+    ok = tp_nn_each(p, false, take, &k) > 0;
+    tp_free(k.step);
+    if (!ok) return false;
+    grown = tp__grow(o->group, sizeof g * (size_t)o->n_group, sizeof g * (size_t)(o->n_group + 1));
+    if (!grown) return false;
+    o->group = grown;
+    g.lr = tp_keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
+    o->group[o->n_group++] = g;
+    return g.lr != NULL;
+}
+
+tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g)
+{
+    const char *where = rule == TP_RULE_SGD ? "tp_optim_sgd" : "tp_optim_adam";
+    tp_optim *o = tp_ok() ? tp__alloc_zeroed(sizeof *o) : NULL;
+
+    if (!o) return NULL;
+    o->rule = rule;
+    if (tp__optim_add(where, o, rule, p, g)) return o;
+    tp_optim_free(o);
+    return NULL;
+}
+
+/* ---- gather: all that can fail, and nothing has changed ---- */
+
+static bool usable(const char *where, const tp_optim *o)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN(where, o, TP_ERR_ARG, "missing optimizer");
+    TP_REQUIRE_IN(where, !o->broken, TP_ERR_ARG,
+                  "an update of this optimizer failed half way: load its state or free it");
+    return true;
+}
+
+static bool gather(const char *where, tp_optim *o)
+{
+    if (!usable(where, o) || !tp__device_ctx(o->device)) return false;
+    for (int i = 0; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+
+        k->grad = tp__grad_peek(k->p), k->done = false;
+        TP_REQUIRE_IN(where, !k->grad || (tp__device(k->p) == o->device && k->grad->dtype == k->p->dtype),
+                      TP_ERR_DTYPE, "%s is %s, its gradient %s", k->name, tp__text(k->p), tp__text(k->grad));
+    }
+    return true;
+}
+
+/* Those that are updated and those that aren't must not share a count. */
+static bool split_clock(tp_optim *o, tp_tensor *step)
+{
+    tp_tensor *copy = tp_clone(step);
+
+    if (!copy) return false;
+    for (int i = 0; i < o->n; i++)
+        if (o->each[i].step == step && !o->each[i].grad) {
+            tp_free(o->each[i].step);
+            o->each[i].step = tp_keep(copy);
+        }
+    return true;
+}
+
+static bool split_clocks(tp_optim *o)
+{
+    for (int i = 0; i < o->n; i++)
+        for (int j = 0; o->each[i].grad && j < o->n; j++)
+            if (!o->each[j].grad && o->each[j].step == o->each[i].step && !split_clock(o, o->each[i].step))
+                return false;
+    return true;
+}
+
+/* ---- commit: kernels alone ---- */
+
+/* All parameters of one launch with the i-th: one group, dtype and clock. */
+static int launch_of(tp_optim *o, int first)
+{
+    const tp_slotted *lead = &o->each[first];
+    int n = 0;
+
+    for (int i = first; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+
+        if (!k->grad || k->done || k->group != lead->group || k->step != lead->step ||
+            k->p->dtype != lead->p->dtype)
+            continue;
+        o->update[n++] = (tp_update){ tp_count(k->p), tp__data(k->grad), tp__data(k->p), tp__data(k->m),
+                                      tp__data(k->v) };
+        k->done = true;
+    }
+    return n;
+}
+
+static bool launch(tp_optim *o, const tp_slotted *lead, int n)
+{
+    const tp_group *g = &o->group[lead->group];
+    const double *lr = tp__data(g->lr);
+    double *step = tp__data(lead->step);
+
+    if (!TP_RUN(tick, lead->step, step)) return false;
+    if (o->rule == TP_RULE_SGD) return TP_RUN(sgd, lead->p, n, o->update, g->sgd, lr, step);
+    return TP_RUN(adam, lead->p, n, o->update, g->adam, lr, step);
+}
+
+bool tp_optim_step(tp_optim *o)
+{
+    TP_SCOPE;
+    if (!gather(__func__, o) || !split_clocks(o)) return false;
+    for (int i = 0; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+
+        if (!k->grad || k->done) continue;
+        if (!launch(o, k, launch_of(o, i))) return o->broken = true, false;
+    }
+    for (int i = 0; i < o->n; i++)
+        if (o->each[i].grad) o->each[i].p->storage->version++;
+    return true;
+}
+
+bool tp_optim_zero_grad(tp_optim *o)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE(o, TP_ERR_ARG, "missing optimizer");
+    for (int i = 0; i < o->n; i++)
+        if (!tp_zero_grad(o->each[i].p)) return false;
+    return true;
+}
+
+/* ---- clipping ---- */
+
+static bool clip_launches(tp_optim *o, double *norm, double max, bool measure)
+{
+    bool add = false;
+
+    for (int i = 0; i < o->n; i++)
+        o->each[i].done = false;
+    for (int i = 0; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+        int n;
+
+        if (!k->grad || k->done) continue;
+        n = launch_of(o, i);
+        if (!(measure ? TP_RUN(sum_squares, k->p, n, o->update, add, norm)
+                      : TP_RUN(clip_norm, k->p, n, o->update, norm, max)))
+            return false;
+        add = true;
+    }
+    return true;
+}
+
+tp_tensor *tp_optim_clip_norm(tp_optim *o, double max)
+{
+    tp_tensor *squares, *norm;
+
+    TP_SCOPE;
+    TP_NO_GRAD;
+    if (!gather(__func__, o)) return NULL;
+    TP_REQUIRE(max >= 0, TP_ERR_ARG, "a norm of at most %g", max);
+    squares = tp_zeros(TP_SCALAR, TP_F64, o->device);
+    if (!squares || !clip_launches(o, tp__data(squares), max, true)) return NULL;
+    if (!(norm = tp_sqrt(squares)) || !clip_launches(o, tp__data(squares), max, false)) return NULL;
+    return tp_pass(norm);
+}
+
+/* ---- learning rates and counts ---- */
+
+int tp_optim_groups(const tp_optim *o)
+{
+    return o ? o->n_group : 0;
+}
+
+double tp_optim_lr(const tp_optim *o, int group)
+{
+    return o && group >= 0 && group < o->n_group ? o->group[group].host_lr : 0;
+}
+
+bool tp_optim_set_lr(tp_optim *o, int group, double lr)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE(o && group >= -1 && group < o->n_group, TP_ERR_ARG, "there is no group %d", group);
+    TP_REQUIRE(lr >= 0, TP_ERR_ARG, "learning rate %g", lr);
+    for (int i = 0; i < o->n_group; i++) {
+        if (group >= 0 && i != group) continue;
+        if (!tp_fill_(o->group[i].lr, lr)) return false;
+        o->group[i].host_lr = lr;
+    }
+    return true;
+}
+
+int64_t tp_optim_steps(tp_optim *o)
+{
+    double most = 0;
+
+    for (int i = 0; o && i < o->n; i++) {
+        double steps = i && o->each[i].step == o->each[i - 1].step ? 0 : tp_item(o->each[i].step);
+
+        if (steps > most) most = steps;
+    }
+    return (int64_t)most;
+}
+
+/* ---- all its tensors ---- */
+
+static bool show(const tp_slotted *k, const char *what, tp_tensor **t, tp_nn_each_fn *f, void *user, int *n)
+{
+    char name[300];
+
+    if (!*t) return true;
+    snprintf(name, sizeof name, "%d.%s.%s", k->group, k->name, what);
+    return ++*n, f(user, name, t);
+}
+
+int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user)
+{
+    char name[32];
+    int n = 0;
+
+    if (!tp_ok()) return -1;
+    if (!o || !f) return tp__fail(TP_ERR_ARG, __func__, "missing optimizer or function"), -1;
+    for (int i = 0; i < o->n_group; i++) {
+        snprintf(name, sizeof name, "%d.lr", i);
+        if (n++, !f(user, name, &o->group[i].lr)) return -1;
+    }
+    for (int i = 0; i < o->n; i++) {
+        tp_slotted *k = &o->each[i];
+
+        if (!show(k, "step", &k->step, f, user, &n) || !show(k, "m", &k->m, f, user, &n) ||
+            !show(k, "v", &k->v, f, user, &n))
+            return -1;
+    }
+    return n;
+}
+
+/* Every parameter gets a clock of its own, so that each can be loaded. */
+bool tp_optim_load_begin(tp_optim *o)
+{
+    TP_SCOPE;
+    if (!tp_ok()) return false;
+    TP_REQUIRE(o, TP_ERR_ARG, "missing optimizer");
+    for (int i = 0; i < o->n; i++) {
+        tp_tensor *own = tp_clone(o->each[i].step);
+
+        if (!own) return false;
+        tp_free(o->each[i].step);
+        o->each[i].step = tp_keep(own);
+    }
+    return true;
+}
+
+/* Equal clocks of a group become one again. */
+bool tp_optim_load_end(tp_optim *o)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE(o, TP_ERR_ARG, "missing optimizer");
+    for (int i = 0; i < o->n_group; i++)
+        o->group[i].host_lr = tp_item(o->group[i].lr);
+    for (int i = 1; i < o->n; i++) {
+        tp_slotted *k = &o->each[i], *before = k - 1;
+
+        if (k->group != before->group || tp_item(k->step) != tp_item(before->step)) continue;
+        tp_free(k->step);
+        k->step = tp__retain(before->step);
+    }
+    o->broken = o->broken && !tp_ok();
+    return tp_ok();
+}

@@ -1,0 +1,16 @@
+/*
+ * taper.h - everything a program needs, in reading order.
+ */
+#ifndef TAPER_H
+#define TAPER_H
+
+#include "tensor/tensor.h"
+#include "tensor/file.h"
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "nn/nn.h"
+#include "optim/optim.h"
+#include "data/data.h"
+#include "train/train.h"
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * device.c - the devices of this process, and a thread's context on each.
+ *
+ * The CPU is always there.  CUDA lives in a library of its own, libtaper_cuda.so, loaded
+ * when it is first asked for; TAPER_CUDA_LIBRARY names another file.
+ */
+#include "tensor/pool.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CPU, CUDA };
+
+static tp_device devices[TP_DEVICES];
+static tp_pool pools[TP_DEVICES];
+static int n_cuda;
+static char why_no_cuda[256];
+static pthread_once_t cpu_once = PTHREAD_ONCE_INIT, cuda_once = PTHREAD_ONCE_INIT;
+static _Atomic(tp_device *) cpu;
+atomic_int tp__threads_wanted;
+
+int tp__default_threads(void); /* kernels/cpu/parallel.h, which ops don't see */
+
+static void make(int id, const tp_backend *b, int index)
+{
+    tp_device *d = &devices[id];
+
+    d->backend = b, d->index = index, d->id = id, d->pool = &pools[id];
+    if (id == CPU) snprintf(d->name, sizeof d->name, "cpu");
+    else snprintf(d->name, sizeof d->name, "cuda:%d", index);
+    tp__pool_init(d->pool, d, id == CPU);
+}
+
+static void make_cpu(void)
+{
+    atomic_store(&tp__threads_wanted, tp__default_threads());
+    make(CPU, tp_cpu_backend(), 0);
+    atomic_store(&cpu, &devices[CPU]);
+}
+
+tp_device *tp__cpu(void)
+{
+    tp_device *d = atomic_load_explicit(&cpu, memory_order_acquire);
+
+    if (d) return d;
+    pthread_once(&cpu_once, make_cpu);
+    return &devices[CPU];
+}
+
+/* ---- CUDA ---- */
+
+static const tp_backend *load_cuda(void)
+{
+    const char *file = getenv("TAPER_CUDA_LIBRARY");
+    void *library = dlopen(file ? file : "libtaper_cuda.so", RTLD_NOW | RTLD_LOCAL);
+    tp_backend_entry *entry = NULL;
+    const tp_backend *b;
+    void *symbol = library ? dlsym(library, TP_CUDA_ENTRY) : NULL;
+
+    memcpy(&entry, &symbol, sizeof entry); /* C has no cast for this */
+    if (!entry) {
+        snprintf(why_no_cuda, sizeof why_no_cuda, "the library can't be loaded: %s", dlerror());
+        return NULL;
+    }
+    b = entry();
+    if (b->version == TP_BACKEND_VERSION && b->bytes == sizeof *b) return b;
+    snprintf(why_no_cuda, sizeof why_no_cuda, "libtaper_cuda is of another version of taper");
+    return NULL;
+}
+
+static void make_cuda(void)
+{
+    const tp_backend *b = load_cuda();
+
+    if (!b) return;
+    n_cuda = b->count(why_no_cuda, sizeof why_no_cuda);
+    if (n_cuda > TP_DEVICES - CUDA) n_cuda = TP_DEVICES - CUDA;
+    for (int i = 0; i < n_cuda; i++)
+        make(CUDA + i, b, i);
+}
+
+static tp_device *open_cuda(const char *name)
+{
+    char *end = (char *)name + strlen("cuda");
+    long index = *end == ':' ? strtol(end + 1, &end, 10) : 0;
+
+    TP_REQUIRE_IN("tp_device_open", *end == 0 && name[strlen(name) - 1] != ':' && index >= 0,
+                  TP_ERR_DEVICE, "no device is named \"%s\": cpu, cuda, cuda:1 or auto", name);
+    pthread_once(&cuda_once, make_cuda);
+    TP_REQUIRE_IN("tp_device_open", n_cuda > 0, TP_ERR_DEVICE, "%s isn't there: %s", name, why_no_cuda);
+    TP_REQUIRE_IN("tp_device_open", index < n_cuda, TP_ERR_DEVICE,
+                  "%s isn't there: this machine has %d", name, n_cuda);
+    return &devices[CUDA + index];
+}
+
+tp_device *tp_device_open(const char *name)
+{
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(name, TP_ERR_ARG, "missing name");
+    if (!strcmp(name, "cpu")) return tp__cpu();
+    if (!strncmp(name, "cuda", 4)) return open_cuda(name);
+    TP_REQUIRE(!strcmp(name, "auto"), TP_ERR_DEVICE,
+               "no device is named \"%s\": cpu, cuda, cuda:1 or auto", name);
+    pthread_once(&cuda_once, make_cuda);
+    if (n_cuda > 0) return &devices[CUDA];
+    tp__log(0, "using the CPU: no CUDA device, %s", why_no_cuda);
+    return tp__cpu();
+}
+
+/* ---- contexts ---- */
+
+static bool grow(tp_ctx *c, size_t bytes)
+{
+    size_t whole = bytes + bytes / 4;
+    void *p = tp__pool_alloc(c->device, whole);
+
+    if (!p) return tp_clear_error(), false; /* the kernel's status says it */
+    if (c->scratch) tp__pool_release(c->device, c->scratch, c->scratch_bytes);
+    c->scratch = p, c->scratch_bytes = whole;
+    return true;
+}
+
+tp_ctx *tp__device_ctx(tp_device *d)
+{
+    tp_thread *me = tp__me();
+    tp_ctx *c = me->ctx[d->id];
+
+    if (!c) {
+        if (!(c = tp__alloc_zeroed(sizeof *c))) return NULL;
+        c->backend = d->backend, c->index = d->index, c->device = d, c->grow = grow;
+        if (c->backend->open(c)) {
+            tp__fail(TP_ERR_DEVICE, d->name, "%s", c->error);
+            tp__release(c, sizeof *c);
+            return NULL;
+        }
+        me->ctx[d->id] = c;
+    }
+    c->threads = atomic_load(&tp__threads_wanted);
+    return c;
+}
+
+const char *tp_device_name(const tp_device *d)
+{
+    return d ? d->name : "no device";
+}
+
+const char *tp_device_describe(tp_device *d)
+{
+    tp_ctx *c = d && tp_ok() ? tp__device_ctx(d) : NULL;
+
+    return c ? d->backend->describe(c) : "no device";
+}
+
+bool tp_device_wait(tp_device *d)
+{
+    tp_ctx *c;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(d, TP_ERR_DEVICE, "no device");
+    if (!(c = tp__device_ctx(d))) return false;
+    TP_REQUIRE(d->backend->wait(c) == 0, TP_ERR_DEVICE, "%s", c->error);
+    return true;
+}
+
+void tp_set_threads(int n)
+{
+    tp__cpu();
+    atomic_store(&tp__threads_wanted, n > 0 ? n : tp__default_threads());
+}
+
+int tp_threads(void)
+{
+    tp__cpu();
+    return atomic_load(&tp__threads_wanted);
+}

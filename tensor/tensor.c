@@ -1,0 +1,158 @@
+/*
+ * tensor.c - handles: what they share, how they come and go.
+ */
+#include "tensor/scope.h"
+
+#include <string.h>
+
+#ifdef TP_DEBUG
+/* Freed headers wait here before their memory is used again, so that a tensor used after its
+ * scope is told from a live one. */
+enum { ALIVE = 0x7a9e5, QUARANTINE = 512 };
+
+static _Thread_local tp_tensor *quarantine[QUARANTINE];
+static _Thread_local unsigned next_place;
+
+static void free_handle(tp_tensor *t)
+{
+    tp_tensor **place = &quarantine[next_place++ % QUARANTINE];
+
+    t->alive = 0;
+    if (*place) tp__release(*place, sizeof **place), tp__me()->live++;
+    tp__me()->live--; /* waiting blocks count as given back */
+    *place = t;
+}
+
+void tp__quarantine_end(void)
+{
+    for (int i = 0; i < QUARANTINE; i++) {
+        if (quarantine[i]) tp__release(quarantine[i], sizeof *quarantine[i]), tp__me()->live++;
+        quarantine[i] = NULL;
+    }
+}
+
+static void born(tp_tensor *t)
+{
+    t->alive = ALIVE;
+}
+#else
+static void free_handle(tp_tensor *t)
+{
+    tp__release(t, sizeof *t);
+}
+
+void tp__quarantine_end(void)
+{
+}
+
+static void born(tp_tensor *t)
+{
+    (void)t;
+}
+#endif
+
+tp_tensor *tp__handle(tp_storage *s, tp_dtype d, const tp_shape *shape, const int64_t *stride,
+                      int64_t offset)
+{
+    tp_thread *me = tp__me();
+    tp_tensor *t = s && me->error == TP_OK ? tp__alloc(sizeof *t) : NULL;
+
+    if (!t) return NULL;
+    atomic_init(&t->refs, 1);
+    t->lent = -1, t->dtype = (unsigned char)d, t->placed = false, t->out = 0;
+    t->storage = tp__storage_retain(s), t->node = NULL, t->offset = offset;
+    t->shape = *shape;
+    if (stride) memcpy(t->stride, stride, sizeof *stride * (size_t)shape->rank);
+    else tp__strides(shape, TP_ROW_MAJOR, t->stride);
+    born(t);
+    if (tp__lend(me, t)) return t;
+    tp_free(t);
+    return NULL;
+}
+
+tp_tensor *tp__new_as(tp_shape shape, tp_dtype d, tp_device *dev, tp_layout layout)
+{
+    int64_t stride[TP_MAX_AXES];
+    tp_storage *s;
+    tp_tensor *t;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE_IN("device", dev, TP_ERR_DEVICE, "missing device");
+    if (!(s = tp__storage_new(dev, (size_t)tp__elements(&shape) * tp_dtype_size(d)))) return NULL;
+    tp__strides(&shape, layout, stride);
+    t = tp__handle(s, d, &shape, stride, 0);
+    tp__storage_release(s);
+    return t;
+}
+
+tp_tensor *tp__new(tp_shape shape, tp_dtype d, tp_device *dev)
+{
+    return tp__new_as(shape, d, dev, TP_ROW_MAJOR);
+}
+
+tp_tensor *tp__view(const tp_tensor *t, tp_shape shape, const int64_t *stride, int64_t offset)
+{
+    return tp__handle(t->storage, (tp_dtype)t->dtype, &shape, stride, offset);
+}
+
+tp_tensor *tp__alias(const tp_tensor *t)
+{
+    return tp__handle(t->storage, (tp_dtype)t->dtype, &t->shape, t->stride, t->offset);
+}
+
+tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user), void *user)
+{
+    size_t bytes = (size_t)tp__elements(&s) * tp_dtype_size(d);
+    tp_storage *storage = NULL;
+    tp_tensor *t;
+
+    if (tp_ok() && !host && bytes) tp__fail(TP_ERR_ARG, "tp_wrap", "missing memory");
+    if (tp_ok() && tp__shape_ok("tp_wrap", s)) storage = tp__storage_wrap(host, bytes, done, user);
+    if (!storage) {
+        if (done) done(user);
+        return NULL;
+    }
+    t = tp__handle(storage, d, &s, NULL, 0);
+    tp__storage_release(storage);
+    return t;
+}
+
+tp_tensor *tp__retain(tp_tensor *t)
+{
+    if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void tp__counted_release(tp_counted *c)
+{
+    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) c->release(c);
+}
+
+void tp_free(tp_tensor *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    tp__storage_release(t->storage);
+    if (t->node && t->node->unhandled) t->node->unhandled(t->node);
+    tp__counted_release(t->node);
+    free_handle(t);
+}
+
+tp_tensor *tp_keep(tp_tensor *t)
+{
+    if (!t) return NULL;
+    if (t->lent < 0) return tp__retain(t);
+    tp__unlend(t);
+    return t;
+}
+
+bool tp_store(tp_tensor **slot, tp_tensor *t)
+{
+    tp_tensor *kept = NULL;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(slot, TP_ERR_ARG, "missing slot");
+    if (t && !(kept = tp_keep(tp__alias(t)))) return false;
+    tp_free(*slot);
+    *slot = kept;
+    return true;
+}

@@ -1,0 +1,226 @@
+/*
+ * tensor.h - arrays on a device: shapes, lifetimes, errors, devices, copies, randomness.
+ *
+ * What holds for every function of the library, unless its comment says otherwise:
+ *
+ * - Tensors are lent, objects are made.  A function that returns a tensor lends it: it dies
+ *   with the innermost open scope of the thread.  Modules, optimizers, loaders and the like
+ *   are made: free each once, in any order; NULL is allowed.
+ * - The first error of a thread is kept until tp_clear_error().  A call that fails gives
+ *   NULL or false; while an error is pending every other call does too and changes nothing.
+ * - Numbers are int64_t, axes int; a negative axis counts from the end.
+ */
+#ifndef TP_TENSOR_H
+#define TP_TENSOR_H
+
+#include "kernels/dtype.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+#include <initializer_list>
+#define TP_API_BEGIN _Pragma("GCC visibility push(default)") extern "C" {
+#define TP_API_END                                                                       \
+    }                                                                                    \
+    _Pragma("GCC visibility pop")
+#else
+#define TP_API_BEGIN _Pragma("GCC visibility push(default)")
+#define TP_API_END   _Pragma("GCC visibility pop")
+#endif
+
+TP_API_BEGIN
+
+typedef struct tp_tensor tp_tensor;
+typedef struct tp_device tp_device;
+
+enum { TP_MAX_AXES = 8 };
+
+/* ---- shapes, by value, outermost axis first ---- */
+
+typedef struct tp_shape {
+    int rank;
+    int64_t n[TP_MAX_AXES];
+} tp_shape;
+
+/* Axes to fold over; n 0 means all.  keep leaves each folded axis with size 1. */
+typedef struct tp_axes {
+    int n;
+    bool keep;
+    int axis[TP_MAX_AXES];
+} tp_axes;
+
+/* Tensors by pointer; an entry may be NULL where a function says it may be absent. */
+typedef struct tp_list {
+    tp_tensor *const *t;
+    int n;
+} tp_list;
+
+#define TP_LEN(a) ((int)(sizeof(a) / sizeof *(a)))
+#ifndef __cplusplus
+#define TP__COUNT(T, ...) ((int)(sizeof((T[]){ __VA_ARGS__ }) / sizeof(T)))
+#define TP_SHAPE(...)     ((tp_shape){ TP__COUNT(int64_t, __VA_ARGS__), { __VA_ARGS__ } })
+#define TP_SCALAR         ((tp_shape){ 0, { 0 } })
+#define TP_ALL            ((tp_axes){ 0, false, { 0 } })
+#define TP_AXES(...)      ((tp_axes){ TP__COUNT(int, __VA_ARGS__), false, { __VA_ARGS__ } })
+#define TP_KEEPDIM(...)   ((tp_axes){ TP__COUNT(int, __VA_ARGS__), true, { __VA_ARGS__ } })
+#define TP_LIST(...)                                                                     \
+    ((tp_list){ (tp_tensor *const[]){ __VA_ARGS__ }, TP__COUNT(tp_tensor *, __VA_ARGS__) })
+#endif
+
+/* ---- errors ---- */
+
+typedef enum tp_code {
+    TP_OK,
+    TP_ERR_ARG,       /* a value that can't be */
+    TP_ERR_SHAPE,     /* shapes that don't fit */
+    TP_ERR_DTYPE,     /* a dtype that isn't offered */
+    TP_ERR_DEVICE,    /* a device that isn't there, or tensors on different ones */
+    TP_ERR_MEMORY,    /* out of memory, on the host or a device */
+    TP_ERR_IO,        /* a file or folder that can't be read or written */
+    TP_ERR_FORMAT,    /* a file that isn't what it should be */
+    TP_ERR_NONFINITE, /* NaN or infinity, found in anomaly mode */
+    TP_ERR_USER       /* free for programs */
+} tp_code;
+
+bool tp_ok(void);             /* no error is pending in this thread */
+const char *tp_error(void);   /* its text: op, shapes, dtypes, what was expected; "" if none */
+tp_code tp_error_code(void);
+void tp_clear_error(void);
+void *tp_fail(tp_code code, const char *fmt, ...) /* records an error; gives NULL */
+    __attribute__((format(printf, 2, 3)));
+
+/* Where the library may say something that is no error; nothing is said without it. */
+typedef void tp_log_fn(void *user, int level, const char *message); /* 0 note, 1 warning */
+void tp_set_log(tp_log_fn *f, void *user);
+
+/* ---- lifetimes ---- */
+
+typedef struct tp_scope {
+    int depth;
+} tp_scope;
+
+/* TP_SCOPE; at the top of a block: tensors lent from here on die where the block ends,
+ * however it is left.  The calls below it do the same for compilers without the cleanup
+ * attribute; scopes opened inside and forgotten end too. */
+#define TP__CAT2(a, b) a##b
+#define TP__CAT(a, b)  TP__CAT2(a, b)
+#define TP_SCOPE                                                                         \
+    tp_scope TP__CAT(tp__scope, __LINE__)                                                \
+        __attribute__((cleanup(tp__scope_close), unused)) = tp_scope_begin()
+tp_scope tp_scope_begin(void);
+void tp_scope_end(tp_scope s);
+void tp__scope_close(tp_scope *s);
+
+tp_tensor *tp_pass(tp_tensor *t); /* t now dies with the parent scope; gives t */
+tp_tensor *tp_keep(tp_tensor *t); /* t outlives scopes: one tp_free each; gives t */
+void tp_free(tp_tensor *t);
+/* *slot = t without its history, kept; what was there is freed.  For hidden states. */
+bool tp_store(tp_tensor **slot, tp_tensor *t);
+/* Frees what this thread was lent outside of any scope, and its caches.  Runs by itself when
+ * a thread ends. */
+void tp_thread_end(void);
+
+/* ---- devices ---- */
+
+/* "cpu", "cuda", "cuda:1", or "auto": cuda where there is one, else the CPU (said through
+ * tp_set_log).  The same device each time; never freed. */
+tp_device *tp_device_open(const char *name);
+const char *tp_device_name(const tp_device *d);
+const char *tp_device_describe(tp_device *d); /* one line: processor, instruction set, BLAS */
+bool tp_device_wait(tp_device *d);            /* until all work given to it is done */
+void tp_set_threads(int n);                   /* CPU threads for kernels; 0: all processors */
+int tp_threads(void);
+
+typedef struct tp_memory {
+    size_t now, peak; /* bytes of tensors */
+    size_t reserved;  /* bytes taken from the device, cached ones among them */
+    uint64_t calls;   /* allocations that the device itself was asked for */
+} tp_memory;
+tp_memory tp_memory_stats(tp_device *d);
+void tp_memory_reset_peak(tp_device *d);
+void tp_memory_trim(tp_device *d); /* gives cached bytes back */
+
+/* ---- making ---- */
+
+tp_tensor *tp_zeros(tp_shape s, tp_dtype d, tp_device *dev);
+tp_tensor *tp_ones(tp_shape s, tp_dtype d, tp_device *dev);
+tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev);
+tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev); /* a copy */
+/* The caller's memory as a tensor on the CPU, not copied, dense; done(user) when the last
+ * tensor on it has died, also after a failure.  done may be NULL. */
+tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user), void *user);
+tp_tensor *tp_zeros_like(tp_tensor *t);
+tp_tensor *tp_ones_like(tp_tensor *t);
+
+/* ---- randomness: counter-based; the same numbers on every device ---- */
+
+void tp_seed(uint64_t seed);                      /* of this thread's generator; 0 at first */
+tp_tensor *tp_rand(tp_shape s, tp_device *dev);   /* f32, uniform in [0, 1) */
+tp_tensor *tp_randn(tp_shape s, tp_device *dev);  /* f32, normal */
+tp_tensor *tp_rand_like(tp_tensor *t);            /* in t's dtype and layout */
+tp_tensor *tp_randn_like(tp_tensor *t);
+
+typedef struct tp_rng {
+    uint64_t seed, offset;
+} tp_rng;
+tp_rng tp_rng_save(void);
+void tp_rng_restore(tp_rng r);
+
+/* ---- looking ---- */
+
+tp_shape tp_shape_of(const tp_tensor *t);
+int tp_rank(const tp_tensor *t);
+int64_t tp_dim(const tp_tensor *t, int axis); /* 0 where there is no such axis, or no t */
+int64_t tp_count(const tp_tensor *t);         /* elements; 0 for NULL */
+tp_dtype tp_dtype_of(const tp_tensor *t);
+const char *tp_dtype_name(tp_dtype d);
+size_t tp_dtype_size(tp_dtype d); /* bytes */
+tp_device *tp_device_of(const tp_tensor *t);
+bool tp_is_contiguous(const tp_tensor *t);    /* row-major, without gaps */
+bool tp_is_channels_last(const tp_tensor *t); /* (N, C, H, W), C innermost in memory */
+
+/* Copies all elements, in logical order, to the host; bytes must be their size.  Waits. */
+bool tp_read(const tp_tensor *t, void *host, size_t bytes);
+double tp_item(const tp_tensor *t); /* the one element; NaN after an error.  Waits. */
+/* The elements themselves, of a contiguous f32 tensor on the CPU.  Writes through it are not
+ * seen by autograd: use tp_copy_ or tp_fill_ on what a gradient may need. */
+float *tp_f32(tp_tensor *t);
+/* "f32 (2, 3) on cpu" and the numbers, large ones shortened, as text: at most `room` bytes
+ * with the final 0; gives the length of the whole. */
+size_t tp_print(const tp_tensor *t, char *text, size_t room);
+
+/* The dtype in which a and b meet: PyTorch's promote_types. */
+tp_dtype tp_promote(tp_dtype a, tp_dtype b);
+
+TP_API_END
+
+#ifdef __cplusplus
+inline tp_shape tp__shape(std::initializer_list<int64_t> n)
+{
+    tp_shape s = { 0, { 0 } };
+    for (int64_t v : n)
+        if (s.rank < TP_MAX_AXES) s.n[s.rank++] = v;
+    return s;
+}
+inline tp_axes tp__axes(bool keep, std::initializer_list<int> axis)
+{
+    tp_axes a = { 0, keep, { 0 } };
+    for (int v : axis)
+        if (a.n < TP_MAX_AXES) a.axis[a.n++] = v;
+    return a;
+}
+inline tp_list tp__list(std::initializer_list<tp_tensor *> t)
+{
+    return tp_list{ t.begin(), (int)t.size() };
+}
+#define TP_SHAPE(...)   tp__shape({ __VA_ARGS__ })
+#define TP_SCALAR       tp__shape({})
+#define TP_ALL          tp__axes(false, {})
+#define TP_AXES(...)    tp__axes(false, { __VA_ARGS__ })
+#define TP_KEEPDIM(...) tp__axes(true, { __VA_ARGS__ })
+#define TP_LIST(...)    tp__list({ __VA_ARGS__ })
+#endif
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * thread.h - all that the library keeps for one thread, in one place.
+ */
+#ifndef TP_TENSOR_THREAD_H
+#define TP_TENSOR_THREAD_H
+
+#include "kernels/backend.h"
+#include "tensor/tensor.h"
+
+enum { TP_SCOPE_DEPTH = 256, TP_DEVICES = 17, TP_SIZE_CLASSES = 64, TP_PATH_DEPTH = 32 };
+
+/* Small blocks that this thread has freed, a list per size. */
+typedef struct tp_cache {
+    void *first[TP_SIZE_CLASSES];
+    int count[TP_SIZE_CLASSES];
+} tp_cache;
+
+typedef struct tp_thread {
+    /* error.c */
+    tp_code error;
+    char error_text[768];
+    const char *path[TP_PATH_DEPTH]; /* names of the modules that are running */
+    int path_depth;
+
+    /* scope.c: scope d owns lent[mark[d] .. mark[d + 1]); scope 0 is the root */
+    struct tp_tensor **lent;
+    int n_lent, room_lent, depth, beyond, mark[TP_SCOPE_DEPTH];
+
+    /* random.c */
+    tp_rng rng;
+    uint64_t *rng_state[TP_DEVICES]; /* {seed, 0} on each device */
+    uint64_t rng_seed[TP_DEVICES];   /* what lies there */
+
+    /* modes of autograd/ */
+    bool no_grad, anomaly, releasing, second_run;
+    tp_dtype autocast; /* TP_F32: off */
+    struct tp_node *released;
+
+    tp_ctx *ctx[TP_DEVICES];
+    tp_cache cache; /* of host memory */
+    long live;      /* blocks that this thread has taken and not given back */
+} tp_thread;
+
+extern _Thread_local tp_thread *tp__thread_now __attribute__((tls_model("initial-exec")));
+tp_thread *tp__thread_begin(void);
+
+static inline tp_thread *tp__me(void)
+{
+    tp_thread *t = tp__thread_now;
+
+    return t ? t : tp__thread_begin();
+}
+
+void tp__path_push(const char *name);
+void tp__path_pop(void);
+const char *tp__path_text(void); /* "encoder.0.attn", or "" */
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
+ * plots, arguments.
+ */
+#ifndef TP_TRAIN_H
+#define TP_TRAIN_H
+
+#include "data/data.h"
+#include "nn/nn.h"
+#include "optim/optim.h"
+
+TP_API_BEGIN
+
+/* ---- state: everything that a run must find again, by name, in one safetensors file ---- */
+
+typedef struct tp_state tp_state;
+
+/* What is registered stays its owner's and must outlive the state's use. */
+tp_state *tp_state_new(void);
+bool tp_state_module(tp_state *s, const char *name, tp_module *m);
+bool tp_state_optim(tp_state *s, const char *name, tp_optim *o);
+bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc);
+bool tp_state_loader(tp_state *s, const char *name, tp_loader *l);
+bool tp_state_tensor(tp_state *s, const char *name, tp_tensor **t); /* as tp_store keeps it */
+bool tp_state_i64(tp_state *s, const char *name, int64_t *v);
+bool tp_state_f64(tp_state *s, const char *name, double *v);
+/* With the thread's generator.  Loading checks all of the file before it changes anything, and
+ * notes through tp_set_log when threads, processor or BLAS differ, so that the same bits can't
+ * be promised. */
+bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_result));
+bool tp_state_load(tp_state *s, const char *path) __attribute__((warn_unused_result));
+void tp_state_free(tp_state *s);
+
+/* ---- logs ---- */
+
+typedef struct tp_logger tp_logger; /* tp_log is the logarithm */
+typedef struct tp_log_opts {
+    const char *dir; /* log.csv and, with plot, curve.png go there; it is made.  NULL: none */
+    int64_t total, from; /* steps in all, and already done: for the time left */
+    int64_t items;       /* per step, for the rate; 0: steps */
+    const char *unit;    /* "images" */
+    bool bar;            /* a line on stderr, if that is a terminal; else a line now and then */
+    bool plot, append;   /* append: go on with an earlier log.csv */
+} tp_log_opts;
+tp_logger *tp_log_open(tp_log_opts o);
+/* A value of this step, read one step late, so that nothing waits for the device. */
+void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
+void tp_log_value(tp_logger *l, const char *key, double v);
+void tp_log_step(tp_logger *l); /* ends a step: a row of log.csv, the bar */
+double tp_log_rate(const tp_logger *l); /* items a second so far */
+bool tp_log_close(tp_logger *l);        /* false and an error when something was not written */
+
+/* ---- looking ---- */
+
+double tp_train_accuracy(tp_module *m, tp_loader *l); /* share of argmax == y over one pass; NaN after an error */
+
+typedef struct tp_series {
+    const char *name;
+    const double *x, *y; /* NaN: a gap */
+    int64_t n;
+} tp_series;
+typedef struct tp_plot_opts {
+    const char *title, *x_label, *y_label;
+    int width, height; /* 0: 960 by 540 */
+} tp_plot_opts;
+bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
+    __attribute__((warn_unused_result));
+
+typedef struct tp_grid_opts {
+    int columns;              /* 0: as square as can be */
+    int scale;                /* pixels per pixel; 0: so that a picture is at least 56 wide */
+    const char *const *label; /* one below each picture, or NULL */
+    const bool *mark;         /* those drawn in red, or NULL */
+} tp_grid_opts;
+/* images (N, 1 or 3, H, W) in [0, 1] */
+bool tp_image_grid(const char *png, tp_tensor *images, tp_grid_opts o)
+    __attribute__((warn_unused_result));
+
+/* ---- programs ---- */
+
+typedef struct tp_train_args {
+    const char *program, *about, *device, *data, *out, *amp;
+    const char *resume; /* a checkpoint, or NULL */
+    int epochs, threads;
+    int64_t steps, batch; /* steps 0: by epochs */
+    double lr;
+    uint64_t seed;
+    bool plot;
+} tp_train_args;
+/* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
+ * is wrong.  Sets threads and the seed; notes and warnings go to stderr from here on. */
+int tp_train_parse(tp_train_args *a, int argc, char **argv);
+/* From now on Ctrl-C asks instead of ending the program; a second one ends it. */
+void tp_train_catch_interrupt(void);
+bool tp_train_interrupted(void);
+
+TP_API_END
+
+#endif
