@@ -94,13 +94,13 @@ static tp_node *make(const tp_op *op, int n_in, tp_list out, tp_list saved, size
     tp_node *n = (tp_node *)block;
 
     if (!n) return NULL;
-    atomic_init(&n->counted.refs, 0); /* each output takes one */
+    atomic_init(&n->counted.refs, out.n); /* one for each output */
     n->counted.release = release, n->counted.unhandled = op ? NULL : unhandled;
     n->op = op, n->number = atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed) + 1;
     n->pass = 0, n->wanted = n->freed = false, n->bytes = (unsigned)(attr_at + attr_bytes);
     n->n_in = (unsigned short)n_in, n->n_out = (unsigned short)out.n;
     n->n_saved = (unsigned short)saved.n, n->uses = 0;
-    atomic_init(&n->handles, 0);
+    atomic_init(&n->handles, 1); /* a leaf's tensor */
     n->in = (tp_edge *)(block + in_at), n->out = (tp_slot *)(block + out_at);
     n->saved = (tp_saved *)(block + saved_at), n->attr = block + attr_at;
     n->path = NULL, n->aside = NULL, n->next = NULL;
@@ -126,7 +126,7 @@ static int64_t *adopt(tp_node *n, int k, tp_tensor *t, int64_t *sizes)
 {
     n->out[k] = (tp_slot){ .n = sizes, .rank = (unsigned char)t->shape.rank, .dtype = t->dtype,
                            .layout = (unsigned char)tp__layout_of(t), .device = tp__device(t) };
-    tp__attach(t, n, k);
+    t->node = &n->counted, t->out = (unsigned short)k;
     return copy_sizes(sizes, t->shape.n, t->shape.rank);
 }
 

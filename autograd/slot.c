@@ -178,7 +178,7 @@ static bool zero(tp_tensor *t)
     return TP_RUN(fill, t, &l, 0, tp__data(t));
 }
 
-/* That gradient, as a handle to write through; *add says that it holds something already. */
+/* That gradient, as a tensor to write through; *add says that it holds something already. */
 static tp_tensor *open(tp_node *n, int k, int depth, bool *add)
 {
     tp_slot *s = &n->out[k];
@@ -195,10 +195,10 @@ static tp_tensor *open(tp_node *n, int k, int depth, bool *add)
         }
         return tp__view(t, shape, look.stride, t->offset + look.offset);
     }
-    if (s->grad) return tp__slot_separate(s) ? tp__alias(s->grad) : NULL;
+    if (s->grad) return tp__slot_separate(s) ? s->grad : NULL;
     *add = false;
     t = fresh(s);
-    return t && tp__slot_put(s, t, true) ? tp__alias(t) : NULL;
+    return tp__slot_put(s, t, true) ? t : NULL;
 }
 
 tp_place tp__place(tp_sink to, tp_shape shape, const tp_tensor *like, tp_layout as, tp_want want)
@@ -245,7 +245,11 @@ void tp__give(tp_node *n, int input, tp_tensor *dx)
 {
     tp_slot *s;
 
-    if (!tp__wants(n, input) || !dx || dx->placed || !tp_ok()) return;
+    if (!tp__wants(n, input) || !dx || !tp_ok()) return;
+    if (dx->placed) { /* it lies there: from here on a gradient like others */
+        dx->placed = false;
+        return;
+    }
     s = slot_of(n, input);
     if (tp__slot_fits(tp__node_name(n), s, dx)) add_to(s, dx);
 }

@@ -171,8 +171,9 @@ static inline bool tp__is_float(const tp_tensor *t)
 #define TP_RUN(name, t, ...) TP_RUN_SLOT(#name, tp__backend(t)->name, t, __VA_ARGS__)
 #define TP_RUN_SLOT(text, slots, t, ...)                                                 \
     tp__ran(text, t,                                                                     \
-            (slots)[(t)->dtype] && tp__ctx(t) ? (slots)[(t)->dtype](tp__ctx(t), __VA_ARGS__) \
-                                              : TP_NO_KERNEL)
+            (slots)[(t)->dtype] && tp__ctx(t)                                            \
+                ? (slots)[(t)->dtype](tp__me()->ctx[tp__device(t)->id], __VA_ARGS__)     \
+                : TP_NO_KERNEL)
 bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status);
 static inline bool tp__ran(const char *kernel, const tp_tensor *t, int status)
 {

@@ -75,7 +75,7 @@ static void *refill(tp_pool *pool, tp_thread *me, int c)
 
 static void put_back(tp_pool *pool, tp_thread *me, int c, void *p)
 {
-    if (me->cache.count[c] < most_cached(c)) {
+    if (me->cache.count[c] < 8 || me->cache.count[c] < most_cached(c)) {
         push(&me->cache, c, p);
         return;
     }
@@ -166,7 +166,12 @@ long tp__live(void)
 
 void *tp__alloc(size_t bytes)
 {
-    return tp__pool_alloc(tp__cpu(), bytes);
+    tp_thread *me = tp__me();
+    void *p = bytes <= LARGEST && tp__fail_after < 0 ? pop(&me->cache, class_of(bytes)) : NULL;
+
+    if (!p) return tp__pool_alloc(tp__cpu(), bytes);
+    me->live++;
+    return p;
 }
 
 void *tp__alloc_zeroed(size_t bytes)

@@ -51,37 +51,42 @@ static void born(tp_tensor *t)
 }
 #endif
 
-tp_tensor *tp__handle(tp_storage *s, tp_dtype d, const tp_shape *shape, const int64_t *stride,
-                      int64_t offset)
+/* Takes the caller's reference to s, also when it fails. */
+static tp_tensor *handle(tp_storage *s, tp_dtype d, const tp_shape *shape, int64_t offset)
 {
     tp_thread *me = tp__me();
     tp_tensor *t = s && me->error == TP_OK ? tp__alloc(sizeof *t) : NULL;
 
-    if (!t) return NULL;
+    if (!t) return tp__storage_release(s), NULL;
     atomic_init(&t->refs, 1);
     t->lent = -1, t->dtype = (unsigned char)d, t->placed = false, t->out = 0;
-    t->storage = tp__storage_retain(s), t->node = NULL, t->offset = offset;
+    t->storage = s, t->node = NULL, t->offset = offset;
     t->shape = *shape;
-    if (stride) memcpy(t->stride, stride, sizeof *stride * (size_t)shape->rank);
-    else tp__strides(shape, TP_ROW_MAJOR, t->stride);
     born(t);
     if (tp__lend(me, t)) return t;
     tp_free(t);
     return NULL;
 }
 
+tp_tensor *tp__handle(tp_storage *s, tp_dtype d, const tp_shape *shape, const int64_t *stride,
+                      int64_t offset)
+{
+    tp_tensor *t = s ? handle(tp__storage_retain(s), d, shape, offset) : NULL;
+
+    if (!t) return NULL;
+    if (stride) memcpy(t->stride, stride, sizeof *stride * (size_t)shape->rank);
+    else tp__strides(shape, TP_ROW_MAJOR, t->stride);
+    return t;
+}
+
 tp_tensor *tp__new_as(tp_shape shape, tp_dtype d, tp_device *dev, tp_layout layout)
 {
-    int64_t stride[TP_MAX_AXES];
-    tp_storage *s;
     tp_tensor *t;
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("device", dev, TP_ERR_DEVICE, "missing device");
-    if (!(s = tp__storage_new(dev, (size_t)tp__elements(&shape) * tp_dtype_size(d)))) return NULL;
-    tp__strides(&shape, layout, stride);
-    t = tp__handle(s, d, &shape, stride, 0);
-    tp__storage_release(s);
+    t = handle(tp__storage_new(dev, (size_t)tp__elements(&shape) * tp_dtype_size(d)), d, &shape, 0);
+    if (t) tp__strides(&shape, layout, t->stride);
     return t;
 }
 
@@ -112,8 +117,8 @@ tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user),
         if (done) done(user);
         return NULL;
     }
-    t = tp__handle(storage, d, &s, NULL, 0);
-    tp__storage_release(storage);
+    t = handle(storage, d, &s, 0);
+    if (t) tp__strides(&s, TP_ROW_MAJOR, t->stride);
     return t;
 }
 

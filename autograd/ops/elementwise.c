@@ -68,7 +68,7 @@ tp_tensor *tp__binary(tp_sink to, const tp_op *op, tp__fn_add *const *slot, tp_t
     tp_loop l;
 
     if (!tp__meet(op->name, &a, &b)) return NULL;
-    s = tp__broadcast(&a->shape, &b->shape);
+    s = tp__same(&a->shape, &b->shape) ? a->shape : tp__broadcast(&a->shape, &b->shape);
     TP_REQUIRE_IN(op->name, s.rank >= 0, TP_ERR_SHAPE, "%s and %s don't broadcast", tp__text(a),
                   tp__text(b));
     y = tp__place(to, s, a, tp__layout_of(a->shape.rank == 4 ? a : b), TP_ANY_STRIDES);
@@ -86,10 +86,11 @@ void tp__give_summed(tp_node *n, int i, tp_tensor *g)
 
 void tp__give_product(tp_node *n, int i, tp_tensor *a, tp_tensor *b)
 {
-    tp_shape s, in = tp__in_shape(n, i);
+    tp_shape in, s;
 
     if (!a || !b || !tp__wants(n, i)) return;
-    s = tp__broadcast(&a->shape, &b->shape);
+    in = tp__in_shape(n, i);
+    s = tp__same(&a->shape, &b->shape) ? a->shape : tp__broadcast(&a->shape, &b->shape);
     if (tp__same(&s, &in)) tp__give(n, i, tp__mul(tp__sink(n, i), a, b));
     else tp__give_summed(n, i, tp_mul(a, b));
 }

@@ -7,6 +7,7 @@
  * per axis.  For each remainder f of h by s the second is a convolution with stride 1 of some
  * of the taps, so both are sums as in conv_sum.h: one, or s_h * s_w of them.
  */
+#include "kernels/cpu/conv_depthwise.h"
 #include "kernels/cpu/conv_sum.h"
 
 /* ---- the convolution ---- */
@@ -53,6 +54,16 @@ static conv_axis forward_axis(int64_t x, int64_t y, int64_t taps, int64_t stride
                         .taps = taps, .least = -pad, .step = dilation };
 }
 
+static int depthwise_forward(tp_ctx *c, const tp_window *g, const T *x, const T *w,
+                             const T *bias, T *y)
+{
+    depthwise_job k = { .C = g->C, .x = x, .bias = bias, .y = y };
+
+    k.h = (depthwise_axis){ g->H, g->OH, g->KH, g->stride_h, -g->pad_h, -g->dilation_h, 1 };
+    k.w = (depthwise_axis){ g->W, g->OW, g->KW, g->stride_w, -g->pad_w, -g->dilation_w, 1 };
+    return depthwise(c, &k, g->N, w);
+}
+
 int KERNEL(conv2d)(tp_ctx *c, const tp_window *g, const void *x, const void *w,
                    const void *bias, void *y)
 {
@@ -65,6 +76,7 @@ int KERNEL(conv2d)(tp_ctx *c, const tp_window *g, const void *x, const void *w,
     s.w = forward_axis(g->W, g->OW, g->KW, g->stride_w, g->pad_w, g->dilation_w);
     k.K = s.K = g->C / g->groups, k.M = s.M = g->O / g->groups;
     if (g->N == 0 || g->O == 0 || g->OH == 0 || g->OW == 0) return 0;
+    if (k.K == 1 && k.M == 1) return depthwise_forward(c, g, x, w, bias, y);
     conv_plan(&s);
     k.panels = s.panels;
     packed = (size_t)(g->groups * conv_group_size(k.taps, k.K, k.M)) * sizeof(A);
@@ -182,6 +194,16 @@ static conv_sum adjoint_phase(const tp_window *g, int64_t i, int64_t *first_tap,
     return s;
 }
 
+static int depthwise_adjoint(tp_ctx *c, const tp_window *g, const T *dy, const T *w, bool add,
+                             T *dx)
+{
+    depthwise_job k = { .C = g->C, .x = dy, .y = dx, .add = add };
+
+    k.h = (depthwise_axis){ g->OH, g->H, g->KH, 1, g->pad_h, g->dilation_h, g->stride_h };
+    k.w = (depthwise_axis){ g->OW, g->W, g->KW, 1, g->pad_w, g->dilation_w, g->stride_w };
+    return depthwise(c, &k, g->N, w);
+}
+
 int KERNEL(conv2d_dx)(tp_ctx *c, const tp_window *g, const void *dy, const void *w, bool add,
                       void *dx)
 {
@@ -192,6 +214,7 @@ int KERNEL(conv2d_dx)(tp_ctx *c, const tp_window *g, const void *dy, const void 
 
     if (g->N == 0 || g->C == 0 || g->H == 0 || g->W == 0) return 0;
     k.K = g->O / g->groups, k.M = g->C / g->groups;
+    if (k.K == 1 && k.M == 1) return depthwise_adjoint(c, g, dy, w, add, dx);
     k.panels = br_pieces(br_vecs(k.M), BR_VECS);
     packed = (size_t)(g->groups * conv_group_size(taps, k.K, k.M)) * sizeof(A);
     packed = (packed + 63) & ~(size_t)63;

@@ -14,37 +14,39 @@ static inline void conv_copy_run(const T *src, int64_t n, A *dst)
     for (int64_t i = 0; i < n; i++)
         dst[i] = LOAD(src[i]);
 #else
-    memcpy(dst, src, (size_t)n * sizeof(A));
+    if (n) memcpy(dst, src, (size_t)n * sizeof(A));
 #endif
 }
 
-/* dst (rows, cols, some) = the first `some` of x's C channels from (top, left) on, which may
- * lie outside: 0 there. */
-static inline void conv_copy_some(const T *x, int64_t H, int64_t W, int64_t C, int64_t some,
-                                  int64_t top, int64_t left, int64_t rows, int64_t cols, A *dst)
+/* dst (count, some) = the first `some` channels of pixels left, left + step, ... of a row of x,
+ * 0 outside of it; x is NULL for a row that is all outside. */
+static inline void conv_copy_row(const T *x, int64_t W, int64_t C, int64_t some, int64_t left,
+                                 int64_t step, int64_t count, A *dst)
 {
-    int64_t from = left < 0 ? -left : 0, to = W - left < cols ? W - left : cols;
+    int64_t from = left < 0 ? (step - 1 - left) / step : 0, to;
 
-    if (from > cols) from = cols;
+    if (!x || left >= W) from = count;
+    from = from < count ? from : count;
+    to = left < W ? (W - 1 - left) / step + 1 : from;
+    to = to < count ? to : count;
     if (to < from) to = from;
-    for (int64_t r = top; r < top + rows; r++, dst += cols * some) {
-        bool inside = r >= 0 && r < H;
-
-        if (!inside || from) memset(dst, 0, (size_t)((inside ? from : cols) * some) * sizeof(A));
-        if (!inside) continue;
-        if (some == C)
-            conv_copy_run(x + (r * W + left + from) * C, (to - from) * C, dst + from * C);
-        else
-            for (int64_t j = from; j < to; j++)
-                conv_copy_run(x + (r * W + left + j) * C, some, dst + j * some);
-        if (to < cols) memset(dst + to * some, 0, (size_t)((cols - to) * some) * sizeof(A));
-    }
+    for (int64_t j = 0; j < from * some; j++)
+        dst[j] = 0;
+    if (step == 1 && some == C)
+        conv_copy_run(x + (x ? (left + from) * C : 0), (to - from) * C, dst + from * C);
+    else
+        for (int64_t j = from; j < to; j++)
+            conv_copy_run(x + (left + j * step) * C, some, dst + j * some);
+    for (int64_t j = to * some; j < count * some; j++)
+        dst[j] = 0;
 }
 
+/* dst (rows, cols, C) = x from (top, left) on, which may lie outside: 0 there. */
 static inline void conv_copy(const T *x, int64_t H, int64_t W, int64_t C, int64_t top,
                              int64_t left, int64_t rows, int64_t cols, A *dst)
 {
-    conv_copy_some(x, H, W, C, C, top, left, rows, cols, dst);
+    for (int64_t r = top; r < top + rows; r++, dst += cols * C)
+        conv_copy_row(r >= 0 && r < H ? x + r * W * C : NULL, W, C, C, left, 1, cols, dst);
 }
 
 #endif

@@ -1,83 +1,104 @@
 /*
- * conv_depthwise.h - convolution where each channel has a filter of its own, and its adjoint
- * in x as the same sum (conv_sum.h): channels are the vectors, nothing is shared between
- * them, so the work is to read each number once.
+ * conv_depthwise.h - convolution where each channel has a filter of its own, and its
+ * adjoint in x: channels are the vectors.  Nothing is shared between them, so the work is to keep sums in
+ * registers and read each number from the nearest cache.
  */
 #ifndef TP_KERNELS_CPU_CONV_DEPTHWISE_H
 #define TP_KERNELS_CPU_CONV_DEPTHWISE_H
 
-#include "kernels/cpu/brgemm.h"
+#include "kernels/cpu/generic.h"
 
-enum { DEPTHWISE_LANES = 64, DEPTHWISE_CHUNKS = 8 };
+enum { DEPTHWISE_LANES = 64 }; /* channels of one go */
 
-/* ---- in the weights ---- */
-
-typedef struct depthwise_dw_job {
-    const tp_window *g;
-    const T *x, *dy;
-    T *dw;
-    A *sums; /* (chunks, taps, C) */
-    int64_t chunks;
-    bool add;
-} depthwise_dw_job;
-
-/* sum[c] += x[c] dy[c] of all pixels of an image that tap (kh, kw) reaches. */
-static void depthwise_dw_tap(const tp_window *g, const T *x, const T *dy, int64_t kh, int64_t kw,
-                             A *restrict sum)
+/* out[c] += a[c] b[c] for some channels, 64 at a time in one loop of constant length */
+static inline void depthwise_add(const T *restrict a, const A *restrict b, int64_t n,
+                                 A *restrict out)
 {
-    int64_t C = g->C;
+    if (n == DEPTHWISE_LANES)
+        for (int c = 0; c < DEPTHWISE_LANES; c++)
+            out[c] += LOAD(a[c]) * b[c];
+    else
+        for (int64_t c = 0; c < n; c++)
+            out[c] += LOAD(a[c]) * b[c];
+}
 
-    for (int64_t i = 0; i < g->OH; i++) {
-        int64_t r = i * g->stride_h - g->pad_h + kh * g->dilation_h;
+/* A result's place h takes, of tap k, the source's place (h * step + offset - k * back) / by
+ * where that divides: the convolution has back = -dilation, by = 1; its adjoint step = 1. */
+typedef struct depthwise_axis {
+    int64_t x, y, taps, step, offset, back, by;
+} depthwise_axis;
 
-        if (r < 0 || r >= g->H) continue;
-        for (int64_t j = 0; j < g->OW; j++) {
-            int64_t s = j * g->stride_w - g->pad_w + kw * g->dilation_w;
-            const T *restrict a = x + (r * g->W + s) * C, *restrict b = dy + (i * g->OW + j) * C;
+typedef struct depthwise_job {
+    depthwise_axis h, w;
+    int64_t C;
+    const T *x, *bias;
+    const A *weights; /* (taps, C) */
+    T *y;
+    bool add;
+} depthwise_job;
 
-            if (s < 0 || s >= g->W) continue;
-            for (int64_t c = 0; c < C; c++)
-                sum[c] += LOAD(a[c]) * LOAD(b[c]);
+/* Where tap k of place i reads; -1: nowhere. */
+static inline int64_t depthwise_source(const depthwise_axis *a, int64_t i, int64_t k)
+{
+    int64_t at = i * a->step + a->offset - k * a->back;
+
+    if (at < 0 || at % a->by) return -1;
+    return at / a->by < a->x ? at / a->by : -1;
+}
+
+/* Channels [c, c + n) of pixel (i, j) of an image. */
+static void depthwise_pixel(const depthwise_job *k, const T *x, int64_t i, int64_t j, int64_t c,
+                            int64_t n, T *y)
+{
+    A sum[DEPTHWISE_LANES];
+
+    for (int64_t l = 0; l < n; l++)
+        sum[l] = k->bias ? LOAD(k->bias[c + l]) : 0;
+    for (int64_t kh = 0; kh < k->h.taps; kh++) {
+        int64_t r = depthwise_source(&k->h, i, kh);
+
+        for (int64_t kw = 0; r >= 0 && kw < k->w.taps; kw++) {
+            int64_t s = depthwise_source(&k->w, j, kw);
+
+            if (s >= 0)
+                depthwise_add(x + (r * k->w.x + s) * k->C + c,
+                              k->weights + (kh * k->w.taps + kw) * k->C + c, n, sum);
+        }
+    }
+    for (int64_t l = 0; l < n; l++)
+        y[l] = STORE(k->add ? LOAD(y[l]) + sum[l] : sum[l]);
+}
+
+/* Rows [from, to) of the results of all images. */
+static void depthwise_range(void *user, int worker, int64_t from, int64_t to)
+{
+    const depthwise_job *k = user;
+
+    (void)worker;
+    for (int64_t row = from; row < to; row++) {
+        const T *x = k->x + row / k->h.y * k->h.x * k->w.x * k->C;
+
+        for (int64_t c = 0; c < k->C; c += DEPTHWISE_LANES) {
+            int64_t n = k->C - c < DEPTHWISE_LANES ? k->C - c : DEPTHWISE_LANES;
+
+            for (int64_t j = 0; j < k->w.y; j++)
+                depthwise_pixel(k, x, row % k->h.y, j, c, n, k->y + (row * k->w.y + j) * k->C + c);
         }
     }
 }
 
-static void depthwise_dw_range(void *user, int worker, int64_t from, int64_t to)
+/* w is (C, taps) in memory. */
+static int depthwise(tp_ctx *c, depthwise_job *k, int64_t N, const T *w)
 {
-    const depthwise_dw_job *w = user;
-    const tp_window *g = w->g;
-    int64_t taps = g->KH * g->KW;
+    int64_t taps = k->h.taps * k->w.taps;
+    A *weights = tp_scratch(c, (size_t)(taps * k->C) * sizeof(A) + 64);
 
-    (void)worker;
-    for (int64_t i = from; i < to; i++) { /* a tap of a chunk */
-        int64_t chunk = i / taps, tap = i % taps;
-        A *sum = w->sums + i * g->C;
-
-        memset(sum, 0, (size_t)g->C * sizeof(A));
-        for (int64_t n = br_cut(g->N, w->chunks, chunk); n < br_cut(g->N, w->chunks, chunk + 1);
-             n++)
-            depthwise_dw_tap(g, w->x + n * g->H * g->W * g->C, w->dy + n * g->OH * g->OW * g->C,
-                             tap / g->KW, tap % g->KW, sum);
-    }
-}
-
-static inline int depthwise_dw(tp_ctx *c, const tp_window *g, const void *x, const void *dy,
-                               bool add, void *dw)
-{
-    depthwise_dw_job w = { .g = g, .x = x, .dy = dy, .dw = dw, .add = add };
-    int64_t taps = g->KH * g->KW;
-
-    w.chunks = g->N < DEPTHWISE_CHUNKS ? g->N : DEPTHWISE_CHUNKS;
-    w.sums = tp_scratch(c, (size_t)(w.chunks * taps * g->C) * sizeof(A));
-    if (!w.sums) return TP_KERNEL_NO_MEMORY;
-    tp__parallel(c, w.chunks * taps, 1, depthwise_dw_range, &w);
-    for (int64_t i = 0; i < g->C * taps; i++) {
-        A v = add ? LOAD(w.dw[i]) : 0;
-
-        for (int64_t k = 0; k < w.chunks; k++)
-            v += w.sums[(k * taps + i % taps) * g->C + i / taps];
-        w.dw[i] = STORE(v);
-    }
+    if (!weights) return TP_KERNEL_NO_MEMORY;
+    for (int64_t i = 0; i < k->C; i++)
+        for (int64_t t = 0; t < taps; t++)
+            weights[t * k->C + i] = LOAD(w[i * taps + t]);
+    k->weights = weights;
+    tp__parallel(c, N * k->h.y, 1 + 4096 / (k->w.y * k->C + 1), depthwise_range, k);
     return 0;
 }
 

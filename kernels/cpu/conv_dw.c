@@ -5,18 +5,21 @@
  *                        x[n, i s - p + kh d, j s - p + kw d, c] dy[n, i, j, o]
  *
  * Rows of a tile are taps and channels of x, columns are channels of dy, and the pixels are
- * summed.  A worker copies a block of images with their padding, a few channels side by side
- * as the tiles will read them, and packs dy's panels.  Images are cut into chunks by shape
+ * summed.  A worker copies x of a block of images once for each kw, with its padding, the
+ * rows that one kh reads side by side and a few channels together: what a tile reads for all
+ * pixels of an image is then one run of numbers, a fixed step apart.  (For very few channels
+ * one copy serves all kw, and the runs are rows.)  Images are cut into chunks by shape
  * alone; each chunk has sums of its own, folded in order at the end: the same bits for any
  * number of threads.
  */
 #include "kernels/cpu/brgemm_pack.h"
 #include "kernels/cpu/conv_copy.h"
-#include "kernels/cpu/conv_depthwise.h"
+#include "kernels/cpu/conv_depthwise_dw.h"
 
 enum {
-    DW_PIXELS = 384,    /* summed in one go, about: what a tile reads stays in cache */
+    DW_PIXELS = 160,    /* summed in one go, about: what a tile reads stays in cache */
     DW_SLICE = 48,      /* channels of x that lie side by side, at most */
+    DW_APART = 8,       /* channels from which on x is copied for each kw */
     DW_CHUNKS = 8,
     DW_LARGE = 1 << 17  /* weights from which on the tiles are enough to share out */
 };
@@ -25,28 +28,65 @@ typedef struct dw_job {
     const tp_window *g;
     const T *x, *dy;
     T *dw;
-    bool add;
+    bool add, apart;
     int64_t K, M, taps, rows;       /* of one group; rows = taps * K */
     int64_t panels, tiles;          /* of one group */
     int64_t slices;                 /* cuts of K; rows go by slice, then tap, then channel */
     int64_t chunks, images, strips; /* blocks: images, or strips of rows of one */
-    int64_t pitch;                  /* columns of a copied image */
+    int64_t pitch;                  /* columns of a copy: OW, or all that its rows read */
     A *sums;                        /* (chunks, groups, panels, rows, width of panel) */
     int64_t sum_size;
     char *scratch;
     size_t room, at_bytes, x_bytes, y_bytes;
 } dw_job;
 
-/* Images [n, n + images), rows [row, row + rows) of dy; x's copy has `high` rows an image. */
+/* Images [n, n + images), rows [row, row + rows) of dy.  An image of x's copy has `area`
+ * pixels: (kw, remainder of its row by the stride, one of `high` quotients, pitch). */
 typedef struct dw_block {
     int64_t n, images, row, rows, high, area;
     A *x, *y;
     int64_t *at;
 } dw_block;
 
+static int64_t high_of(const tp_window *g, int64_t rows)
+{
+    return rows + (g->KH - 1) * g->dilation_h / g->stride_h;
+}
+
 /* ---- what a block reads ---- */
 
-/* x of one group: slices one after another, each (images, high, pitch, its channels). */
+static int64_t area_of(const dw_job *w, int64_t high)
+{
+    return (w->apart ? w->g->KW : 1) * w->g->stride_h * high * w->pitch;
+}
+
+static bool row_is_read(const tp_window *g, int64_t remainder)
+{
+    for (int64_t kh = 0; kh < g->KH; kh++)
+        if (kh * g->dilation_h % g->stride_h == remainder) return true;
+    return false;
+}
+
+/* One image's copy of `some` channels from x on. */
+static void copy_image(const dw_job *w, const dw_block *b, const T *x, int64_t some, A *dst)
+{
+    const tp_window *g = w->g;
+
+    for (int64_t kw = 0; kw < (w->apart ? g->KW : 1); kw++)
+        for (int64_t i = 0; i < g->stride_h; i++) {
+            int64_t left = kw * g->dilation_w - g->pad_w;
+
+            for (int64_t q = 0; q < b->high; q++, dst += w->pitch * some) {
+                int64_t r = (b->row + q) * g->stride_h + i - g->pad_h;
+
+                if (!row_is_read(g, i)) continue;
+                conv_copy_row(r >= 0 && r < g->H ? x + r * g->W * g->C : NULL, g->W, g->C, some,
+                              left, w->apart ? g->stride_w : 1, w->pitch, dst);
+            }
+        }
+}
+
+/* x of one group: slices one after another, each (images, area, its channels). */
 static void copy_x(const dw_job *w, const dw_block *b, int64_t group)
 {
     const tp_window *g = w->g;
@@ -56,64 +96,77 @@ static void copy_x(const dw_job *w, const dw_block *b, int64_t group)
         A *dst = b->x + c * b->images * b->area;
 
         for (int64_t i = 0; i < b->images; i++)
-            conv_copy_some(w->x + (b->n + i) * g->H * g->W * g->C + group * w->K + c, g->H,
-                           g->W, g->C, wide, b->row * g->stride_h - g->pad_h, -g->pad_w,
-                           b->high, w->pitch, dst + i * b->area * wide);
+            copy_image(w, b, w->x + (b->n + i) * g->H * g->W * g->C + group * w->K + c, wide,
+                       dst + i * b->area * wide);
     }
-}
-
-static void pack_y(const dw_job *w, const dw_block *b, int64_t group, int64_t col,
-                   int64_t cols)
-{
-    const tp_window *g = w->g;
-    int64_t row = b->n * g->OH + b->row;
-
-    br_pack_rows(w->dy + row * g->OW * g->O + group * w->M + col, g->O,
-                 b->images * b->rows * g->OW, cols, br_vecs(cols) * BR_LANES, b->y);
 }
 
 /* ---- tiles ---- */
 
-/* Where the rows [r, r + count) of all rows read x. */
-static void find_rows(const dw_job *w, const dw_block *b, int64_t slice, int64_t r,
-                      int64_t count, int64_t *row)
+/* Where `count` rows of a slice of `wide` channels read x, the first being row r. */
+static void find_rows(const dw_job *w, int64_t high, int64_t wide, int64_t r, int64_t count,
+                      int64_t *row)
 {
     const tp_window *g = w->g;
-    int64_t c = br_cut(w->K, w->slices, slice);
-    int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, place = r - c * w->taps;
+    int64_t tap = r / wide, c = r % wide, kh = tap / g->KW, kw = tap % g->KW;
 
-    for (int64_t i = 0; i < count; i++, place++) {
-        int64_t tap = place / wide;
-        int64_t at = tap / g->KW * g->dilation_h * w->pitch + tap % g->KW * g->dilation_w;
+    for (int64_t i = 0; i < count;) {
+        int64_t place = (w->apart ? kw * g->stride_h : 0) + kh * g->dilation_h % g->stride_h;
+        int64_t at = (place * high + kh * g->dilation_h / g->stride_h) * w->pitch * wide;
 
-        row[i] = at * wide + place % wide;
+        if (!w->apart) at += kw * g->dilation_w * wide;
+        for (; i < count && c < wide; i++, c++)
+            row[i] = at + c;
+        c = 0;
+        if (++kw == g->KW) kw = 0, kh++;
     }
 }
 
-/* The tiles [from, to) of one panel whose y is packed: tiles of a slice share their x. */
-static void run_tiles(const dw_job *w, const dw_block *b, int64_t cols, int64_t from,
-                      int64_t to, bool first, A *sum)
+/* The tiles [from, to) of one panel of y: tiles of a slice share their x. */
+static void run_tiles(const dw_job *w, const dw_block *b, br_tile *t, int64_t cols,
+                      int64_t from, int64_t to, bool first, A *sum)
+{
+    int64_t width = br_vecs(cols) * BR_LANES, row[BR_MAX_ROWS], each = w->tiles / w->slices;
+    int64_t each_image = w->apart ? 1 : b->rows;
+    br_out o = { .cols = cols, .add = !first, .sums_row = width };
+
+    t->row = row, t->at = b->at;
+    while (from < to) {
+        int64_t slice = from / each, c = br_cut(w->K, w->slices, slice), end = (slice + 1) * each;
+        int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, rows = wide * w->taps;
+
+        t->a = b->x + c * b->images * b->area;
+        t->a_step = w->apart ? wide : wide * w->g->stride_w;
+        for (int64_t n = 0; n < t->blocks; n++)
+            b->at[n] = (n / each_image * b->area + n % each_image * w->pitch) * wide;
+        for (; from < to && from < end; from++) {
+            int64_t r = br_cut(rows, each, from - slice * each);
+            int64_t count = br_cut(rows, each, from - slice * each + 1) - r;
+
+            if (count == 0) continue;
+            find_rows(w, b->high, wide, r, count, row);
+            o.sums = sum + (c * w->taps + r) * width;
+            br_run(t, &o, count);
+        }
+    }
+}
+
+/* All tiles but a few are worth packing y for; bf16 and odd widths must be. */
+static br_tile open_panel(const dw_job *w, const dw_block *b, int64_t group, int64_t col,
+                          int64_t cols, int64_t tiles)
 {
     const tp_window *g = w->g;
-    int64_t width = br_vecs(cols) * BR_LANES, row[BR_MAX_ROWS], each = w->tiles / w->slices;
-    br_out o = { .cols = cols, .add = !first, .sums_row = width };
-    br_tile t = { .row = row, .at = b->at, .b = b->y, .b_row = width,
-                  .b_step = g->OW * width, .blocks = b->images * b->rows, .k = g->OW };
+    int64_t width = br_vecs(cols) * BR_LANES, row = g->O;
+    const T *y = w->dy + (b->n * g->OH + b->row) * g->OW * g->O + group * w->M + col;
+    br_tile t = { .b = (const A *)(const void *)y };
 
-    for (int64_t i = from; i < to; i++) {
-        int64_t slice = i / each, c = br_cut(w->K, w->slices, slice);
-        int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, rows = wide * w->taps;
-        int64_t r = br_cut(rows, each, i % each), end = br_cut(rows, each, i % each + 1);
-
-        if (i == from || i % each == 0)
-            for (int64_t n = 0; n < t.blocks; n++)
-                b->at[n] = (n / b->rows * b->area + n % b->rows * g->stride_h * w->pitch) * wide;
-        r += c * w->taps, end += c * w->taps;
-        find_rows(w, b, slice, r, end - r, row);
-        t.a = b->x + c * b->images * b->area, t.a_step = g->stride_w * wide;
-        o.sums = sum + r * width;
-        if (end > r) br_run(&t, &o, end - r);
+    if (TP_IS(bf16) || cols != width || tiles > 3) {
+        br_pack_rows(y, g->O, b->images * b->rows * g->OW, cols, width, b->y);
+        t.b = b->y, row = width;
     }
+    t.blocks = b->images * (w->apart ? 1 : b->rows), t.k = g->OW * (w->apart ? b->rows : 1);
+    t.b_row = row, t.b_step = t.k * row;
+    return t;
 }
 
 /* Items [from, to) of the (group, panel, tile) of a chunk, for one block. */
@@ -128,10 +181,11 @@ static void run_block(const dw_job *w, const dw_block *b, int64_t from, int64_t 
         int64_t last = br_cut(vecs, w->panels, panel + 1) * BR_LANES;
         int64_t cols = (last < w->M ? last : w->M) - col, base = from - from % w->tiles;
         int64_t end = base + w->tiles < to ? base + w->tiles : to;
+        br_tile t;
 
         if (group != copied) copy_x(w, b, copied = group);
-        pack_y(w, b, group, col, cols);
-        run_tiles(w, b, cols, from - base, end - base, first,
+        t = open_panel(w, b, group, col, cols, end - from);
+        run_tiles(w, b, &t, cols, from - base, end - base, first,
                   sums + (group * vecs * BR_LANES + col) * w->rows);
         from = end;
     }
@@ -149,8 +203,7 @@ static void run_chunk(const dw_job *w, int64_t chunk, int64_t from, int64_t to, 
         for (int64_t i = 0; i < w->strips; i++) {
             b.images = end - b.n < w->images ? end - b.n : w->images;
             b.row = br_cut(g->OH, w->strips, i), b.rows = br_cut(g->OH, w->strips, i + 1) - b.row;
-            b.high = (b.rows - 1) * g->stride_h + (g->KH - 1) * g->dilation_h + 1;
-            b.area = b.high * w->pitch;
+            b.high = high_of(g, b.rows), b.area = area_of(w, b.high);
             run_block(w, &b, from, to, b.n == n && i == 0, w->sums + chunk * w->sum_size);
         }
 }
@@ -215,7 +268,7 @@ static void fold_range(void *user, int worker, int64_t from, int64_t to)
 static void plan(dw_job *w)
 {
     const tp_window *g = w->g;
-    int64_t pixels = g->OH * g->OW, vecs = br_vecs(w->M), most, high, wide;
+    int64_t pixels = g->OH * g->OW, vecs = br_vecs(w->M), most, wide, area;
 
     w->panels = br_pieces(vecs, BR_VECS), w->slices = br_pieces(w->K, DW_SLICE);
     wide = br_pieces(w->K, w->slices);
@@ -224,14 +277,15 @@ static void plan(dw_job *w)
     w->chunks = w->rows * g->O >= DW_LARGE ? 1 : g->N < DW_CHUNKS ? g->N : DW_CHUNKS;
     most = br_pieces(g->N, w->chunks), w->images = br_pieces(DW_PIXELS, pixels);
     w->images = w->images < most ? w->images : most;
-    w->strips = pixels / DW_PIXELS;
+    w->strips = (pixels + DW_PIXELS / 2) / DW_PIXELS;
     w->strips = w->strips < 1 ? 1 : w->strips < g->OH ? w->strips : g->OH;
     most = br_pieces(g->OH, w->strips);
-    high = (most - 1) * g->stride_h + (g->KH - 1) * g->dilation_h + 1;
-    w->pitch = (g->OW - 1) * g->stride_w + (g->KW - 1) * g->dilation_w + 1;
+    w->apart = w->K >= DW_APART, w->pitch = g->OW;
+    if (!w->apart) w->pitch = (g->OW - 1) * g->stride_w + (g->KW - 1) * g->dilation_w + 1;
+    area = area_of(w, high_of(g, most));
     w->sum_size = g->groups * vecs * BR_LANES * w->rows;
     w->at_bytes = (size_t)br_round_up(w->images * most * (int64_t)sizeof(int64_t), 64);
-    w->x_bytes = (size_t)br_round_up(w->images * high * w->pitch * w->K, 16) * sizeof(A);
+    w->x_bytes = (size_t)br_round_up(w->images * area * w->K, 16) * sizeof(A);
     w->y_bytes = (size_t)(w->images * most * g->OW * BR_WIDTH) * sizeof(A);
     w->room = (w->at_bytes + w->x_bytes + w->y_bytes + 63) & ~(size_t)63;
 }

@@ -1,8 +1,8 @@
 /*
  * copy.c - fill, copy and cast, for every dtype.
  *
- * A copy that turns one axis into another, as between NCHW and channels-last, goes in tiles:
- * each line that is read or written serves a whole row or column of its tile.
+ * A copy that turns one axis into another, as between NCHW and channels-last, goes in tiles
+ * of 8 by 8, turned in registers, within bands that use each line of x whole.
  */
 #include "kernels/cpu/map.h"
 
@@ -79,34 +79,88 @@ static tp__map_block *const copy_blocks[2] = { copy_set, copy_add };
 /* A copy whose axis `turned` is dense in x while the last one is dense in y. */
 typedef struct turn {
     tp_loop others; /* the axes that are neither, and one of size 1 */
-    int64_t rows, cols, sx, sy, bands;
+    int64_t rows, cols, sx, sy, band, bands;
     const T *x;
     T *y;
     bool add;
 } turn;
 
-enum { TILE = 16 };
+/* Eight elements, whatever they mean. */
+#if TP_IS(f64) || TP_IS(i64)
+typedef uint64_t lane;
+#elif TP_IS(f32) || TP_IS(i32)
+typedef uint32_t lane;
+#elif TP_IS(bf16) || TP_IS(f16)
+typedef uint16_t lane;
+#else
+typedef uint8_t lane;
+#endif
+typedef lane eight __attribute__((vector_size(8 * sizeof(lane))));
+
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+
+/* y[r][c] = x[c][r] of 8 by 8: interleaving rows i and i + 4 turns one bit of the index, so
+ * three times turns all. */
+static void turn_8x8(const T *x, int64_t sx, T *y, int64_t sy)
+{
+    eight a[8], b[8];
+
+    for (int c = 0; c < 8; c++)
+        memcpy(&a[c], x + c * sx, sizeof a[c]);
+    for (int i = 0; i < 4; i++)
+        b[2 * i] = LOW(a[i], a[i + 4]), b[2 * i + 1] = HIGH(a[i], a[i + 4]);
+    for (int i = 0; i < 4; i++)
+        a[2 * i] = LOW(b[i], b[i + 4]), a[2 * i + 1] = HIGH(b[i], b[i + 4]);
+    for (int i = 0; i < 4; i++)
+        b[2 * i] = LOW(a[i], a[i + 4]), b[2 * i + 1] = HIGH(a[i], a[i + 4]);
+    for (int r = 0; r < 8; r++)
+        memcpy(y + r * sy, &b[r], sizeof b[r]);
+}
 
 static void turn_tile(const T *x, int64_t sx, T *y, int64_t sy, bool add)
 {
-    T tile[TILE][TILE];
+    T tile[64];
 
-    for (int c = 0; c < TILE; c++)
-        for (int r = 0; r < TILE; r++)
-            tile[r][c] = x[c * sx + r];
-    for (int r = 0; r < TILE; r++)
-        copy_blocks[add](TILE, tile[r], tile[r], 0, 0, y + r * sy);
+    if (!add) {
+        turn_8x8(x, sx, y, sy);
+        return;
+    }
+    turn_8x8(x, sx, tile, 8);
+    for (int r = 0; r < 8; r++)
+        copy_add(8, tile + 8 * r, tile, 0, 0, y + r * sy);
 }
 
-static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y,
-                      int64_t sy, bool add)
+/* What doesn't fill a tile: along the longer side. */
+static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y, int64_t sy,
+                      bool add)
 {
-    for (int64_t r = 0; r < rows; r++)
+    if (add)
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < cols; c++)
+                copy_add(1, x + c * sx + r, x, 0, 0, y + r * sy + c);
+    else if (rows > cols)
         for (int64_t c = 0; c < cols; c++)
-            copy_blocks[add](1, x + c * sx + r, x, 0, 0, y + r * sy + c);
+            for (int64_t r = 0; r < rows; r++)
+                y[r * sy + c] = x[c * sx + r];
+    else
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < cols; c++)
+                y[r * sy + c] = x[c * sx + r];
 }
 
-/* Items are bands of TILE rows of y, within each place of the other axes. */
+static void turn_band(const turn *t, const T *x, T *y, int64_t rows)
+{
+    int64_t r8 = rows & -8, c8 = t->cols & -8, sx = t->sx, sy = t->sy;
+
+    for (int64_t c = 0; c < c8; c += 8)
+        for (int64_t r = 0; r < r8; r += 8)
+            turn_tile(x + c * sx + r, sx, y + r * sy + c, sy, t->add);
+    turn_edge(rows - r8, t->cols, x + r8, sx, y + r8 * sy, sy, t->add);
+    turn_edge(r8, t->cols - c8, x + c8 * sx, sx, y + c8, sy, t->add);
+}
+
+/* Items are bands of rows of y, within each place of the other axes. */
 static void turn_body(void *user, int worker, int64_t from, int64_t to)
 {
     const turn *t = user;
@@ -115,18 +169,10 @@ static void turn_body(void *user, int worker, int64_t from, int64_t to)
 
     (void)worker;
     for (int64_t i = from; i < to; i++) {
-        int64_t r = band * TILE, rows = t->rows - r < TILE ? t->rows - r : TILE;
-        const T *x = t->x + place.at[1] + r;
-        T *y = t->y + place.at[0] + r * t->sy;
+        int64_t r = band * t->band, left = t->rows - r;
 
-        for (int64_t c = 0; c < t->cols; c += TILE) {
-            int64_t cols = t->cols - c < TILE ? t->cols - c : TILE;
-
-            if (rows == TILE && cols == TILE)
-                turn_tile(x + c * t->sx, t->sx, y + c, t->sy, t->add);
-            else
-                turn_edge(rows, cols, x + c * t->sx, t->sx, y + c, t->sy, t->add);
-        }
+        turn_band(t, t->x + place.at[1] + r, t->y + place.at[0] + r * t->sy,
+                  left < t->band ? left : t->band);
         if (++band == t->bands) tp_row_next(&t->others, &place), band = 0;
     }
 }
@@ -140,7 +186,7 @@ static bool turns(const tp_loop *l, turn *t)
     if (l->stride[1][last] == 0 || l->stride[1][last] == 1) return false;
     for (int j = 0; j < last; j++)
         if (l->stride[1][j] == 1 && l->stride[0][j] != 0) turned = j;
-    if (turned < 0 || tp_loop_count(l) < TILE * TILE) return false;
+    if (turned < 0 || tp_loop_count(l) < 256) return false;
     t->rows = l->n[turned], t->cols = l->n[last];
     t->sx = l->stride[1][last], t->sy = l->stride[0][turned];
     t->others.rank = 0, t->others.operands = 2;
@@ -153,7 +199,8 @@ static bool turns(const tp_loop *l, turn *t)
             t->others.stride[k][to] = j == last ? 0 : l->stride[k][j];
         t->others.rank++;
     }
-    t->bands = (t->rows + TILE - 1) / TILE;
+    t->band = t->cols < 8 ? 256 : 64 / (int64_t)sizeof(T); /* a cache line of x at least */
+    t->bands = (t->rows + t->band - 1) / t->band;
     return true;
 }
 
@@ -164,7 +211,7 @@ int KERNEL(copy)(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
 
     if (!turns(l, &t))
         return tp__map_over(c, l, TP__MAP_CHEAP, copy_blocks, x, NULL, 0, 0, add, y);
-    t.x = x, t.y = y, t.add = add, size = t.cols * TILE;
+    t.x = x, t.y = y, t.add = add, size = t.cols * t.band;
     tp__parallel(c, tp_loop_count(&t.others) * t.bands, 1 + TP__MAP_CHEAP / size,
                  turn_body, &t);
     return 0;

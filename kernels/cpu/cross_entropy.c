@@ -8,7 +8,7 @@
 #include "kernels/cpu/map.h"
 #include "kernels/cpu/vmath.h"
 
-enum { LANES = 64, BUFFER = 512 };
+enum { BUFFER = 512 };
 
 typedef struct entropy_job {
     int64_t cols, ignore, dloss_step;
@@ -28,35 +28,49 @@ static int64_t grain_of(int64_t cols)
 
 /* ---- forward ---- */
 
-static void top_of(int64_t n, const T *x, A *restrict top)
-{
-    for (int64_t k = 0; k < n; k++) {
-        A v = LOAD(x[k]);
-        top[k] = v > top[k] ? v : top[k];
-    }
-}
-
+/* The largest of a row of at least TP__LANES. */
 static A row_top(int64_t n, const T *x)
 {
-    A top[LANES];
-    int64_t i = 0;
+    tp__lanes top, v;
+    int64_t i = TP__LANES;
 
-    for (int k = 0; k < LANES; k++)
-        top[k] = (A)-INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        top_of(LANES, x + i, top);
-    top_of(n - i, x + i, top);
-    for (int k = 1; k < LANES; k++)
-        top[0] = top[k] > top[0] ? top[k] : top[0];
-    return top[0];
+    for (tp__load(&top, x); i + TP__LANES <= n; i += TP__LANES)
+        tp__load(&v, x + i), tp__lanes_max(&top, &v);
+    tp__load(&v, x + n - TP__LANES), tp__lanes_max(&top, &v);
+    return tp__lanes_top(&top);
 }
 
-/* p = softmax(x); gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
+/* p = softmax(x) for a row that fits the buffer; padding of -infinity spares the odd end.
+ * Gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
+static A softmax_short(int64_t n, const T *x, T *p)
+{
+    int64_t padded = (n + TP__LANES - 1) & -(int64_t)TP__LANES;
+    A e[BUFFER], top, sum, scale;
+    tp__lanes most, v;
+
+    for (int64_t k = padded - TP__LANES; k < padded; k++)
+        e[k] = (A)-INFINITY;
+    for (int64_t k = 0; k < n; k++)
+        e[k] = LOAD(x[k]);
+    memcpy(&most, e, sizeof most);
+    for (int64_t k = TP__LANES; k < padded; k += TP__LANES)
+        memcpy(&v, e + k, sizeof v), tp__lanes_max(&most, &v);
+    top = tp__lanes_top(&most);
+    for (int64_t k = 0; k < padded; k++)
+        e[k] = tp_exp(e[k] - top);
+    sum = tp__fold(padded, e), scale = 1 / sum;
+    for (int64_t k = 0; k < n; k++)
+        p[k] = STORE(e[k] * scale);
+    return top + tp_log(sum);
+}
+
 static A softmax_row(int64_t n, const T *x, T *p)
 {
-    A e[BUFFER], top = row_top(n, x), sum, scale;
-    tp__cascade s = { .count = 0 };
+    A e[BUFFER], top, sum, scale;
+    tp__cascade s;
 
+    if (n <= BUFFER) return softmax_short(n, x, p);
+    s.count = 0, top = row_top(n, x);
     for (int64_t i = 0; i < n; i += BUFFER) {
         int64_t some = n - i < BUFFER ? n - i : BUFFER;
 
@@ -161,8 +175,9 @@ int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *
 static A dot_row(int64_t n, const T *u, const T *p)
 {
     A v[BUFFER];
-    tp__cascade s = { .count = 0 };
+    tp__cascade s;
 
+    s.count = 0;
     for (int64_t i = 0; i < n; i += BUFFER) {
         int64_t some = n - i < BUFFER ? n - i : BUFFER;
 

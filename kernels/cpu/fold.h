@@ -17,37 +17,119 @@ enum {
 
 typedef A tp__lanes __attribute__((vector_size(64)));
 
-static inline void tp__lanes_add(tp__lanes *s, const A *x)
-{
-    tp__lanes v;
+#if TP_IS(f64)
+typedef int64_t tp__mask __attribute__((vector_size(64)));
+#define TP__IOTA    0, 1, 2, 3, 4, 5, 6, 7
+#define TP__HALF(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
+#define TP__QUARTER(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
+#define TP__EIGHTH(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
+#else
+typedef int32_t tp__mask __attribute__((vector_size(64)));
+#define TP__IOTA 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define TP__HALF(v)                                                                      \
+    __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define TP__QUARTER(v)                                                                   \
+    __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define TP__EIGHTH(v)                                                                    \
+    __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define TP__SIXTEENTH(v)                                                                 \
+    __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#endif
 
-    memcpy(&v, x, sizeof v);
-    *s += v;
+/* Vectors go by pointer: how they are passed depends on the instruction set. */
+
+/* v = x[0..TP__LANES) */
+static inline void tp__load(tp__lanes *v, const T *x)
+{
+#if TP_IS(bf16)
+    typedef uint16_t halves __attribute__((vector_size(32)));
+    typedef uint32_t words __attribute__((vector_size(64)));
+    halves h;
+
+    memcpy(&h, x, sizeof h);
+    *v = (tp__lanes)(__builtin_convertvector(h, words) << 16);
+#else
+    memcpy(v, x, sizeof *v);
+#endif
+}
+
+/* v = x[0..n) and zeros, for n < TP__LANES; only those are read. */
+static inline void tp__load_some(tp__lanes *v, const T *x, int64_t n)
+{
+    T some[TP__LANES] = { 0 };
+
+    for (int64_t i = 0; i < n; i++)
+        some[i] = x[i];
+    tp__load(v, some);
+}
+
+/* Zeros lanes n and up. */
+static inline void tp__keep_some(tp__lanes *v, int64_t n)
+{
+    const tp__mask iota = { TP__IOTA };
+
+#if TP_IS(f64)
+    *v = (tp__lanes)((tp__mask)*v & (iota < n));
+#else
+    *v = (tp__lanes)((tp__mask)*v & (iota < (int32_t)n));
+#endif
+}
+
+static inline A tp__lanes_sum(const tp__lanes *s)
+{
+    tp__lanes v = *s;
+
+    v += TP__HALF(v);
+    v += TP__QUARTER(v);
+    v += TP__EIGHTH(v);
+#ifdef TP__SIXTEENTH
+    v += TP__SIXTEENTH(v);
+#endif
+    return v[0];
+}
+
+/* a = the larger of a and b, lane by lane; a where either is NaN. */
+static inline void tp__lanes_max(tp__lanes *a, const tp__lanes *b)
+{
+    tp__mask more = *b > *a;
+
+    *a = (tp__lanes)(((tp__mask)*b & more) | ((tp__mask)*a & ~more));
+}
+
+static inline A tp__lanes_top(const tp__lanes *s)
+{
+    tp__lanes v = *s, w;
+
+    w = TP__HALF(v), tp__lanes_max(&v, &w);
+    w = TP__QUARTER(v), tp__lanes_max(&v, &w);
+    w = TP__EIGHTH(v), tp__lanes_max(&v, &w);
+#ifdef TP__SIXTEENTH
+    w = TP__SIXTEENTH(v), tp__lanes_max(&v, &w);
+#endif
+    return v[0];
 }
 
 /* The sum of x[0..n). */
 static inline A tp__fold(int64_t n, const A *x)
 {
-    tp__lanes s[4] = { 0 };
-    A half[TP__LANES], rest = 0;
+    tp__lanes s[4] = { 0 }, v;
+    A rest = 0;
     int64_t i = 0;
 
-    if (n >= TP__LANES) {
-        for (; i + 4 * TP__LANES <= n; i += 4 * TP__LANES)
-            for (int k = 0; k < 4; k++)
-                tp__lanes_add(&s[k], x + i + k * TP__LANES);
-        for (; i + TP__LANES <= n; i += TP__LANES)
-            tp__lanes_add(&s[0], x + i);
-        s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-        memcpy(half, s, sizeof half);
-        for (int w = TP__LANES / 2; w; w /= 2)
-            for (int k = 0; k < w; k++)
-                half[k] += half[k + w];
-        rest = half[0];
+    for (; i + 4 * TP__LANES <= n; i += 4 * TP__LANES)
+        for (int k = 0; k < 4; k++) {
+            memcpy(&v, x + i + k * TP__LANES, sizeof v);
+            s[k] += v;
+        }
+    for (; i + TP__LANES <= n; i += TP__LANES) {
+        memcpy(&v, x + i, sizeof v);
+        s[0] += v;
     }
     for (; i < n; i++)
         rest += x[i];
-    return rest;
+    if (n < TP__LANES) return rest;
+    s[0] = (s[0] + s[1]) + (s[2] + s[3]);
+    return tp__lanes_sum(s) + rest;
 }
 
 /* Sums pushed one by one are added as the leaves of a balanced tree. */

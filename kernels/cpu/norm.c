@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { BUFFER = 512, COLUMNS = 256 };
+enum { COLUMNS = 256 };
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -312,39 +312,40 @@ int KERNEL(batch_norm_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
 
 /* ---- layer: over columns, for each row ---- */
 
-/* The sum over a row of what `value` makes of some of its elements at a time. */
-typedef void row_piece(const norm_job *j, int64_t at, int64_t col, int64_t n, A mean,
-                       A *v);
-
-static A row_sum(const norm_job *j, int64_t r, row_piece *value, A mean)
+/* Rows are summed in pieces, lanes side by side within a piece. */
+static A row_sum(int64_t n, const T *x)
 {
-    A v[BUFFER];
-    tp__cascade s = { .count = 0 };
+    A total = 0;
 
-    for (int64_t k = 0; k < j->cols; k += BUFFER) {
-        int64_t n = smaller(j->cols - k, BUFFER);
+    for (int64_t i = 0; i < n;) {
+        int64_t end = smaller(i + TP__PIECE, n);
+        tp__lanes s = { 0 }, v;
 
-        value(j, r * j->cols + k, k, n, mean, v);
-        if (j->cols <= BUFFER) return tp__fold(n, v);
-        tp__cascade_push(&s, tp__fold(n, v));
+        for (; i + TP__LANES <= end; i += TP__LANES)
+            tp__load(&v, x + i), s += v;
+        if (i < end) tp__load_some(&v, x + i, end - i), s += v;
+        i = end, total += tp__lanes_sum(&s);
     }
-    return tp__cascade_sum(&s);
+    return total;
 }
 
-static void plain_piece(const norm_job *j, int64_t at, int64_t col, int64_t n, A mean,
-                        A *v)
+static A row_squares(int64_t n, const T *x, A mean)
 {
-    (void)col, (void)mean;
-    for (int64_t k = 0; k < n; k++)
-        v[k] = LOAD(j->x[at + k]);
-}
+    A total = 0;
 
-static void square_piece(const norm_job *j, int64_t at, int64_t col, int64_t n, A mean,
-                         A *v)
-{
-    (void)col;
-    for (int64_t k = 0; k < n; k++)
-        v[k] = square(LOAD(j->x[at + k]) - mean);
+    for (int64_t i = 0; i < n;) {
+        int64_t end = smaller(i + TP__PIECE, n);
+        tp__lanes s = { 0 }, v;
+
+        for (; i + TP__LANES <= end; i += TP__LANES)
+            tp__load(&v, x + i), v -= mean, s += v * v;
+        if (i < end) {
+            tp__load_some(&v, x + i, end - i), v -= mean;
+            tp__keep_some(&v, end - i), s += v * v;
+        }
+        i = end, total += tp__lanes_sum(&s);
+    }
+    return total;
 }
 
 static void layer_body(void *user, int worker, int64_t from, int64_t to)
@@ -356,8 +357,8 @@ static void layer_body(void *user, int worker, int64_t from, int64_t to)
     for (int64_t r = from; r < to; r++) {
         const T *x = j->x + r * j->cols;
         T *restrict y = j->y + r * j->cols;
-        A mean = row_sum(j, r, plain_piece, 0) / (A)j->cols;
-        A var = row_sum(j, r, square_piece, mean) / (A)j->cols;
+        A mean = row_sum(j->cols, x) / (A)j->cols;
+        A var = row_squares(j->cols, x, mean) / (A)j->cols;
         A rstd = (A)(1 / sqrt((double)var + j->eps));
 
         j->mean[r] = mean, j->rstd[r] = rstd;
@@ -392,19 +393,26 @@ int KERNEL(layer_norm)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 
 /* ---- its gradient ---- */
 
-static void slope_piece(const norm_job *j, int64_t at, int64_t col, int64_t n, A mean,
-                        A *v)
+/* low = sum of g, high = sum of g (x - mean), where g = dy weight */
+static void row_slopes(int64_t n, const T *dy, const T *x, const A *weight, A mean, A *low,
+                       A *high)
 {
-    (void)mean;
-    for (int64_t k = 0; k < n; k++)
-        v[k] = LOAD(j->dy[at + k]) * j->weight[col + k];
-}
+    *low = *high = 0;
+    for (int64_t i = 0; i < n;) {
+        int64_t end = smaller(i + TP__PIECE, n);
+        tp__lanes s = { 0 }, t = { 0 }, g, v, w;
 
-static void tilt_piece(const norm_job *j, int64_t at, int64_t col, int64_t n, A mean,
-                       A *v)
-{
-    for (int64_t k = 0; k < n; k++)
-        v[k] = LOAD(j->dy[at + k]) * j->weight[col + k] * (LOAD(j->x[at + k]) - mean);
+        for (; i + TP__LANES <= end; i += TP__LANES) {
+            tp__load(&g, dy + i), tp__load(&v, x + i), memcpy(&w, weight + i, sizeof w);
+            g *= w, s += g, t += g * (v - mean);
+        }
+        for (; i < end; i++) {
+            A slope = LOAD(dy[i]) * weight[i];
+
+            *low += slope, *high += slope * (LOAD(x[i]) - mean);
+        }
+        *low += tp__lanes_sum(&s), *high += tp__lanes_sum(&t);
+    }
 }
 
 /* With g = dy weight:  dx (+)= rstd (g - mean of g - (x - mean) rstd^2 mean of g (x - mean)) */
@@ -414,9 +422,10 @@ static void layer_dx_row(const norm_job *j, int64_t r)
     T *restrict dx = j->dx + r * j->cols;
     const A *weight = j->weight;
     A mean = j->mean[r], rstd = j->rstd[r];
-    A level = row_sum(j, r, slope_piece, 0) / (A)j->cols;
-    A slope = row_sum(j, r, tilt_piece, mean) / (A)j->cols * rstd * rstd;
+    A level, slope;
 
+    row_slopes(j->cols, dy, x, weight, mean, &level, &slope);
+    level /= (A)j->cols, slope *= rstd * rstd / (A)j->cols;
     if (j->add)
         for (int64_t k = 0; k < j->cols; k++)
             dx[k] = STORE(LOAD(dx[k]) + rstd * (LOAD(dy[k]) * weight[k] - level -

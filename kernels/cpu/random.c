@@ -9,6 +9,10 @@
 #include "kernels/cpu/map.h"
 #include "kernels/philox.h"
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 enum {
     BATCH = 64, /* counters; four numbers each */
     NUMBERS = 4 * BATCH,
@@ -34,6 +38,53 @@ struct draw_job {
     A scale;
     bool add;
 };
+
+#if defined(__SSE2__) && !defined(TP_PLAIN)
+
+/* Words of 32 bits, each in 64: the product of two is then one instruction, and what it
+ * leaves above 32 bits is never looked at. */
+#if defined(__AVX512F__)
+typedef uint64_t words __attribute__((vector_size(64)));
+#define TIMES(a, b) (words) _mm512_mul_epu32((__m512i)(a), (__m512i)(b))
+#elif defined(__AVX2__)
+typedef uint64_t words __attribute__((vector_size(32)));
+#define TIMES(a, b) (words) _mm256_mul_epu32((__m256i)(a), (__m256i)(b))
+#else
+typedef uint64_t words __attribute__((vector_size(16)));
+#define TIMES(a, b) (words) _mm_mul_epu32((__m128i)(a), (__m128i)(b))
+#endif
+
+enum { WORDS = sizeof(words) / 8 };
+
+/* bits[4 i + k] = lane k of counter + i, for i < count, a multiple of 16: philox.h's rounds. */
+static void philox_batch(uint64_t key, uint64_t counter, int count, uint32_t *bits)
+{
+    const words m0 = (words){ 0 } + 0xD2511F53u, m2 = (words){ 0 } + 0xCD9E8D57u;
+    const words low = (words){ 0 } + UINT32_MAX;
+    uint64_t first[WORDS], second[WORDS], *to = (uint64_t *)(void *)bits;
+
+    for (int i = 0; i < count; i += WORDS) {
+        words x0, x1, x2 = { 0 }, x3 = { 0 };
+        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+
+        for (int k = 0; k < WORDS; k++)
+            first[k] = counter + (uint64_t)(i + k);
+        memcpy(&x0, first, sizeof x0), x1 = x0 >> 32;
+        for (int round = 0; round < 10; round++) {
+            words a = TIMES(m0, x0), b = TIMES(m2, x2);
+
+            x0 = (b >> 32) ^ x1 ^ k0, x1 = b;
+            x2 = (a >> 32) ^ x3 ^ k1, x3 = a;
+            k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+        }
+        x0 = (x0 & low) | x1 << 32, x2 = (x2 & low) | x3 << 32; /* little endian */
+        memcpy(first, &x0, sizeof x0), memcpy(second, &x2, sizeof x2);
+        for (int k = 0; k < WORDS; k++)
+            to[2 * (i + k)] = first[k], to[2 * (i + k) + 1] = second[k];
+    }
+}
+
+#else
 
 /* bits[4 i + k] = lane k of counter + i, for i < count, a multiple of 16: philox.h's rounds,
  * with a loop over counters inside. */
@@ -62,11 +113,13 @@ static void philox_batch(uint64_t key, uint64_t counter, int count, uint32_t *bi
     }
 }
 
+#endif
+
 /* Elements first .. first + n of the logical order. */
 static void draw_elements(const draw_job *j, int64_t first, int64_t n, const T *x,
                           int64_t sx, T *y, int64_t sy)
 {
-    uint32_t bits[NUMBERS];
+    _Alignas(64) uint32_t bits[NUMBERS];
 
     while (n > 0) {
         int skip = (int)(first % 4);

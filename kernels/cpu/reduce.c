@@ -89,11 +89,12 @@ static A run_sum(int64_t n, const T *x, int64_t step)
 static A run_group(const sum_job *j, const T *x, int64_t g)
 {
     int64_t p = g * j->group, end = smaller(p + j->group, j->pieces);
-    int64_t cut = p % j->cuts, step = j->folded.stride[0][j->folded.rank - 1];
-    tp_row r = tp_row_at(&j->folded, p / j->cuts);
+    int64_t cut, step = j->folded.stride[0][j->folded.rank - 1];
+    tp_row r;
     tp__cascade s;
 
-    if (j->pieces == 1) return run_sum(r.n, x, step);
+    if (j->pieces == 1) return run_sum(j->rows, x, step);
+    cut = p % j->cuts, r = tp_row_at(&j->folded, p / j->cuts);
     s.count = 0;
     for (; p < end; p++) {
         int64_t first = cut * j->length;
@@ -128,8 +129,9 @@ static void runs_finish(const sum_job *j)
     spot at = spot_at(&j->kept, 0);
 
     for (int64_t i = 0; i < j->outputs; i++, spot_next(&j->kept, &at)) {
-        tp__cascade s = { .count = 0 };
+        tp__cascade s;
 
+        s.count = 0;
         for (int64_t g = 0; g < j->groups; g++)
             tp__cascade_push(&s, j->partial[i * j->groups + g]);
         put(j, spot_of(&at, 0), tp__cascade_sum(&s));
@@ -386,29 +388,30 @@ typedef struct argmax_job {
     int64_t *y;
 } argmax_job;
 
-/* The largest of a row, or a NaN if there is one. */
+/* The largest of a row, or a NaN if there is one: a NaN's lane becomes NaN in `odd`. */
 static A row_top(int64_t n, const T *x)
 {
-    A top[16], all;
-    int64_t i = 16;
+    tp__lanes top, odd, v;
+    A best, strange;
+    int64_t i = 0;
 
-    for (int k = 0; k < 16; k++)
-        top[k] = LOAD(x[k < n ? k : 0]);
-    for (; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) {
-            A v = LOAD(x[i + k]);
+    if (n < TP__LANES) {
+        best = LOAD(x[0]);
+        for (i = 1; i < n; i++) {
+            A w = LOAD(x[i]);
 
-            top[k] = top[k] >= v || top[k] != top[k] ? top[k] : v;
+            best = best >= w || best != best ? best : w;
         }
-    for (; i < n; i++) {
-        A v = LOAD(x[i]);
-
-        top[0] = top[0] >= v || top[0] != top[0] ? top[0] : v;
+        return best;
     }
-    all = top[0];
-    for (int k = 1; k < 16; k++)
-        all = all >= top[k] || all != all ? all : top[k];
-    return all;
+    tp__load(&top, x), odd = top - top; /* an infinity's is NaN too: then the search is */
+    for (; i + TP__LANES <= n; i += TP__LANES)
+        tp__load(&v, x + i), tp__lanes_max(&top, &v), odd += v * 0;
+    tp__load(&v, x + n - TP__LANES), tp__lanes_max(&top, &v), odd += v * 0;
+    best = tp__lanes_top(&top), strange = tp__lanes_sum(&odd);
+    for (i = 0; strange != strange && i < n; i++)
+        if (LOAD(x[i]) != LOAD(x[i])) return LOAD(x[i]);
+    return best;
 }
 
 static void argmax_body(void *user, int worker, int64_t from, int64_t to)
@@ -422,7 +425,7 @@ static void argmax_body(void *user, int worker, int64_t from, int64_t to)
         int64_t i = 0;
 
         if (top == top)
-            while (LOAD(x[i]) != top)
+            while (!(LOAD(x[i]) >= top))
                 i++;
         else
             while (LOAD(x[i]) == LOAD(x[i]))

@@ -25,7 +25,8 @@ extern "C" {
 #define TP_SHARED(type, name, n) __shared__ type name[n]
 #endif
 
-enum { TP_THREADS = 256, TP_MAX_BLOCKS = 1 << 20 };
+enum { TP_THREADS = 256 };
+const int64_t TP_MAX_BLOCKS = 1 << 20;
 
 /* Blocks of TP_THREADS for n threads.  Kernels stride over what is beyond them. */
 inline int64_t tp_blocks(int64_t n)

@@ -2,9 +2,9 @@
 # compare.sh - our training steps against PyTorch's, interleaved in one run.
 #
 #     tests/bench/compare.sh [mlp|cnn|vae ...]
-#     compare model=mlp ours_ms=1.602 rival=fused rival_ms=3.561 ratio=0.450
+#     compare model=mlp ours_ms=1.602 rival=fused rival_ms=3.561 ratio=2.223
 #
-# ratio is ours / rival's, the median over the rounds (below 1: we are faster).  A round is
+# ratio is rival's time over ours, the median over the rounds (above 1: we are faster).  A round is
 # about a second of ours and a second of theirs between two probes of the machine, and
 # counts only if both probes show its full speed and nothing else used the processors.
 # With too few good rounds it starts again; after three tries it says `unreliable`.
@@ -121,7 +121,7 @@ judge() {
         END {
             for (i = 1; i <= NR; i++) {
                 if (peak[i] < 0.85 * best || ping[i] > 2 * least || foreign[i] > 0.05) continue
-                a[++n] = ours[i]; b[n] = rival[i]; r[n] = ours[i] / rival[i]
+                a[++n] = ours[i]; b[n] = rival[i]; r[n] = rival[i] / ours[i]
             }
             printf "%s: %d of %d rounds good; best probe %.0f GFLOP/s, %.0f ns\n", model, n, NR, best, least > "/dev/stderr"
             if (n < needed) exit 1

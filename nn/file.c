@@ -1,0 +1,170 @@
+/*
+ * file.c - a module's parameters and buffers in a safetensors file, by PyTorch's names.
+ *
+ * Loading first compares the whole file with the whole module; only then is anything changed.
+ */
+#include "nn/internal.h"
+
+#include "tensor/file.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- saving ---- */
+
+typedef struct gathering {
+    tp_named *list;
+    char (*name)[TP_NAME];
+    int n;
+} gathering;
+
+static bool count_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    (void)m;
+    TP_REQUIRE_IN("tp_nn_save", e->t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
+    ((gathering *)user)->n++;
+    return true;
+}
+
+static bool gather_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    gathering *g = user;
+
+    (void)m;
+    snprintf(g->name[g->n], TP_NAME, "%s", name);
+    g->list[g->n] = (tp_named){ g->name[g->n], e->t };
+    g->n++;
+    return true;
+}
+
+bool tp_nn_save(tp_module *m, const char *path)
+{
+    static const tp_meta meta[] = { { "format", "pt" } };
+    gathering g = { 0 };
+    int n;
+    bool ok;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    if (!tp__entries(m, count_one, &g)) return false;
+    n = g.n, g.n = 0;
+    g.list = tp__alloc(sizeof *g.list * (size_t)n), g.name = tp__alloc(sizeof *g.name * (size_t)n);
+    ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1);
+    tp__release(g.list, sizeof *g.list * (size_t)n), tp__release(g.name, sizeof *g.name * (size_t)n);
+    return ok;
+}
+
+/* ---- comparing ---- */
+
+typedef struct loading {
+    tp_module *m;
+    tp_file *f;
+    tp_load_opts o;
+    tp_load_report r;
+    bool commit;
+} loading;
+
+static void note(loading *l, const char *what, const char *name, const char *detail)
+{
+    size_t n = strlen(l->r.text);
+
+    snprintf(l->r.text + n, sizeof l->r.text - n, "  %-10s %s%s\n", what, name, detail);
+}
+
+static bool skipped(const loading *l, const char *name)
+{
+    return l->o.skip && !fnmatch(l->o.skip, name, 0);
+}
+
+/* The file's tensor for a name of the module's, with the prefix that is taken off. */
+static int find(const loading *l, const char *name)
+{
+    char longer[2 * TP_NAME];
+    int i = tp_file_find(l->f, name);
+
+    if (i >= 0 || !l->o.strip_prefix) return i;
+    snprintf(longer, sizeof longer, "%s%s", l->o.strip_prefix, name);
+    return tp_file_find(l->f, longer);
+}
+
+static bool load_one(loading *l, tp_entry *e, int i)
+{
+    tp_device *dev = e->t ? tp_device_of(e->t) : tp_device_open("cpu");
+    tp_tensor *t = tp_cast(tp_file_read(l->f, i, dev), e->dtype);
+
+    TP_NO_GRAD;
+    if (!t) return false;
+    if (e->t) return tp_copy_(e->t, t);
+    if (!(t = tp_clone(t)) || (!e->buffer && !e->frozen && !tp_requires_grad(t, true))) return false;
+    e->t = tp_keep(t);
+    return true;
+}
+
+static bool visit(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    loading *l = user;
+    int i = find(l, name);
+    tp_shape s = tp_file_shape(l->f, i);
+    char detail[300];
+
+    TP_SCOPE;
+    (void)m;
+    if (skipped(l, name)) return true;
+    if (i < 0) {
+        if (!l->commit) l->r.missing++, note(l, "missing", name, "");
+        return true;
+    }
+    if (!tp__same(&s, &e->shape)) {
+        snprintf(detail, sizeof detail, ": %s in the file, %s in the model", tp__shape_text(s),
+                 tp__shape_text(e->shape));
+        if (!l->commit) l->r.misshaped++, note(l, "misshaped", name, detail);
+        return true;
+    }
+    if (l->commit) return l->r.loaded++, load_one(l, e, i);
+    return true;
+}
+
+static void find_unexpected(loading *l)
+{
+    size_t prefix = l->o.strip_prefix ? strlen(l->o.strip_prefix) : 0;
+
+    for (int i = 0; i < tp_file_count(l->f); i++) {
+        const char *name = tp_file_name(l->f, i);
+
+        if (prefix && !strncmp(name, l->o.strip_prefix, prefix)) name += prefix;
+        if (tp__entry_find(l->m, name) || skipped(l, name)) continue;
+        l->r.unexpected++;
+        note(l, "unexpected", name, "");
+    }
+}
+
+/* ---- loading ---- */
+
+static bool accept(const loading *l, const char *path)
+{
+    const tp_load_report *r = &l->r;
+    bool fits = !r->missing && !r->unexpected && !r->misshaped;
+
+    TP_REQUIRE_IN("tp_nn_load", fits || l->o.partial, TP_ERR_FORMAT,
+                  "%s doesn't fit: %d missing, %d unexpected, %d misshaped\n%s", path, r->missing, r->unexpected,
+                  r->misshaped, r->text);
+    return true;
+}
+
+bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o)
+{
+    loading l = { .m = m, .o = o };
+    bool ok;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    if (!(l.f = tp_file_open(path))) return false;
+    ok = tp__entries(m, visit, &l);
+    if (ok) find_unexpected(&l), ok = accept(&l, path);
+    l.commit = true;
+    ok = ok && tp__entries(m, visit, &l);
+    tp_file_close(l.f);
+    if (o.report) *o.report = l.r;
+    return ok;
+}

@@ -1,0 +1,172 @@
+/*
+ * file.c - writing safetensors, so that a crash at any instant leaves a whole file.
+ *
+ * 8 bytes little-endian length, a JSON header padded with blanks to a multiple of 8, the data.
+ */
+#include "tensor/file.h"
+#include "tensor/file_dtype.h"
+#include "tensor/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static size_t bytes_of(const tp_tensor *t)
+{
+    return (size_t)tp_count(t) * tp_dtype_size(tp_dtype_of(t));
+}
+
+/* ---- the header ---- */
+
+static json_t *describe(const tp_tensor *t, uint64_t at)
+{
+    json_t *shape = json_array();
+
+    for (int i = 0; i < tp_rank(t); i++)
+        json_array_append_new(shape, json_integer(tp_dim(t, i)));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tp__file_dtype(tp_dtype_of(t)), "shape", shape, "data_offsets",
+                     (json_int_t)at, (json_int_t)(at + bytes_of(t)));
+}
+
+static json_t *header(const tp_named *tensors, int n, const tp_meta *meta, int n_meta)
+{
+    json_t *all = json_object(), *texts = json_object();
+    uint64_t at = 0;
+    bool ok = all && texts;
+
+    for (int i = 0; ok && i < n_meta; i++)
+        ok = json_object_set_new(texts, meta[i].key, json_string(meta[i].value)) == 0;
+    if (ok && n_meta) ok = json_object_set(all, "__metadata__", texts) == 0;
+    for (int i = 0; ok && i < n; i++) {
+        ok = !json_object_get(all, tensors[i].name) && strcmp(tensors[i].name, "__metadata__") != 0 &&
+             json_object_set_new(all, tensors[i].name, describe(tensors[i].t, at)) == 0;
+        at += bytes_of(tensors[i].t);
+        if (!ok) tp__fail(TP_ERR_ARG, "tp_file_save", "\"%s\" can't be written: twice, or not UTF-8", tensors[i].name);
+    }
+    json_decref(texts);
+    if (ok) return all;
+    tp__fail(TP_ERR_ARG, "tp_file_save", "the metadata is not UTF-8 text");
+    json_decref(all);
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+typedef struct writer {
+    const char *path;
+    char temporary[4096];
+    FILE *f;
+} writer;
+
+static bool failed(const writer *w, const char *what)
+{
+    tp__fail(TP_ERR_IO, "tp_file_save", "%s can't be %s: %s", w->path, what, strerror(errno));
+    return false;
+}
+
+static bool put(writer *w, const void *p, size_t bytes)
+{
+    return fwrite(p, 1, bytes, w->f) == bytes || failed(w, "written");
+}
+
+static bool put_header(writer *w, json_t *all)
+{
+    char *text = json_dumps(all, JSON_COMPACT);
+    size_t n = text ? strlen(text) : 0, padded = (n + 7) / 8 * 8;
+    unsigned char length[8];
+    bool ok = text != NULL;
+
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)(padded >> 8 * i);
+    if (!ok) tp__fail(TP_ERR_MEMORY, "tp_file_save", "no memory for the header");
+    ok = ok && put(w, length, 8) && put(w, text, n) && put(w, "       ", padded - n);
+    free(text);
+    return ok;
+}
+
+static bool put_tensor(writer *w, const tp_tensor *t)
+{
+    size_t bytes = bytes_of(t);
+    bool direct = tp_is_contiguous(t) && tp_device_of(t) == tp__cpu(), ok;
+    void *host = direct ? NULL : tp__alloc(bytes);
+
+    if (direct) return !bytes || put(w, tp__data(t), bytes);
+    ok = host && tp_read(t, host, bytes) && put(w, host, bytes);
+    tp__release(host, bytes);
+    return ok;
+}
+
+static bool put_all(writer *w, json_t *all, const tp_named *tensors, int n)
+{
+    bool ok = put_header(w, all);
+
+    for (int i = 0; ok && i < n; i++)
+        ok = put_tensor(w, tensors[i].t);
+    if (ok && (fflush(w->f) || fsync(fileno(w->f)))) ok = failed(w, "written");
+    return ok;
+}
+
+static bool open_temporary(writer *w)
+{
+    int fd, n = snprintf(w->temporary, sizeof w->temporary, "%s.XXXXXX", w->path);
+    mode_t mask = umask(0);
+
+    umask(mask);
+    if (n < 0 || (size_t)n >= sizeof w->temporary) return errno = ENAMETOOLONG, failed(w, "written");
+    if ((fd = mkstemp(w->temporary)) < 0) return failed(w, "written");
+    fchmod(fd, 0666 & ~mask); /* mkstemp's own mode would hide the file from others */
+    if ((w->f = fdopen(fd, "wb"))) return true;
+    close(fd), unlink(w->temporary);
+    return failed(w, "written");
+}
+
+/* The new name is on disk only when the folder is. */
+static void sync_folder(const char *path)
+{
+    char copy[4096];
+    int fd;
+
+    snprintf(copy, sizeof copy, "%s", path);
+    if ((fd = open(dirname(copy), O_RDONLY | O_DIRECTORY)) < 0) return;
+    fsync(fd), close(fd);
+}
+
+static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
+{
+    bool ok;
+
+    if (!open_temporary(w)) return false;
+    ok = put_all(w, all, tensors, n);
+    if (fclose(w->f) && ok) ok = failed(w, "written");
+    if (ok && rename(w->temporary, w->path)) ok = failed(w, "replaced");
+    if (ok) sync_folder(w->path);
+    else unlink(w->temporary);
+    return ok;
+}
+
+bool tp_file_save(const char *path, const tp_named *tensors, int n, const tp_meta *meta, int n_meta)
+{
+    writer w = { .path = path };
+    json_t *all;
+    bool ok;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(path && *path && n >= 0 && n_meta >= 0, TP_ERR_ARG, "missing path");
+    for (int i = 0; i < n; i++)
+        TP_REQUIRE(tensors[i].name && tensors[i].t, TP_ERR_ARG, "tensor %d is missing", i);
+    if (!(all = header(tensors, n, meta, n_meta))) return false;
+    ok = save(&w, all, tensors, n);
+    json_decref(all);
+    return ok;
+}
+
+bool tp_file_exists(const char *path)
+{
+    return path && access(path, F_OK) == 0;
+}

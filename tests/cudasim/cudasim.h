@@ -1,0 +1,48 @@
+/*
+ * cudasim.h - what tests and stand-in libraries ask of the simulator.
+ *
+ * A fault that it finds is printed and counted, and the next wait for the device fails with
+ * cudaErrorLaunchFailure: a test that checks its statuses fails without asking here.
+ */
+#ifndef CUDASIM_H
+#define CUDASIM_H
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CUDASIM_API __attribute__((visibility("default")))
+
+typedef struct cudasim_stats {
+    uint64_t launches, blocks, threads, copies, waits, allocations, bytes_read, bytes_written;
+} cudasim_stats;
+
+CUDASIM_API int cudasim_faults(void);            /* since the last clear */
+CUDASIM_API const char *cudasim_last_fault(void); /* its text */
+CUDASIM_API void cudasim_clear(void);
+CUDASIM_API void cudasim_get_stats(cudasim_stats *to);
+
+/* How threads, blocks and ready streams take turns: forward, reverse, random:SEED; also by
+ * CUDASIM_ORDER in the environment. */
+CUDASIM_API void cudasim_set_order(const char *order);
+
+/* ---- for stand-in libraries: work that runs late, on a stream ---- */
+
+typedef void cudasim_work(void *argument);
+
+/* Copies the argument; `run` is called in device mode when the stream gets there. */
+cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *argument,
+                            size_t bytes);
+/* Within such work: is the range inside one live allocation, and initialized? */
+void cudasim_reads(const void *p, size_t bytes, const char *who);
+void cudasim_writes(const void *p, size_t bytes, const char *who);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * device.h - the CUDA language, as far as .cu files speak it, for g++; launch.cuh includes
+ * it under TP_CUDASIM.
+ *
+ * NVIDIA's own headers declare types and prototypes, and define __global__, __device__ and
+ * __host__ to nothing outside nvcc.  What remains: threadIdx and its kin, barriers,
+ * shuffles, shared memory and launches.
+ */
+#ifndef CUDASIM_DEVICE_H
+#define CUDASIM_DEVICE_H
+
+#include "tests/cudasim/cudasim.h"
+
+#include <cstring>
+#include <tuple>
+#include <type_traits>
+
+#undef __shared__
+#define __shared__ use_TP_SHARED_instead
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+extern "C" {
+void cudasim_barrier(int line);
+/* Every lane of mask gives a value and gets all 32; *present: the lanes that gave one. */
+const uint64_t *cudasim_exchange(unsigned mask, uint64_t value, unsigned *present);
+void cudasim_absent_lane(int lane);
+/* The block's one array that is declared at `place`; lives until the block ends. */
+void *cudasim_shared(const void *place, size_t bytes);
+cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call, size_t bytes,
+                           dim3 grid, dim3 block, cudaStream_t stream);
+}
+
+#define __syncthreads() cudasim_barrier(__LINE__)
+
+#define TP_SHARED(type, name, n)                                                         \
+    static const char name##_place = 0;                                                  \
+    type(&name)[n] = *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
+
+namespace cudasim {
+
+template <class T> inline T shuffle(unsigned mask, T v, int source)
+{
+    static_assert(sizeof v <= 8, "a shuffle moves at most 8 bytes");
+    uint64_t bits = 0;
+    unsigned present;
+    const uint64_t *all;
+
+    std::memcpy(&bits, &v, sizeof v);
+    all = cudasim_exchange(mask, bits, &present);
+    if (!(present >> source & 1)) cudasim_absent_lane(source);
+    std::memcpy((void *)&v, &all[source], sizeof v);
+    return v;
+}
+
+/* A kernel and its arguments, as a value that waits in a stream. */
+template <class... P> struct call {
+    void (*kernel)(P...);
+    std::tuple<P...> arguments;
+
+    static void run(void *self)
+    {
+        call *c = static_cast<call *>(self);
+
+        std::apply(c->kernel, c->arguments);
+    }
+};
+
+template <class... P>
+inline cudaError_t launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
+                          cudaStream_t stream, const P &...arguments)
+{
+    static_assert((std::is_trivially_copyable<P>::value && ...), "kernel arguments are bytes");
+    call<P...> c = { kernel, { arguments... } };
+
+    return cudasim_launch(name, &call<P...>::run, &c, sizeof c, grid, block, stream);
+}
+
+} // namespace cudasim
+
+inline unsigned cudasim_lane()
+{
+    return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32;
+}
+
+template <class T> inline T __shfl_xor_sync(unsigned mask, T v, int lanes)
+{
+    return cudasim::shuffle(mask, v, (int)cudasim_lane() ^ lanes);
+}
+
+template <class T> inline T __shfl_sync(unsigned mask, T v, int lane)
+{
+    return cudasim::shuffle(mask, v, lane & 31);
+}
+
+template <class T> inline T __shfl_down_sync(unsigned mask, T v, unsigned lanes)
+{
+    unsigned source = cudasim_lane() + lanes;
+
+    return cudasim::shuffle(mask, v, (int)(source < 32 ? source : cudasim_lane()));
+}
+
+inline void __syncwarp(unsigned mask = 0xffffffffu)
+{
+    unsigned present;
+
+    cudasim_exchange(mask, 0, &present);
+}
+
+#endif

@@ -1,0 +1,204 @@
+/*
+ * heap.cpp - device memory: one reserved region that the host can't touch.
+ *
+ * Every allocation lies between guard zones, is never used again after its release, and
+ * begins as 0xFF, a NaN in every float.
+ */
+#include "tests/cudasim/sim.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <execinfo.h>
+#include <map>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace cudasim {
+
+namespace {
+
+const size_t HEAP = (size_t)16 << 30;
+const byte GUARD = 0xA5, FRESH = 0xFF, DEAD = 0xDD;
+
+byte *base, *top; /* base <= what was ever allocated < top */
+std::map<const byte *, allocation> all;
+int allocations;
+size_t in_use;
+bool device;
+struct sigaction before;
+
+void protect(int how)
+{
+    if (top > base) mprotect(base, (size_t)(top - base), how);
+}
+
+int describe(char *text, size_t room, const byte *p)
+{
+    const allocation *a = heap_find(p);
+
+    if (!a) return std::snprintf(text, room, "%p", (const void *)p);
+    return std::snprintf(text, room, "%p (offset %td of allocation %d, %zu bytes%s)",
+                         (const void *)p, p - a->first, a->id, a->bytes,
+                         a->live ? "" : ", released");
+}
+
+/* Host code that touches device memory ends here; other faults go where they went before. */
+void on_fault(int number, siginfo_t *info, void *)
+{
+    char text[400];
+    void *calls[32];
+    int n;
+
+    if (!heap_holds(info->si_addr)) {
+        sigaction(number, &before, NULL); /* and the access is tried again */
+        return;
+    }
+    n = std::snprintf(text, sizeof text, "cudasim: %s code touched device memory at ",
+                      device ? "device" : "host");
+    n += describe(text + n, sizeof text - (size_t)n - 1, (const byte *)info->si_addr);
+    text[n++] = '\n';
+    if (write(2, text, (size_t)n) < 0) _exit(97);
+    backtrace_symbols_fd(calls, backtrace(calls, 32), 2);
+    _exit(97);
+}
+
+void start()
+{
+    void *wanted = (void *)0x7d0000000000;
+    struct sigaction action = {};
+
+    base = top = (byte *)mmap(wanted, HEAP, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) std::perror("cudasim: mmap"), std::abort();
+    action.sa_sigaction = on_fault, action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, &before);
+}
+
+size_t padded(size_t bytes)
+{
+    return (bytes + HEAP_GUARD - 1) / HEAP_GUARD * HEAP_GUARD;
+}
+
+/* The first byte of a zone that was overwritten, or NULL. */
+const byte *broken(const byte *zone, const byte *end)
+{
+    for (; zone < end; zone++)
+        if (*zone != GUARD) return zone;
+    return NULL;
+}
+
+void check(const allocation &a, const char *when)
+{
+    byte *end = a.first + padded(a.bytes) + HEAP_GUARD;
+    const byte *low = broken(a.first - HEAP_GUARD, a.first);
+    const byte *high = broken(a.first + a.bytes, end);
+    const byte *bad = low ? low : high;
+
+    if (!bad) return;
+    fault("overwritten guard at offset %td of allocation %d of %zu bytes, seen at %s",
+          bad - a.first, a.id, a.bytes, when);
+    std::memset(a.first - HEAP_GUARD, GUARD, HEAP_GUARD);
+    std::memset(a.first + a.bytes, GUARD, (size_t)(end - a.first) - a.bytes);
+}
+
+} // namespace
+
+device_mode::device_mode() : outer(device)
+{
+    if (!outer) protect(PROT_READ | PROT_WRITE);
+    device = true;
+}
+
+device_mode::~device_mode()
+{
+    if (!outer) protect(PROT_NONE);
+    device = outer;
+}
+
+host_mode::host_mode()
+{
+    protect(PROT_NONE), device = false;
+}
+
+host_mode::~host_mode()
+{
+    protect(PROT_READ | PROT_WRITE), device = true;
+}
+
+void *heap_alloc(size_t bytes)
+{
+    if (!base) start();
+    if (bytes > HEAP / 2 || (size_t)(top - base) + padded(bytes) + 2 * HEAP_GUARD > HEAP)
+        return NULL;
+    byte *first = top + HEAP_GUARD;
+    top = first + padded(bytes) + HEAP_GUARD;
+    device_mode d;
+    protect(PROT_READ | PROT_WRITE);
+    std::memset(first - HEAP_GUARD, GUARD, HEAP_GUARD);
+    std::memset(first, FRESH, bytes);
+    std::memset(first + bytes, GUARD, padded(bytes) - bytes + HEAP_GUARD);
+    all[first] = { first, bytes, true, ++allocations };
+    in_use += bytes, stats.allocations++;
+    return first;
+}
+
+bool heap_free(void *p)
+{
+    auto a = all.find((const byte *)p);
+
+    if (a == all.end() || !a->second.live) {
+        fault("release of %p, which %s", p, a == all.end() ? "was never given" : "was released");
+        return false;
+    }
+    device_mode d;
+    check(a->second, "its release");
+    a->second.live = false, in_use -= a->second.bytes;
+    if (a->second.bytes > 1 << 20) /* gives whole pages back; they read as zeros then */
+        madvise((byte *)(((uintptr_t)p + 4095) & ~(uintptr_t)4095),
+                (a->second.bytes - 4096) & ~(size_t)4095, MADV_DONTNEED);
+    else
+        std::memset(p, DEAD, a->second.bytes);
+    return true;
+}
+
+bool heap_holds(const void *p)
+{
+    return base && (const byte *)p >= base && (const byte *)p < base + HEAP;
+}
+
+const allocation *heap_find(const void *p)
+{
+    static const allocation *last; /* map nodes stay where they are */
+
+    if (last && (const byte *)p >= last->first && (const byte *)p < last->first + last->bytes)
+        return last;
+    auto after = all.upper_bound((const byte *)p);
+    return after == all.begin() ? NULL : (last = &(--after)->second);
+}
+
+void heap_check_guards(const char *when)
+{
+    device_mode d;
+
+    for (auto &a : all)
+        if (a.second.live) check(a.second, when);
+}
+
+size_t heap_offset(const void *p)
+{
+    return (size_t)((const byte *)p - base);
+}
+
+size_t heap_room()
+{
+    return HEAP;
+}
+
+size_t heap_used()
+{
+    return in_use;
+}
+
+} // namespace cudasim

@@ -1,0 +1,347 @@
+/*
+ * runtime.cpp - the CUDA runtime's functions: one device, streams, events, copies.
+ *
+ * Streams are lazy: nothing runs before somebody waits, and then ready streams take turns
+ * in the order asked for.  So a copy from the host reads its memory late, and one to the
+ * host spoils the target at once and fills it late.  Harsher than CUDA, never softer.
+ */
+#include "tests/cudasim/sim.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <set>
+
+struct CUevent_st {
+    uint64_t recorded, done; /* how often */
+};
+
+namespace {
+
+using namespace cudasim;
+
+struct operation {
+    std::function<void()> run;
+    cudaEvent_t record, await;
+    uint64_t version; /* of the event */
+    bool on_host;
+};
+
+} // namespace
+
+struct CUstream_st {
+    std::deque<operation> queue;
+};
+
+namespace {
+
+CUstream_st null_stream;
+std::vector<CUstream_st *> streams = { &null_stream };
+std::set<void *> pinned;
+std::recursive_mutex lock;
+thread_local cudaError_t last_error;
+thread_local int device;
+
+typedef std::lock_guard<std::recursive_mutex> guard;
+
+cudaError_t result(cudaError_t e)
+{
+    if (e) last_error = e;
+    return e;
+}
+
+CUstream_st *stream_of(cudaStream_t s)
+{
+    return s ? s : &null_stream;
+}
+
+bool ready(const CUstream_st *s)
+{
+    if (s->queue.empty()) return false;
+    const operation &o = s->queue.front();
+    return !o.await || o.await->done >= o.version;
+}
+
+void step(CUstream_st *s)
+{
+    operation o = std::move(s->queue.front());
+
+    s->queue.pop_front();
+    if (o.run) o.run();
+    if (o.record) o.record->done = o.version;
+}
+
+/* Runs what is queued until `done` says so. */
+template <class F> cudaError_t drain(const F &done)
+{
+    stats.waits++;
+    if (!done()) {
+        device_mode d;
+
+        while (!done()) {
+            CUstream_st *next = NULL;
+
+            for (int i : turns((int)streams.size()))
+                if (!next && ready(streams[(size_t)i])) next = streams[(size_t)i];
+            if (!next) {
+                fault("streams wait for events that nobody records");
+                break;
+            }
+            step(next);
+        }
+    }
+    heap_check_guards("a wait");
+    return result(fault_pending() ? cudaErrorLaunchFailure : cudaSuccess);
+}
+
+cudaError_t drain_all()
+{
+    return drain([] {
+        for (CUstream_st *s : streams)
+            if (!s->queue.empty()) return false;
+        return true;
+    });
+}
+
+void queue(cudaStream_t s, std::function<void()> run)
+{
+    stream_of(s)->queue.push_back({ std::move(run), NULL, NULL, 0, false });
+}
+
+/* ---- copies ---- */
+
+bool in_device(const void *p, size_t bytes, const char *what)
+{
+    const allocation *a = heap_holds(p) ? heap_find(p) : NULL;
+
+    if (a && a->live && (const byte *)p + bytes <= a->first + a->bytes) return true;
+    fault("%s: %zu bytes at %p aren't inside a live allocation", what, bytes, p);
+    return false;
+}
+
+void copy_now(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+{
+    stats.copies++;
+    if (kind != cudaMemcpyHostToDevice) {
+        if (!in_device(from, bytes, "copy from the device")) return;
+        if (!shadow_is_init(from, bytes))
+            fault("copy of %zu uninitialized bytes from %p", bytes, from);
+    }
+    if (kind != cudaMemcpyDeviceToHost) {
+        if (!in_device(to, bytes, "copy to the device")) return;
+        shadow_init(to, bytes);
+    }
+    std::memcpy(to, from, bytes);
+}
+
+} // namespace
+
+/* ---- work of stand-in libraries and kernels ---- */
+
+cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *argument,
+                            size_t bytes)
+{
+    guard g(lock);
+    std::vector<byte> copy((const byte *)argument, (const byte *)argument + bytes);
+
+    queue(stream, [run, copy]() mutable { run(copy.data()); });
+    return cudaSuccess;
+}
+
+extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call,
+                                      size_t bytes, dim3 grid, dim3 block, cudaStream_t stream)
+{
+    guard g(lock);
+    std::vector<byte> copy((const byte *)call, (const byte *)call + bytes);
+    size_t count = (size_t)block.x * block.y * block.z;
+
+    if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > 4096 + 64)
+        return result(cudaErrorInvalidConfiguration);
+    stats.launches++;
+    queue(stream, [=]() mutable { run_grid(name, run, copy.data(), copy.size(), grid, block); });
+    return cudaSuccess;
+}
+
+/* ---- the runtime ---- */
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int d)
+{
+    if (d != 0) return result(cudaErrorInvalidDevice);
+    device = d;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
+{
+    std::memset((void *)p, 0, sizeof *p);
+    std::snprintf(p->name, sizeof p->name, "cudasim");
+    p->totalGlobalMem = heap_room(), p->major = 8, p->warpSize = 32;
+    p->multiProcessorCount = 4, p->maxThreadsPerBlock = 1024;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **p, size_t bytes)
+{
+    guard g(lock);
+
+    *p = heap_alloc(bytes);
+    if (!*p) return result(cudaErrorMemoryAllocation);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *p)
+{
+    guard g(lock);
+
+    if (!p) return cudaSuccess;
+    cudaError_t e = drain_all(); /* CUDA waits here, too */
+    return heap_free(p) ? e : result(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMallocHost(void **p, size_t bytes)
+{
+    guard g(lock);
+
+    *p = std::malloc(bytes);
+    pinned.insert(*p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    guard g(lock);
+    cudaError_t e = drain_all();
+
+    if (p && !pinned.erase(p)) return result(cudaErrorInvalidValue);
+    std::free(p);
+    return e;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    guard g(lock);
+
+    if (kind == cudaMemcpyDeviceToHost) std::memset(to, 0xFF, bytes);
+    queue(stream, [=] { copy_now(to, from, bytes, kind); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+{
+    guard g(lock);
+
+    streams.push_back(*s = new CUstream_st);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    guard g(lock);
+
+    return drain([s] { return stream_of(s)->queue.empty(); });
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    guard g(lock);
+    cudaError_t e = cudaStreamSynchronize(s);
+
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i] == s) streams.erase(streams.begin() + (std::ptrdiff_t)i--);
+    delete s;
+    return e;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    guard g(lock);
+
+    return drain_all();
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
+{
+    *e = new CUevent_st();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
+{
+    guard g(lock);
+
+    stream_of(s)->queue.push_back({ nullptr, e, NULL, ++e->recorded, false });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    guard g(lock);
+    uint64_t version = e->recorded;
+
+    return drain([=] { return e->done >= version; });
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
+{
+    guard g(lock);
+
+    stream_of(s)->queue.push_back({ nullptr, NULL, e, e->recorded, false });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    guard g(lock);
+    cudaError_t status = drain_all(); /* it may still stand in a queue */
+
+    delete e;
+    return status;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t e = last_error;
+
+    last_error = cudaSuccess;
+    return e;
+}
+
+cudaError_t cudaPeekAtLastError(void)
+{
+    return last_error;
+}
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    switch (e) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorLaunchFailure:
+        return cudasim_last_fault();
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    default:
+        return "a CUDA error";
+    }
+}
+}

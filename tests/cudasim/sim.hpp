@@ -1,0 +1,84 @@
+/*
+ * sim.hpp - what the parts of the simulator share.
+ */
+#ifndef CUDASIM_SIM_HPP
+#define CUDASIM_SIM_HPP
+
+#include "tests/cudasim/cudasim.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+typedef unsigned char byte;
+
+namespace cudasim {
+
+/* ---- report.cpp ---- */
+extern cudasim_stats stats;
+void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+bool fault_pending(); /* asks and clears: the next wait fails */
+const char *where(const void *pc);
+
+/* 0 .. n - 1 in the order that the environment asks for. */
+const std::vector<int> &turns(int n);
+
+/* ---- heap.cpp: device memory ---- */
+struct allocation {
+    byte *first;
+    size_t bytes;
+    bool live;
+    int id;
+};
+
+/* Device memory can be touched while one of these lives, and at no other time. */
+struct device_mode {
+    device_mode();
+    ~device_mode();
+    bool outer;
+};
+struct host_mode { /* within device_mode */
+    host_mode();
+    ~host_mode();
+};
+
+void *heap_alloc(size_t bytes); /* NULL: out of memory */
+bool heap_free(void *p);
+bool heap_holds(const void *p);                 /* device memory, allocated or not */
+const allocation *heap_find(const void *p);     /* the one at or just before p */
+void heap_check_guards(const char *when);
+size_t heap_offset(const void *p);              /* index into shadows */
+size_t heap_room();
+size_t heap_used();
+
+/* ---- shadow.cpp: what is known of each word ---- */
+void shadow_forget(const void *p, size_t bytes); /* uninitialized again */
+void shadow_init(const void *p, size_t bytes);
+bool shadow_is_init(const void *p, size_t bytes);
+void access(byte *p, int bytes, bool write, const void *pc); /* by the running thread */
+
+/* ---- block.cpp: the block that runs ---- */
+struct shared_array {
+    const void *place;
+    byte *first;
+    size_t bytes;
+};
+
+extern const char *kernel_name;
+extern uint32_t launch_number, block_number;
+extern uint32_t barrier_number; /* barriers that this block has passed */
+
+bool running();                        /* is a device thread running? */
+int thread_number();                   /* which of the block's */
+uint32_t warp_epoch();                 /* its warp operations so far */
+bool on_own_stack(const byte *p);
+bool shared_holds(const byte *p, size_t *offset);         /* the arena of shared memory */
+const shared_array *shared_find(const byte *p, size_t bytes); /* the array that holds it */
+void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim3 grid,
+              dim3 block);
+
+enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256 };
+
+} // namespace cudasim
+
+#endif
