@@ -52,6 +52,7 @@ tp_tensor *tp_transpose(tp_tensor *x, int a, int b); /* a view: two axes swapped
 tp_tensor *tp_permute(tp_tensor *x, tp_axes order);  /* a view: axis i is x's order.axis[i] */
 /* x[..., from:to, ...] along axis, a view; negative places count from the end. */
 tp_tensor *tp_slice(tp_tensor *x, int axis, int64_t from, int64_t to);
+tp_tensor *tp_slice_step(tp_tensor *x, int axis, int64_t from, int64_t to, int64_t step); /* step > 0 */
 bool tp_split(tp_tensor *x, int axis, int n, tp_tensor **out); /* n equal views */
 /* Views of the given sizes, which must add up. */
 bool tp_split_sizes(tp_tensor *x, int axis, const int64_t *sizes, int n, tp_tensor **out);
@@ -79,7 +80,9 @@ tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_l
 /* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
 typedef struct tp_conv2d_opts {
     int stride, padding, dilation, groups;
-    bool no_bias; /* of the layer; the op takes bias NULL */
+    bool no_bias;     /* of the layer; the op takes bias NULL */
+    bool rectangular; /* the width has its own, below */
+    int stride_w, padding_w, dilation_w;
 } tp_conv2d_opts;
 /* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
  * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
@@ -87,6 +90,8 @@ tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d
 
 typedef struct tp_pool2d_opts {
     int stride, padding, dilation; /* stride 0: the kernel's size */
+    bool rectangular;              /* the width has its own: */
+    int kernel_w, stride_w, padding_w, dilation_w;
 } tp_pool2d_opts;
 tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o); /* channels-last */
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */

@@ -228,6 +228,22 @@ tp_tensor *tp_nn_tensor(tp_module *m, const char *path)
     return e ? e->t : NULL;
 }
 
+bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t)
+{
+    tp_entry *e;
+
+    if (!tp__check(__func__, TP_LIST(t), 1)) return false;
+    TP_REQUIRE(m && path, TP_ERR_ARG, "missing module or path");
+    e = tp__entry_find(m, path);
+    TP_REQUIRE(e, TP_ERR_ARG, "there is no parameter %s", path);
+    TP_REQUIRE(tp__same(&e->shape, &t->shape), TP_ERR_SHAPE, "%s is %s, not %s", path, tp__shape_text(e->shape),
+               tp__text(t));
+    tp__retain(t);
+    tp_free(e->t);
+    e->t = t, e->dtype = (tp_dtype)t->dtype;
+    return true;
+}
+
 const char *tp_nn_kind(const tp_module *m)
 {
     return m ? m->kind : "";

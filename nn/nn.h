@@ -80,6 +80,8 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
 
 tp_module *tp_nn_get(tp_module *m, const char *path);     /* "layer1.0.conv1"; "" is m itself */
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path);  /* the module's own, not lent */
+/* The parameter or buffer becomes t itself, kept: for tied weights.  Shapes must be equal. */
+bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
 int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */

@@ -108,17 +108,35 @@ static bool shapes_fit(const tp_tensor *x, const tp_tensor *w, const tp_tensor *
     return true;
 }
 
+static int or_one(int v)
+{
+    return v ? v : 1;
+}
+
 static bool geometry(const tp_tensor *x, const tp_tensor *w, tp_conv2d_opts o, tp_window *g)
 {
-    int s = o.stride ? o.stride : 1, d = o.dilation ? o.dilation : 1;
-
-    *g = (tp_window){ tp_dim(x, 0), tp_dim(x, 2), tp_dim(x, 3), tp_dim(x, 1), tp_dim(w, 0), 0, 0,
-                      tp_dim(w, 2), tp_dim(w, 3), s, s, o.padding, o.padding, d, d, o.groups ? o.groups : 1 };
-    g->OH = tp_window_out(g->H, g->KH, s, o.padding, d);
-    g->OW = tp_window_out(g->W, g->KW, s, o.padding, d);
+    if (!o.rectangular) o.stride_w = o.stride, o.padding_w = o.padding, o.dilation_w = o.dilation;
+    *g = (tp_window){ .N = tp_dim(x, 0), .H = tp_dim(x, 2), .W = tp_dim(x, 3), .C = tp_dim(x, 1),
+                      .O = tp_dim(w, 0), .KH = tp_dim(w, 2), .KW = tp_dim(w, 3),
+                      .stride_h = or_one(o.stride), .stride_w = or_one(o.stride_w), .pad_h = o.padding,
+                      .pad_w = o.padding_w, .dilation_h = or_one(o.dilation),
+                      .dilation_w = or_one(o.dilation_w), .groups = or_one(o.groups) };
+    g->OH = tp_window_out(g->H, g->KH, g->stride_h, g->pad_h, g->dilation_h);
+    g->OW = tp_window_out(g->W, g->KW, g->stride_w, g->pad_w, g->dilation_w);
     TP_REQUIRE_IN("conv2d", g->KH > 0 && g->KW > 0 && g->OH > 0 && g->OW > 0, TP_ERR_SHAPE,
-                  "a %lldx%lld kernel with dilation %d doesn't fit %s padded by %d", (long long)g->KH,
-                  (long long)g->KW, d, tp__text(x), o.padding);
+                  "a kernel of %lld by %lld, dilated by %lld and %lld, doesn't fit %s padded by %lld and %lld",
+                  (long long)g->KH, (long long)g->KW, (long long)g->dilation_h, (long long)g->dilation_w,
+                  tp__text(x), (long long)g->pad_h, (long long)g->pad_w);
+    return true;
+}
+
+static bool none_negative(tp_conv2d_opts o)
+{
+    bool ok = o.stride >= 0 && o.padding >= 0 && o.dilation >= 0 && o.groups >= 0 && o.stride_w >= 0 &&
+              o.padding_w >= 0 && o.dilation_w >= 0;
+
+    TP_REQUIRE_IN("conv2d", ok, TP_ERR_ARG, "stride %d, padding %d, dilation %d, groups %d: none may be negative",
+                  o.stride, o.padding, o.dilation, o.groups);
     return true;
 }
 
@@ -128,9 +146,7 @@ tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d
 
     TP_SCOPE;
     if (!tp__check("conv2d", TP_LIST(x, weight, bias), 2)) return NULL;
-    TP_REQUIRE_IN("conv2d", o.stride >= 0 && o.padding >= 0 && o.dilation >= 0 && o.groups >= 0, TP_ERR_ARG,
-                  "stride %d, padding %d, dilation %d, groups %d: none may be negative", o.stride,
-                  o.padding, o.dilation, o.groups);
+    if (!none_negative(o)) return NULL;
     x = tp__autocast(x), weight = tp__autocast(weight), bias = tp__autocast(bias);
     if (!tp_ok() || !shapes_fit(x, weight, bias, o.groups ? o.groups : 1)) return NULL;
     return geometry(x, weight, o, &g) ? tp_pass(conv(x, weight, bias, &g)) : NULL;

@@ -54,21 +54,32 @@ static void max_backward(tp_node *n) /* where the winners lie doesn't move with 
 
 static const tp_op max_op = { "max_pool2d", max_backward, NULL };
 
+static bool window_ok(int kernel, int stride, int padding, int dilation)
+{
+    TP_REQUIRE_IN("max_pool2d", kernel > 0 && stride >= 0 && dilation >= 0 && padding >= 0 && 2 * padding <= kernel,
+                  TP_ERR_ARG, "kernel %d, stride %d, dilation %d, padding %d: padding is at most half the kernel",
+                  kernel, stride, dilation, padding);
+    return true;
+}
+
 static bool geometry(const tp_tensor *x, int kernel, tp_pool2d_opts o, tp_window *g)
 {
-    int s = o.stride ? o.stride : kernel, d = o.dilation ? o.dilation : 1;
-
     TP_REQUIRE_IN("max_pool2d", x->shape.rank == 4, TP_ERR_SHAPE, "x must be (N, C, H, W), not %s", tp__text(x));
-    TP_REQUIRE_IN("max_pool2d", kernel > 0 && o.stride >= 0 && o.dilation >= 0 && o.padding >= 0 &&
-                  2 * o.padding <= kernel, TP_ERR_ARG,
-                  "kernel %d, stride %d, dilation %d, padding %d: padding is at most half the kernel", kernel,
-                  o.stride, o.dilation, o.padding);
-    *g = (tp_window){ tp_dim(x, 0), tp_dim(x, 2), tp_dim(x, 3), tp_dim(x, 1), tp_dim(x, 1), 0, 0, kernel,
-                      kernel, s, s, o.padding, o.padding, d, d, 1 };
-    g->OH = tp_window_out(g->H, kernel, s, o.padding, d);
-    g->OW = tp_window_out(g->W, kernel, s, o.padding, d);
-    TP_REQUIRE_IN("max_pool2d", g->OH > 0 && g->OW > 0, TP_ERR_SHAPE, "a kernel of %d doesn't fit %s padded by %d",
-                  kernel, tp__text(x), o.padding);
+    if (!o.rectangular)
+        o.kernel_w = kernel, o.stride_w = o.stride, o.padding_w = o.padding, o.dilation_w = o.dilation;
+    if (!window_ok(kernel, o.stride, o.padding, o.dilation) ||
+        !window_ok(o.kernel_w, o.stride_w, o.padding_w, o.dilation_w))
+        return false;
+    *g = (tp_window){ .N = tp_dim(x, 0), .H = tp_dim(x, 2), .W = tp_dim(x, 3), .C = tp_dim(x, 1),
+                      .O = tp_dim(x, 1), .KH = kernel, .KW = o.kernel_w,
+                      .stride_h = o.stride ? o.stride : kernel,
+                      .stride_w = o.stride_w ? o.stride_w : o.kernel_w, .pad_h = o.padding,
+                      .pad_w = o.padding_w, .dilation_h = o.dilation ? o.dilation : 1,
+                      .dilation_w = o.dilation_w ? o.dilation_w : 1, .groups = 1 };
+    g->OH = tp_window_out(g->H, g->KH, g->stride_h, g->pad_h, g->dilation_h);
+    g->OW = tp_window_out(g->W, g->KW, g->stride_w, g->pad_w, g->dilation_w);
+    TP_REQUIRE_IN("max_pool2d", g->OH > 0 && g->OW > 0, TP_ERR_SHAPE, "a kernel of %d by %d doesn't fit %s padded by %d",
+                  kernel, o.kernel_w, tp__text(x), o.padding);
     return true;
 }
 

@@ -161,16 +161,19 @@ tp_tensor *tp_transpose(tp_tensor *x, int a, int b)
 
 typedef struct pieces {
     int axis;
+    int64_t step; /* between elements of a piece */
     tp_shape whole;
     int64_t start[]; /* one more than there are pieces */
 } pieces;
 
-static tp_tensor *look_at(const tp_tensor *x, int axis, int64_t from, int64_t to)
+static tp_tensor *look_at(const tp_tensor *x, int axis, int64_t from, int64_t to, int64_t step)
 {
+    int64_t stride[TP_MAX_AXES];
     tp_shape s = x->shape;
 
-    s.n[axis] = to - from;
-    return tp__view(x, s, x->stride, x->offset + from * x->stride[axis]);
+    memcpy(stride, x->stride, sizeof stride);
+    s.n[axis] = (to - from + step - 1) / step, stride[axis] *= step;
+    return tp__view(x, s, stride, x->offset + from * x->stride[axis]);
 }
 
 static bool piece_view(const tp_node *n, int k, const tp_shape *base, const int64_t *stride, tp_look *look)
@@ -179,19 +182,20 @@ static bool piece_view(const tp_node *n, int k, const tp_shape *base, const int6
 
     memcpy(look->stride, stride, sizeof *stride * (size_t)base->rank);
     look->offset = c->start[k] * stride[c->axis];
+    look->stride[c->axis] *= c->step;
     return true;
 }
 
 typedef struct hole {
     int axis;
-    int64_t from, to;
+    int64_t from, to, step;
 } hole;
 
 static void unslice_backward(tp_node *n)
 {
     const hole *h = tp__attr(n);
 
-    tp__give(n, X, tp_slice(tp__dy(n, 0), h->axis, h->from, h->to));
+    tp__give(n, X, tp_slice_step(tp__dy(n, 0), h->axis, h->from, h->to, h->step));
 }
 
 static const tp_op unslice_op = { "unslice", unslice_backward, NULL };
@@ -206,7 +210,7 @@ static tp_tensor *unslice(tp_sink to, tp_tensor *dy, tp_shape whole, hole h)
     if (!dx.t) return NULL;
     l = tp__loop(&whole, TP_LIST(dx.t));
     if (!dx.add && !TP_RUN(fill, dx.t, &l, 0, tp__data(dx.t))) return NULL;
-    if (!(part = look_at(dx.t, h.axis, h.from, h.to)) || !tp__copy(part, dy, true)) return NULL;
+    if (!(part = look_at(dx.t, h.axis, h.from, h.to, h.step)) || !tp__copy(part, dy, true)) return NULL;
     return tp__record(&unslice_op, TP_LIST(dy), dx.t, TP_NONE_SAVED, &h, sizeof h);
 }
 
@@ -215,7 +219,7 @@ static void pieces_backward(tp_node *n)
     const pieces *c = tp__attr(n);
 
     for (int k = 0; k < tp__outputs(n); k++) {
-        hole h = { c->axis, c->start[k], c->start[k + 1] };
+        hole h = { c->axis, c->start[k], c->start[k + 1], c->step };
 
         if (tp__dy(n, k) && tp__wants(n, X)) tp__give(n, X, unslice(tp__sink(n, X), tp__dy(n, k), c->whole, h));
     }
@@ -225,6 +229,11 @@ static const tp_op slice_op = { "slice", pieces_backward, piece_view };
 static const tp_op split_op = { "split", pieces_backward, piece_view };
 
 tp_tensor *tp_slice(tp_tensor *x, int axis, int64_t from, int64_t to)
+{
+    return tp_slice_step(x, axis, from, to, 1);
+}
+
+tp_tensor *tp_slice_step(tp_tensor *x, int axis, int64_t from, int64_t to, int64_t step)
 {
     union {
         pieces c;
@@ -236,16 +245,18 @@ tp_tensor *tp_slice(tp_tensor *x, int axis, int64_t from, int64_t to)
     if (!tp__check("slice", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return NULL;
     size = x->shape.n[a];
     from = from < 0 ? from + size : from, to = to < 0 ? to + size : to;
-    TP_REQUIRE_IN("slice", from >= 0 && from <= to && to <= size, TP_ERR_ARG,
-                  "%lld..%lld of axis %d of %s", (long long)from, (long long)to, axis, tp__text(x));
-    at.c.axis = a, at.c.whole = x->shape, at.c.start[0] = from, at.c.start[1] = to;
-    return tp__record(&slice_op, TP_LIST(x), look_at(x, a, from, to), TP_NONE_SAVED, &at, sizeof at);
+    TP_REQUIRE_IN("slice", from >= 0 && from <= to && to <= size && step > 0, TP_ERR_ARG,
+                  "%lld..%lld by %lld of axis %d of %s", (long long)from, (long long)to, (long long)step, axis,
+                  tp__text(x));
+    memset(&at, 0, sizeof at); /* padding too: the node keeps its bytes */
+    at.c.axis = a, at.c.step = step, at.c.whole = x->shape, at.c.start[0] = from, at.c.start[1] = to;
+    return tp__record(&slice_op, TP_LIST(x), look_at(x, a, from, to, step), TP_NONE_SAVED, &at, sizeof at);
 }
 
 static bool cut(tp_tensor *x, pieces *c, int n, size_t bytes, tp_tensor **out)
 {
     for (int k = 0; k < n; k++)
-        if (!(out[k] = look_at(x, c->axis, c->start[k], c->start[k + 1]))) return false;
+        if (!(out[k] = look_at(x, c->axis, c->start[k], c->start[k + 1], 1))) return false;
     return tp__record_all(&split_op, TP_LIST(x), (tp_list){ out, n }, TP_NONE_SAVED, c, bytes);
 }
 
@@ -273,7 +284,7 @@ bool tp_split_sizes(tp_tensor *x, int axis, const int64_t *sizes, int n, tp_tens
     if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return false;
     TP_REQUIRE_IN("split", out && sizes && n > 0 && n < 1 << 15, TP_ERR_ARG, "%d parts", n);
     if (!sizes_fit(x, a, sizes, n) || !(c = tp__alloc(bytes))) return false;
-    c->axis = a, c->whole = x->shape, c->start[0] = 0;
+    c->axis = a, c->step = 1, c->whole = x->shape, c->start[0] = 0;
     for (int k = 0; k < n; k++)
         c->start[k + 1] = c->start[k] + sizes[k];
     ok = cut(x, c, n, bytes, out);

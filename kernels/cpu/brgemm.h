@@ -17,20 +17,29 @@
 /* Registers hold rows * vecs sums, vecs of B and a number of A.  Tiles of few rows and many
  * vectors load least per multiplication; narrow results take taller ones. */
 #if defined(__AVX512F__)
-#define BR_BYTES     64
-#define BR_VECS      4
-#define BR_HEIGHTS   { 14, 14, 9, 6 }
-#define BR_MAX_ROWS  14
+#define BR_BYTES 64
+#define BR_VECS  4
+#define BR_HEIGHTS                                                                       \
+    {                                                                                    \
+        14, 14, 9, 6                                                                     \
+    }
+#define BR_MAX_ROWS 14
 #elif defined(__AVX__)
-#define BR_BYTES     32
-#define BR_VECS      2
-#define BR_HEIGHTS   { 10, 6 }
-#define BR_MAX_ROWS  10
+#define BR_BYTES 32
+#define BR_VECS  2
+#define BR_HEIGHTS                                                                       \
+    {                                                                                    \
+        10, 6                                                                            \
+    }
+#define BR_MAX_ROWS 10
 #else
-#define BR_BYTES     16
-#define BR_VECS      2
-#define BR_HEIGHTS   { 10, 6 }
-#define BR_MAX_ROWS  10
+#define BR_BYTES 16
+#define BR_VECS  2
+#define BR_HEIGHTS                                                                       \
+    {                                                                                    \
+        10, 6                                                                            \
+    }
+#define BR_MAX_ROWS 10
 #endif
 
 typedef A br_vec __attribute__((vector_size(BR_BYTES)));
@@ -59,14 +68,14 @@ typedef struct br_tile {
 
 /* Where it goes. */
 typedef struct br_out {
-    T *y, *preact;      /* preact: what the activation is applied to, laid out as y; or NULL */
+    T *y, *preact; /* preact: what the activation is applied to, laid out as y; or NULL */
     const int64_t *row; /* row r of Y starts at y + row[r] */
     int64_t cols;       /* of the tile; the rest of its vectors is dropped */
     const T *bias;      /* (cols) or NULL */
     bool add;           /* y is part of the sum */
     tp_activation activation;
-    A *sums;            /* not NULL: (+)= the bare sums instead, in whole vectors, */
-    int64_t sums_row;   /* a row so far from the next */
+    A *sums;          /* not NULL: (+)= the bare sums instead, in whole vectors, */
+    int64_t sums_row; /* a row so far from the next */
 } br_out;
 
 static inline int64_t br_round_up(int64_t n, int64_t to)

@@ -87,7 +87,8 @@ static inline void br_pack_rows(const T *src, int64_t ld, int64_t k, int64_t col
         for (; j + BR_LANES <= cols; j += BR_LANES)
             *(br_vec_at *)(dst + j) = br_load(src + j);
         if (j < cols && j) /* the last vector may overlap the one before */
-            *(br_vec_at *)(dst + cols - BR_LANES) = br_load(src + cols - BR_LANES), j = cols;
+            *(br_vec_at *)(dst + cols - BR_LANES) = br_load(src + cols - BR_LANES),
+                                        j = cols;
         for (; j < cols; j++)
             dst[j] = LOAD(src[j]);
         for (; j < width; j++)
@@ -102,9 +103,8 @@ static inline int64_t br_place(int64_t j, int64_t k, int64_t inner)
 }
 
 /* Columns [i, i + n) of `lanes` rows, turned; the rest of m is 0. */
-static inline __attribute__((always_inline)) void br_load_turned(const T *src, int64_t ld,
-                                                                 int64_t lanes, int64_t n,
-                                                                 br_vec m[BR_LANES])
+static inline __attribute__((always_inline)) void
+br_load_turned(const T *src, int64_t ld, int64_t lanes, int64_t n, br_vec m[BR_LANES])
 {
     if (n == BR_LANES) {
         BR_UNROLL

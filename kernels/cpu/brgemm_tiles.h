@@ -98,8 +98,8 @@ sum_up(const br_tile *t, const int rows, const int vecs, br_vec sum[BR_MAX_ROWS]
 }
 
 /* Full tiles of plain sums go straight to y. */
-static inline __attribute__((always_inline)) void
-tile(const br_tile *t, const br_out *o, const int rows, const int vecs)
+static inline __attribute__((always_inline)) void tile(const br_tile *t, const br_out *o,
+                                                       const int rows, const int vecs)
 {
     br_vec sum[BR_MAX_ROWS][BR_VECS];
 

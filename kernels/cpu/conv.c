@@ -8,6 +8,7 @@
  * of the taps, so both are sums as in conv_sum.h: one, or s_h * s_w of them.
  */
 #include "kernels/cpu/conv_depthwise.h"
+#include "kernels/cpu/conv_few.h"
 #include "kernels/cpu/conv_sum.h"
 
 /* ---- the convolution ---- */
@@ -47,11 +48,18 @@ static void pack_forward(void *user, int worker, int64_t from, int64_t to)
     }
 }
 
-static conv_axis forward_axis(int64_t x, int64_t y, int64_t taps, int64_t stride, int64_t pad,
-                              int64_t dilation)
+static conv_axis forward_axis(int64_t x, int64_t y, int64_t taps, int64_t stride,
+                              int64_t pad, int64_t dilation)
 {
-    return (conv_axis){ .x = x, .y = y, .count = y, .first = 0, .out = 1, .stride = stride,
-                        .taps = taps, .least = -pad, .step = dilation };
+    return (conv_axis){ .x = x,
+                        .y = y,
+                        .count = y,
+                        .first = 0,
+                        .out = 1,
+                        .stride = stride,
+                        .taps = taps,
+                        .least = -pad,
+                        .step = dilation };
 }
 
 static int depthwise_forward(tp_ctx *c, const tp_window *g, const T *x, const T *w,
@@ -59,16 +67,43 @@ static int depthwise_forward(tp_ctx *c, const tp_window *g, const T *x, const T 
 {
     depthwise_job k = { .C = g->C, .x = x, .bias = bias, .y = y };
 
-    k.h = (depthwise_axis){ g->H, g->OH, g->KH, g->stride_h, -g->pad_h, -g->dilation_h, 1 };
-    k.w = (depthwise_axis){ g->W, g->OW, g->KW, g->stride_w, -g->pad_w, -g->dilation_w, 1 };
+    k.h =
+        (depthwise_axis){ g->H, g->OH, g->KH, g->stride_h, -g->pad_h, -g->dilation_h, 1 };
+    k.w =
+        (depthwise_axis){ g->W, g->OW, g->KW, g->stride_w, -g->pad_w, -g->dilation_w, 1 };
     return depthwise(c, &k, g->N, w);
+}
+
+static int few_forward(tp_ctx *c, const conv_sum *s, const T *w)
+{
+    conv_few f = { .sums = s,
+                   .count = 1,
+                   .taps = s->weight_taps,
+                   .K = s->K,
+                   .M = s->M,
+                   .w = w,
+                   .w_k = s->weight_taps,
+                   .w_m = s->K * s->weight_taps };
+    A *scratch;
+
+    conv_few_size(&f, s);
+    scratch = tp_scratch(c, conv_few_scratch(c, &f, s->N) * sizeof(A));
+    if (!scratch) return TP_KERNEL_NO_MEMORY;
+    conv_few_run(c, &f, scratch, s->N);
+    return 0;
 }
 
 int KERNEL(conv2d)(tp_ctx *c, const tp_window *g, const void *x, const void *w,
                    const void *bias, void *y)
 {
-    conv_sum s = { .N = g->N, .C = g->C, .O = g->O, .groups = g->groups, .x = x,
-                   .bias = bias, .y = y, .weight_taps = g->KH * g->KW };
+    conv_sum s = { .N = g->N,
+                   .C = g->C,
+                   .O = g->O,
+                   .groups = g->groups,
+                   .x = x,
+                   .bias = bias,
+                   .y = y,
+                   .weight_taps = g->KH * g->KW };
     packing k = { .g = g, .w = w, .taps = g->KH * g->KW };
     size_t packed;
 
@@ -77,6 +112,8 @@ int KERNEL(conv2d)(tp_ctx *c, const tp_window *g, const void *x, const void *w,
     k.K = s.K = g->C / g->groups, k.M = s.M = g->O / g->groups;
     if (g->N == 0 || g->O == 0 || g->OH == 0 || g->OW == 0) return 0;
     if (k.K == 1 && k.M == 1) return depthwise_forward(c, g, x, w, bias, y);
+    if (conv_is_few(g->groups, k.taps, k.K, k.M, g->stride_h * g->stride_w))
+        return few_forward(c, &s, w);
     conv_plan(&s);
     k.panels = s.panels;
     packed = (size_t)(g->groups * conv_group_size(k.taps, k.K, k.M)) * sizeof(A);
@@ -120,20 +157,28 @@ static phase adjoint_axis(int64_t f, int64_t x, int64_t y, int64_t taps, int64_t
         p.start++;
     if (p.start == taps) return p;
     p.axis.taps = (taps - 1 - p.start) / p.q + 1;
-    p.axis.least = (f + pad - p.start * dilation) / stride - (p.axis.taps - 1) * p.axis.step;
+    p.axis.least =
+        (f + pad - p.start * dilation) / stride - (p.axis.taps - 1) * p.axis.step;
     return p;
 }
 
 /* Two axes' phases give a sum; its taps lie in the packed weights from first_tap on, in
  * rising order of the places they read. */
-static conv_sum adjoint_sum(const tp_window *g, int64_t fh, int64_t fw, int64_t *first_tap,
-                            int64_t *place)
+static conv_sum adjoint_sum(const tp_window *g, int64_t fh, int64_t fw,
+                            int64_t *first_tap, int64_t *place)
 {
     phase h = adjoint_axis(fh, g->H, g->OH, g->KH, g->stride_h, g->pad_h, g->dilation_h);
     phase w = adjoint_axis(fw, g->W, g->OW, g->KW, g->stride_w, g->pad_w, g->dilation_w);
-    conv_sum s = { .h = h.axis, .w = w.axis, .N = g->N, .C = g->O, .O = g->C,
-                   .groups = g->groups, .K = g->O / g->groups, .M = g->C / g->groups,
-                   .weight_taps = g->KH * g->KW, .first_tap = *first_tap };
+    conv_sum s = { .h = h.axis,
+                   .w = w.axis,
+                   .N = g->N,
+                   .C = g->O,
+                   .O = g->C,
+                   .groups = g->groups,
+                   .K = g->O / g->groups,
+                   .M = g->C / g->groups,
+                   .weight_taps = g->KH * g->KW,
+                   .first_tap = *first_tap };
 
     for (int64_t i = 0; place && i < h.axis.taps; i++)
         for (int64_t j = 0; j < w.axis.taps; j++) {
@@ -176,7 +221,8 @@ static void pack_adjoint(void *user, int worker, int64_t from, int64_t to)
             for (int64_t j = 0; j < width; j += BR_LANES) {
                 const T *w = k->w + ((group * k->K + o) * k->M + col + j) * k->taps;
                 int64_t lanes = cols - j < BR_LANES ? cols - j : BR_LANES;
-                int64_t most = br_round_up(k->taps, BR_LANES); /* read of a row, at ease */
+                int64_t most =
+                    br_round_up(k->taps, BR_LANES); /* read of a row, at ease */
                 bool room = end - w >= (lanes - 1) * k->taps + most;
 
                 pack_taps(k, w, room, lanes, o, width, panel + j);
@@ -194,8 +240,8 @@ static conv_sum adjoint_phase(const tp_window *g, int64_t i, int64_t *first_tap,
     return s;
 }
 
-static int depthwise_adjoint(tp_ctx *c, const tp_window *g, const T *dy, const T *w, bool add,
-                             T *dx)
+static int depthwise_adjoint(tp_ctx *c, const tp_window *g, const T *dy, const T *w,
+                             bool add, T *dx)
 {
     depthwise_job k = { .C = g->C, .x = dy, .y = dx, .add = add };
 
@@ -204,8 +250,40 @@ static int depthwise_adjoint(tp_ctx *c, const tp_window *g, const T *dy, const T
     return depthwise(c, &k, g->N, w);
 }
 
-int KERNEL(conv2d_dx)(tp_ctx *c, const tp_window *g, const void *dy, const void *w, bool add,
-                      void *dx)
+static int few_adjoint(tp_ctx *c, const tp_window *g, const T *dy, const T *w, bool add,
+                       T *dx)
+{
+    int64_t phases = g->stride_h * g->stride_w, taps = g->KH * g->KW, first = 0;
+    conv_few f = { .count = phases,
+                   .taps = taps,
+                   .K = g->O,
+                   .M = g->C,
+                   .w = w,
+                   .w_k = g->C * taps,
+                   .w_m = taps };
+    conv_sum one = adjoint_sum(g, 0, 0, &first, NULL), *sums;
+    size_t sum_bytes = ((size_t)phases * sizeof one + 63) & ~(size_t)63;
+    size_t place_bytes = ((size_t)taps * sizeof(int64_t) + 63) & ~(size_t)63;
+    char *scratch;
+    int64_t *place;
+
+    conv_few_size(&f, &one);
+    scratch = tp_scratch(c, sum_bytes + place_bytes +
+                                conv_few_scratch(c, &f, g->N) * sizeof(A));
+    if (!scratch) return TP_KERNEL_NO_MEMORY;
+    sums = (conv_sum *)(void *)scratch, place = (int64_t *)(void *)(scratch + sum_bytes);
+    first = 0;
+    for (int64_t i = 0; i < phases; i++) {
+        sums[i] = adjoint_sum(g, i / g->stride_w, i % g->stride_w, &first, place);
+        sums[i].x = dy, sums[i].y = dx, sums[i].add = add;
+    }
+    f.sums = sums, f.place = place;
+    conv_few_run(c, &f, (A *)(void *)(scratch + sum_bytes + place_bytes), g->N);
+    return 0;
+}
+
+int KERNEL(conv2d_dx)(tp_ctx *c, const tp_window *g, const void *dy, const void *w,
+                      bool add, void *dx)
 {
     int64_t taps = g->KH * g->KW, phases = g->stride_h * g->stride_w, first = 0, *place;
     packing k = { .g = g, .w = w, .taps = taps };
@@ -215,6 +293,8 @@ int KERNEL(conv2d_dx)(tp_ctx *c, const tp_window *g, const void *dy, const void 
     if (g->N == 0 || g->C == 0 || g->H == 0 || g->W == 0) return 0;
     k.K = g->O / g->groups, k.M = g->C / g->groups;
     if (k.K == 1 && k.M == 1) return depthwise_adjoint(c, g, dy, w, add, dx);
+    if (conv_is_few(g->groups, taps, k.K, k.M, 1))
+        return few_adjoint(c, g, dy, w, add, dx);
     k.panels = br_pieces(br_vecs(k.M), BR_VECS);
     packed = (size_t)(g->groups * conv_group_size(taps, k.K, k.M)) * sizeof(A);
     packed = (packed + 63) & ~(size_t)63;

@@ -47,8 +47,8 @@ static inline int64_t depthwise_source(const depthwise_axis *a, int64_t i, int64
 }
 
 /* Channels [c, c + n) of pixel (i, j) of an image. */
-static void depthwise_pixel(const depthwise_job *k, const T *x, int64_t i, int64_t j, int64_t c,
-                            int64_t n, T *y)
+static void depthwise_pixel(const depthwise_job *k, const T *x, int64_t i, int64_t j,
+                            int64_t c, int64_t n, T *y)
 {
     A sum[DEPTHWISE_LANES];
 
@@ -82,7 +82,8 @@ static void depthwise_range(void *user, int worker, int64_t from, int64_t to)
             int64_t n = k->C - c < DEPTHWISE_LANES ? k->C - c : DEPTHWISE_LANES;
 
             for (int64_t j = 0; j < k->w.y; j++)
-                depthwise_pixel(k, x, row % k->h.y, j, c, n, k->y + (row * k->w.y + j) * k->C + c);
+                depthwise_pixel(k, x, row % k->h.y, j, c, n,
+                                k->y + (row * k->w.y + j) * k->C + c);
         }
     }
 }

@@ -20,8 +20,8 @@ typedef struct depthwise_dw_job {
 } depthwise_dw_job;
 
 /* sum[c] += x[c] dy[c] of all pixels of an image that tap (kh, kw) reaches, n channels. */
-static void depthwise_dw_tap(const tp_window *g, const T *x, const T *dy, int64_t kh, int64_t kw,
-                             int64_t n, A *restrict total)
+static void depthwise_dw_tap(const tp_window *g, const T *x, const T *dy, int64_t kh,
+                             int64_t kw, int64_t n, A *restrict total)
 {
     A sum[DEPTHWISE_LANES];
 
@@ -55,21 +55,22 @@ static void depthwise_dw_range(void *user, int worker, int64_t from, int64_t to)
     int64_t taps = g->KH * g->KW;
 
     (void)worker;
-    memset(w->sums + from * taps * g->C, 0, (size_t)((to - from) * taps * g->C) * sizeof(A));
+    memset(w->sums + from * taps * g->C, 0,
+           (size_t)((to - from) * taps * g->C) * sizeof(A));
     for (int64_t chunk = from; chunk < to; chunk++)
-        for (int64_t n = br_cut(g->N, w->chunks, chunk); n < br_cut(g->N, w->chunks, chunk + 1);
-             n++)
+        for (int64_t n = br_cut(g->N, w->chunks, chunk);
+             n < br_cut(g->N, w->chunks, chunk + 1); n++)
             for (int64_t c = 0; c < g->C; c += DEPTHWISE_LANES)
                 for (int64_t tap = 0; tap < taps; tap++)
-                    depthwise_dw_tap(g, w->x + n * g->H * g->W * g->C + c,
-                                     w->dy + n * g->OH * g->OW * g->C + c, tap / g->KW,
-                                     tap % g->KW,
-                                     g->C - c < DEPTHWISE_LANES ? g->C - c : DEPTHWISE_LANES,
-                                     w->sums + (chunk * taps + tap) * g->C + c);
+                    depthwise_dw_tap(
+                        g, w->x + n * g->H * g->W * g->C + c,
+                        w->dy + n * g->OH * g->OW * g->C + c, tap / g->KW, tap % g->KW,
+                        g->C - c < DEPTHWISE_LANES ? g->C - c : DEPTHWISE_LANES,
+                        w->sums + (chunk * taps + tap) * g->C + c);
 }
 
 static int depthwise_dw(tp_ctx *c, const tp_window *g, const T *x, const T *dy, bool add,
-                               T *dw)
+                        T *dw)
 {
     depthwise_dw_job w = { .g = g, .x = x, .dy = dy };
     int64_t taps = g->KH * g->KW;

@@ -17,11 +17,12 @@
 #include "kernels/cpu/conv_depthwise_dw.h"
 
 enum {
-    DW_PIXELS = 160,    /* summed in one go, about: what a tile reads stays in cache */
-    DW_SLICE = 48,      /* channels of x that lie side by side, at most */
-    DW_APART = 8,       /* channels from which on x is copied for each kw */
+    DW_PIXELS = 160,      /* summed in one go, about: what a tile reads stays in cache, */
+    DW_MORE_PIXELS = 512, /* but sums that don't should not come and go too often */
+    DW_SLICE = 48,        /* channels of x that lie side by side, at most */
+    DW_APART = 8,         /* channels from which on x is copied for each kw */
     DW_CHUNKS = 8,
-    DW_LARGE = 1 << 17  /* weights from which on the tiles are enough to share out */
+    DW_LARGE = 1 << 17 /* weights from which on the tiles are enough to share out */
 };
 
 typedef struct dw_job {
@@ -29,9 +30,9 @@ typedef struct dw_job {
     const T *x, *dy;
     T *dw;
     bool add, apart;
-    int64_t K, M, taps, rows;       /* of one group; rows = taps * K */
-    int64_t panels, tiles;          /* of one group */
-    int64_t slices;                 /* cuts of K; rows go by slice, then tap, then channel */
+    int64_t K, M, taps, rows; /* of one group; rows = taps * K */
+    int64_t panels, tiles;    /* of one group */
+    int64_t slices;           /* cuts of K; rows go by slice, then tap, then channel */
     int64_t chunks, images, strips; /* blocks: images, or strips of rows of one */
     int64_t pitch;                  /* columns of a copy: OW, or all that its rows read */
     A *sums;                        /* (chunks, groups, panels, rows, width of panel) */
@@ -68,7 +69,8 @@ static bool row_is_read(const tp_window *g, int64_t remainder)
 }
 
 /* One image's copy of `some` channels from x on. */
-static void copy_image(const dw_job *w, const dw_block *b, const T *x, int64_t some, A *dst)
+static void copy_image(const dw_job *w, const dw_block *b, const T *x, int64_t some,
+                       A *dst)
 {
     const tp_window *g = w->g;
 
@@ -80,8 +82,8 @@ static void copy_image(const dw_job *w, const dw_block *b, const T *x, int64_t s
                 int64_t r = (b->row + q) * g->stride_h + i - g->pad_h;
 
                 if (!row_is_read(g, i)) continue;
-                conv_copy_row(r >= 0 && r < g->H ? x + r * g->W * g->C : NULL, g->W, g->C, some,
-                              left, w->apart ? g->stride_w : 1, w->pitch, dst);
+                conv_copy_row(r >= 0 && r < g->H ? x + r * g->W * g->C : NULL, g->W, g->C,
+                              some, left, w->apart ? g->stride_w : 1, w->pitch, dst);
             }
         }
 }
@@ -96,58 +98,77 @@ static void copy_x(const dw_job *w, const dw_block *b, int64_t group)
         A *dst = b->x + c * b->images * b->area;
 
         for (int64_t i = 0; i < b->images; i++)
-            copy_image(w, b, w->x + (b->n + i) * g->H * g->W * g->C + group * w->K + c, wide,
-                       dst + i * b->area * wide);
+            copy_image(w, b, w->x + (b->n + i) * g->H * g->W * g->C + group * w->K + c,
+                       wide, dst + i * b->area * wide);
     }
 }
 
 /* ---- tiles ---- */
 
-/* Where `count` rows of a slice of `wide` channels read x, the first being row r. */
-static void find_rows(const dw_job *w, int64_t high, int64_t wide, int64_t r, int64_t count,
-                      int64_t *row)
+/* Where rows (kh, kw, c) of a slice of `wide` channels read x: `count` of them, moving on. */
+typedef struct place {
+    int64_t kh, kw, c;
+} place;
+
+static void find_rows(const dw_job *w, int64_t high, int64_t wide, place *p,
+                      int64_t count, int64_t *row)
 {
     const tp_window *g = w->g;
-    int64_t tap = r / wide, c = r % wide, kh = tap / g->KW, kw = tap % g->KW;
 
     for (int64_t i = 0; i < count;) {
-        int64_t place = (w->apart ? kw * g->stride_h : 0) + kh * g->dilation_h % g->stride_h;
-        int64_t at = (place * high + kh * g->dilation_h / g->stride_h) * w->pitch * wide;
+        int64_t down = p->kh * g->dilation_h, copy = down % g->stride_h, at;
 
-        if (!w->apart) at += kw * g->dilation_w * wide;
-        for (; i < count && c < wide; i++, c++)
-            row[i] = at + c;
-        c = 0;
-        if (++kw == g->KW) kw = 0, kh++;
+        if (w->apart) copy += p->kw * g->stride_h;
+        at = (copy * high + down / g->stride_h) * w->pitch;
+        if (!w->apart) at += p->kw * g->dilation_w;
+        for (at *= wide; i < count && p->c < wide; i++, p->c++)
+            row[i] = at + p->c;
+        if (p->c < wide) break;
+        p->c = 0;
+        if (++p->kw == g->KW) p->kw = 0, p->kh++;
     }
 }
 
-/* The tiles [from, to) of one panel of y: tiles of a slice share their x. */
+/* Tiles [from, to) of the `each` of a slice: channels [c, c + wide) of x. */
+static void run_slice(const dw_job *w, const dw_block *b, br_tile *t, br_out *o,
+                      int64_t c, int64_t wide, int64_t from, int64_t to, int64_t each)
+{
+    int64_t row[BR_MAX_ROWS], even = wide * w->taps / each, rest = wide * w->taps % each;
+    int64_t r = from * even + (from < rest ? from : rest), rows = w->apart ? 1 : b->rows;
+    place p = { r / wide / w->g->KW, r / wide % w->g->KW, r % wide };
+
+    t->row = row, t->a = b->x + c * b->images * b->area;
+    t->a_step = w->apart ? wide : wide * w->g->stride_w;
+    for (int64_t n = 0; n < t->blocks; n++)
+        b->at[n] = (n / rows * b->area + n % rows * w->pitch) * wide;
+    o->sums += r * o->sums_row;
+    for (int64_t i = from; i < to; i++) {
+        int64_t count = even + (i < rest);
+
+        if (count == 0) break;
+        find_rows(w, b->high, wide, &p, count, row);
+        br_run(t, o, count);
+        o->sums += count * o->sums_row;
+    }
+}
+
+/* The tiles [from, to) of one panel of y. */
 static void run_tiles(const dw_job *w, const dw_block *b, br_tile *t, int64_t cols,
                       int64_t from, int64_t to, bool first, A *sum)
 {
-    int64_t width = br_vecs(cols) * BR_LANES, row[BR_MAX_ROWS], each = w->tiles / w->slices;
-    int64_t each_image = w->apart ? 1 : b->rows;
+    int64_t width = br_vecs(cols) * BR_LANES, each = w->tiles / w->slices;
     br_out o = { .cols = cols, .add = !first, .sums_row = width };
 
-    t->row = row, t->at = b->at;
+    t->at = b->at;
     while (from < to) {
-        int64_t slice = from / each, c = br_cut(w->K, w->slices, slice), end = (slice + 1) * each;
-        int64_t wide = br_cut(w->K, w->slices, slice + 1) - c, rows = wide * w->taps;
+        int64_t slice = from / each, c = br_cut(w->K, w->slices, slice),
+                start = slice * each;
+        int64_t wide = br_cut(w->K, w->slices, slice + 1) - c;
+        int64_t end = start + each < to ? start + each : to;
 
-        t->a = b->x + c * b->images * b->area;
-        t->a_step = w->apart ? wide : wide * w->g->stride_w;
-        for (int64_t n = 0; n < t->blocks; n++)
-            b->at[n] = (n / each_image * b->area + n % each_image * w->pitch) * wide;
-        for (; from < to && from < end; from++) {
-            int64_t r = br_cut(rows, each, from - slice * each);
-            int64_t count = br_cut(rows, each, from - slice * each + 1) - r;
-
-            if (count == 0) continue;
-            find_rows(w, b->high, wide, r, count, row);
-            o.sums = sum + (c * w->taps + r) * width;
-            br_run(t, &o, count);
-        }
+        o.sums = sum + c * w->taps * width;
+        run_slice(w, b, t, &o, c, wide, from - start, end - start, each);
+        from = end;
     }
 }
 
@@ -164,14 +185,15 @@ static br_tile open_panel(const dw_job *w, const dw_block *b, int64_t group, int
         br_pack_rows(y, g->O, b->images * b->rows * g->OW, cols, width, b->y);
         t.b = b->y, row = width;
     }
-    t.blocks = b->images * (w->apart ? 1 : b->rows), t.k = g->OW * (w->apart ? b->rows : 1);
+    t.blocks = b->images * (w->apart ? 1 : b->rows),
+    t.k = g->OW * (w->apart ? b->rows : 1);
     t.b_row = row, t.b_step = t.k * row;
     return t;
 }
 
 /* Items [from, to) of the (group, panel, tile) of a chunk, for one block. */
-static void run_block(const dw_job *w, const dw_block *b, int64_t from, int64_t to, bool first,
-                      A *sums)
+static void run_block(const dw_job *w, const dw_block *b, int64_t from, int64_t to,
+                      bool first, A *sums)
 {
     int64_t vecs = br_vecs(w->M), copied = -1;
 
@@ -191,7 +213,8 @@ static void run_block(const dw_job *w, const dw_block *b, int64_t from, int64_t 
     }
 }
 
-static void run_chunk(const dw_job *w, int64_t chunk, int64_t from, int64_t to, char *scratch)
+static void run_chunk(const dw_job *w, int64_t chunk, int64_t from, int64_t to,
+                      char *scratch)
 {
     const tp_window *g = w->g;
     int64_t n = br_cut(g->N, w->chunks, chunk), end = br_cut(g->N, w->chunks, chunk + 1);
@@ -202,7 +225,8 @@ static void run_chunk(const dw_job *w, int64_t chunk, int64_t from, int64_t to, 
     for (b.n = n; b.n < end; b.n += b.images)
         for (int64_t i = 0; i < w->strips; i++) {
             b.images = end - b.n < w->images ? end - b.n : w->images;
-            b.row = br_cut(g->OH, w->strips, i), b.rows = br_cut(g->OH, w->strips, i + 1) - b.row;
+            b.row = br_cut(g->OH, w->strips, i),
+            b.rows = br_cut(g->OH, w->strips, i + 1) - b.row;
             b.high = high_of(g, b.rows), b.area = area_of(w, b.high);
             run_block(w, &b, from, to, b.n == n && i == 0, w->sums + chunk * w->sum_size);
         }
@@ -214,7 +238,8 @@ static void run_range(void *user, int worker, int64_t from, int64_t to)
     int64_t each = w->g->groups * w->panels * w->tiles;
 
     while (from < to) {
-        int64_t chunk = from / each, end = (chunk + 1) * each < to ? (chunk + 1) * each : to;
+        int64_t chunk = from / each,
+                end = (chunk + 1) * each < to ? (chunk + 1) * each : to;
 
         run_chunk(w, chunk, from - chunk * each, end - chunk * each,
                   w->scratch + (size_t)worker * w->room);
@@ -225,8 +250,8 @@ static void run_range(void *user, int worker, int64_t from, int64_t to)
 /* ---- the end ---- */
 
 /* One slice of dw of one output channel: the chunks' sums, in order. */
-static void fold_slice(const dw_job *w, const A *sum, int64_t width, int64_t c, int64_t wide,
-                       T *dw)
+static void fold_slice(const dw_job *w, const A *sum, int64_t width, int64_t c,
+                       int64_t wide, T *dw)
 {
     for (int64_t tap = 0; tap < w->taps; tap++)
         for (int64_t j = 0; j < wide; j++) {
@@ -268,16 +293,17 @@ static void fold_range(void *user, int worker, int64_t from, int64_t to)
 static void plan(dw_job *w)
 {
     const tp_window *g = w->g;
-    int64_t pixels = g->OH * g->OW, vecs = br_vecs(w->M), most, wide, area;
+    int64_t pixels = g->OH * g->OW, vecs = br_vecs(w->M), most, wide, area, go;
 
     w->panels = br_pieces(vecs, BR_VECS), w->slices = br_pieces(w->K, DW_SLICE);
     wide = br_pieces(w->K, w->slices);
     w->tiles = w->slices * br_pieces(wide * w->taps,
                                      br_height(br_pieces(vecs, w->panels) * BR_LANES));
     w->chunks = w->rows * g->O >= DW_LARGE ? 1 : g->N < DW_CHUNKS ? g->N : DW_CHUNKS;
-    most = br_pieces(g->N, w->chunks), w->images = br_pieces(DW_PIXELS, pixels);
+    go = w->rows * g->O >= 4 * DW_LARGE ? DW_MORE_PIXELS : DW_PIXELS;
+    most = br_pieces(g->N, w->chunks), w->images = br_pieces(go, pixels);
     w->images = w->images < most ? w->images : most;
-    w->strips = (pixels + DW_PIXELS / 2) / DW_PIXELS;
+    w->strips = (pixels + go / 2) / go;
     w->strips = w->strips < 1 ? 1 : w->strips < g->OH ? w->strips : g->OH;
     most = br_pieces(g->OH, w->strips);
     w->apart = w->K >= DW_APART, w->pitch = g->OW;
@@ -298,8 +324,8 @@ static void clear(dw_job *w)
         w->dw[i] = STORE((A)0);
 }
 
-int KERNEL(conv2d_dw)(tp_ctx *c, const tp_window *g, const void *x, const void *dy, bool add,
-                      void *dw)
+int KERNEL(conv2d_dw)(tp_ctx *c, const tp_window *g, const void *x, const void *dy,
+                      bool add, void *dw)
 {
     dw_job w = { .g = g, .x = x, .dy = dy, .dw = dw, .add = add, .taps = g->KH * g->KW };
     int64_t items;

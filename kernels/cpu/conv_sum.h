@@ -17,32 +17,33 @@
 #include "kernels/cpu/conv_copy.h"
 
 enum {
-    CONV_PIXELS = 256,        /* of a block, about */
-    CONV_DEPTH = 1280         /* rows of a panel of weights, to stay in cache */
+    CONV_PIXELS = 256, /* of a block, about */
+    CONV_DEPTH = 1280  /* rows of a panel of weights, to stay in cache */
 };
 
 typedef struct conv_axis {
-    int64_t x, y;                /* sizes of the arrays */
-    int64_t count, first, out;   /* of the result's places: how many, f, o */
-    int64_t stride;              /* s */
-    int64_t taps, least, step;   /* e */
+    int64_t x, y;              /* sizes of the arrays */
+    int64_t count, first, out; /* of the result's places: how many, f, o */
+    int64_t stride;            /* s */
+    int64_t taps, least, step; /* e */
 } conv_axis;
 
 typedef struct conv_sum {
     conv_axis h, w;
-    int64_t N, C, O;             /* channels of x and y, all groups together */
-    int64_t groups, K, M;        /* channels of x and y in one group */
-    int64_t weight_taps, first_tap; /* in the packed weights: of all sums, and this one's */
+    int64_t N, C, O;      /* channels of x and y, all groups together */
+    int64_t groups, K, M; /* channels of x and y in one group */
+    int64_t weight_taps,
+        first_tap; /* in the packed weights: of all sums, and this one's */
     bool add;
     const T *x, *bias;
     T *y;
     const A *weights;
     /* filled in by conv_plan */
-    int64_t images, split;       /* of a block: how many, or into how many one is cut */
+    int64_t images, split; /* of a block: how many, or into how many one is cut */
     int64_t blocks, panels;
-    int64_t runs, run, parts;    /* taps that lie side by side are one run of numbers */
+    int64_t runs, run, parts; /* taps that lie side by side are one run of numbers */
     bool copy;
-    size_t room;                 /* bytes of a worker's scratch: at (runs), then the copy */
+    size_t room; /* bytes of a worker's scratch: at (runs), then the copy */
     char *scratch;
 } conv_sum;
 
@@ -73,7 +74,8 @@ static conv_block conv_open_block(const conv_sum *s, int64_t i, A *copy)
     conv_block b;
 
     if (s->split > 1) {
-        b.n = i / s->split, b.images = 1, b.row = br_cut(h->count, s->split, i % s->split);
+        b.n = i / s->split, b.images = 1,
+        b.row = br_cut(h->count, s->split, i % s->split);
         b.rows = br_cut(h->count, s->split, i % s->split + 1) - b.row;
     } else {
         b.n = i * s->images, b.row = 0, b.rows = h->count;
@@ -83,7 +85,8 @@ static conv_block conv_open_block(const conv_sum *s, int64_t i, A *copy)
         b.pitch = w->x, b.area = h->x * w->x, b.x = NULL;
         if (h->taps && w->taps)
             b.x = (const A *)(const void *)s->x +
-                  (b.n * b.area + (b.row * h->stride + h->least) * b.pitch + w->least) * s->C;
+                  (b.n * b.area + (b.row * h->stride + h->least) * b.pitch + w->least) *
+                      s->C;
         return b;
     }
     b.pitch = conv_extent(w, w->count), b.area = b.pitch * conv_extent(h, b.rows);
@@ -97,21 +100,30 @@ static conv_block conv_open_block(const conv_sum *s, int64_t i, A *copy)
 
 /* ---- tiles ---- */
 
-/* Where x and y of `rows` pixels start, the first being pixel p of the block. */
-static void conv_pixels(const conv_sum *s, const conv_block *b, int64_t p, int64_t rows,
-                        int64_t *x_at, int64_t *y_at)
+/* A pixel of a block, walking: its place, and where x and y of it start. */
+typedef struct conv_walk {
+    int64_t n, i, j, x, y;
+} conv_walk;
+
+static inline void conv_row(const conv_sum *s, const conv_block *b, conv_walk *p)
 {
     const conv_axis *h = &s->h, *w = &s->w;
-    int64_t j = p % w->count, i = p / w->count % b->rows, n = p / w->count / b->rows;
+    int64_t y_row = (b->n + p->n) * h->y + h->first + (b->row + p->i) * h->out;
 
+    p->j = 0, p->x = (p->n * b->area + p->i * h->stride * b->pitch) * s->C;
+    p->y = (y_row * w->y + w->first) * s->O;
+}
+
+/* Where x and y of the next `rows` pixels start. */
+static inline void conv_pixels(const conv_sum *s, const conv_block *b, conv_walk *p,
+                               int64_t rows, int64_t *x_at, int64_t *y_at)
+{
     for (int64_t r = 0; r < rows; r++) {
-        int64_t y_row = (b->n + n) * h->y + h->first + (b->row + i) * h->out;
-
-        x_at[r] = (n * b->area + i * h->stride * b->pitch + j * w->stride) * s->C;
-        y_at[r] = (y_row * w->y + w->first + j * w->out) * s->O;
-        if (++j < w->count) continue;
-        j = 0;
-        if (++i == b->rows) i = 0, n++;
+        x_at[r] = p->x, y_at[r] = p->y;
+        p->x += s->w.stride * s->C, p->y += s->w.out * s->O;
+        if (++p->j < s->w.count) continue;
+        if (++p->i == b->rows) p->i = 0, p->n++;
+        conv_row(s, b, p);
     }
 }
 
@@ -122,10 +134,11 @@ static void conv_panel(const conv_sum *s, const conv_block *b, int64_t group, in
     int64_t width = br_vecs(cols) * BR_LANES, from = br_cut(s->runs, s->parts, part);
     int64_t pixels = b->images * b->rows * s->w.count;
     int64_t tiles = br_pieces(pixels, br_height(cols)), each = s->run * s->K;
-    int64_t rows, to = br_cut(s->runs, s->parts, part + 1);
+    int64_t to = br_cut(s->runs, s->parts, part + 1);
     int64_t x_at[BR_MAX_ROWS], y_at[BR_MAX_ROWS], channel = group * s->M + col;
     br_tile t = { .row = x_at, .at = at, .a_step = 1, .b_row = width };
     br_out o = { .y = s->y + channel, .row = y_at, .cols = cols };
+    conv_walk walk = { 0 };
 
     t.a = b->x + group * s->K, t.k = each, t.b_step = each * width;
     t.b = s->weights + group * conv_group_size(s->weight_taps, s->K, s->M) +
@@ -134,13 +147,16 @@ static void conv_panel(const conv_sum *s, const conv_block *b, int64_t group, in
     for (int64_t i = from; i < to; i++) {
         int64_t tap = i * s->run, row = s->w.taps ? tap / s->w.taps : 0;
 
-        at[i - from] = (row * s->h.step * b->pitch + (tap - row * s->w.taps) * s->w.step) * s->C;
+        at[i - from] =
+            (row * s->h.step * b->pitch + (tap - row * s->w.taps) * s->w.step) * s->C;
     }
     o.add = s->add || part > 0;
     o.bias = s->bias && part + 1 == s->parts ? s->bias + channel : NULL;
-    for (int64_t i = 0, p = 0; i < tiles; i++, p += rows) {
-        rows = br_cut(pixels, tiles, i + 1) - p;
-        conv_pixels(s, b, p, rows, x_at, y_at);
+    conv_row(s, b, &walk);
+    for (int64_t i = 0; i < tiles; i++) {
+        int64_t rows = pixels / tiles + (i < pixels % tiles);
+
+        conv_pixels(s, b, &walk, rows, x_at, y_at);
         br_run(&t, &o, rows);
     }
 }
@@ -168,8 +184,7 @@ static void conv_range(void *user, int worker, int64_t from, int64_t to)
             b = conv_open_block(s, opened, copy);
         }
         for (int64_t part = 0; part < s->parts; part++)
-            conv_panel(s, &b, group, col, (end < s->M ? end : s->M) - col, part,
-                       at);
+            conv_panel(s, &b, group, col, (end < s->M ? end : s->M) - col, part, at);
     }
 }
 
@@ -203,7 +218,8 @@ static void conv_plan(conv_sum *s)
     s->room = conv_at_bytes(s);
     if (s->copy && pixels)
         s->room += (size_t)br_round_up(s->images * conv_extent(&s->h, rows) *
-                                           conv_extent(&s->w, s->w.count) * s->C, 64) *
+                                           conv_extent(&s->w, s->w.count) * s->C,
+                                       64) *
                    sizeof(A);
 }
 

@@ -2,9 +2,10 @@
  * copy.c - fill, copy and cast, for every dtype.
  *
  * A copy that turns one axis into another, as between NCHW and channels-last, goes in tiles
- * of 8 by 8, turned in registers, within bands that use each line of x whole.
+ * turned in registers, within bands that use each line of x whole.
  */
 #include "kernels/cpu/map.h"
+#include "kernels/cpu/vector.h"
 
 #define IS_FLOAT (TP_IS(f32) || TP_IS(f64) || TP_IS(bf16) || TP_IS(f16))
 
@@ -85,55 +86,75 @@ typedef struct turn {
     bool add;
 } turn;
 
-/* Eight elements, whatever they mean. */
+/* A row of a tile: elements, whatever they mean. */
 #if TP_IS(f64) || TP_IS(i64)
+#define SIDE (TP__VECTOR / 8)
 typedef uint64_t lane;
 #elif TP_IS(f32) || TP_IS(i32)
+#define SIDE (TP__VECTOR / 4 < 8 ? TP__VECTOR / 4 : 8)
 typedef uint32_t lane;
 #elif TP_IS(bf16) || TP_IS(f16)
+#define SIDE 8
 typedef uint16_t lane;
 #else
+#define SIDE 8
 typedef uint8_t lane;
 #endif
-typedef lane eight __attribute__((vector_size(8 * sizeof(lane))));
+typedef lane line __attribute__((vector_size(SIDE * sizeof(lane))));
 
+#if SIDE == 8
 #define LOW(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
 #define HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif SIDE == 4
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#else
+#define LOW(a, b)  __builtin_shufflevector(a, b, 0, 2)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 1, 3)
+#endif
 
-/* y[r][c] = x[c][r] of 8 by 8: interleaving rows i and i + 4 turns one bit of the index, so
- * three times turns all. */
-static void turn_8x8(const T *x, int64_t sx, T *y, int64_t sy)
+static inline void interleave(const line *a, line *b)
 {
-    eight a[8], b[8];
+    for (int i = 0; i < SIDE / 2; i++) {
+        b[2 * i] = LOW(a[i], a[i + SIDE / 2]);
+        b[2 * i + 1] = HIGH(a[i], a[i + SIDE / 2]);
+    }
+}
 
-    for (int c = 0; c < 8; c++)
+/* y[r][c] = x[c][r] of SIDE by SIDE: interleaving lines i and i + SIDE / 2 turns the bits of
+ * the index of an element by one; log2 SIDE times exchanges row and column. */
+static void turn_square(const T *x, int64_t sx, T *y, int64_t sy)
+{
+    line a[SIDE], b[SIDE];
+
+    for (int c = 0; c < SIDE; c++)
         memcpy(&a[c], x + c * sx, sizeof a[c]);
-    for (int i = 0; i < 4; i++)
-        b[2 * i] = LOW(a[i], a[i + 4]), b[2 * i + 1] = HIGH(a[i], a[i + 4]);
-    for (int i = 0; i < 4; i++)
-        a[2 * i] = LOW(b[i], b[i + 4]), a[2 * i + 1] = HIGH(b[i], b[i + 4]);
-    for (int i = 0; i < 4; i++)
-        b[2 * i] = LOW(a[i], a[i + 4]), b[2 * i + 1] = HIGH(a[i], a[i + 4]);
-    for (int r = 0; r < 8; r++)
+    interleave(a, b);
+#if SIDE == 8
+    interleave(b, a), interleave(a, b);
+#elif SIDE == 4
+    interleave(b, a), memcpy(b, a, sizeof b);
+#endif
+    for (int r = 0; r < SIDE; r++)
         memcpy(y + r * sy, &b[r], sizeof b[r]);
 }
 
 static void turn_tile(const T *x, int64_t sx, T *y, int64_t sy, bool add)
 {
-    T tile[64];
+    T tile[SIDE * SIDE];
 
     if (!add) {
-        turn_8x8(x, sx, y, sy);
+        turn_square(x, sx, y, sy);
         return;
     }
-    turn_8x8(x, sx, tile, 8);
-    for (int r = 0; r < 8; r++)
-        copy_add(8, tile + 8 * r, tile, 0, 0, y + r * sy);
+    turn_square(x, sx, tile, SIDE);
+    for (int r = 0; r < SIDE; r++)
+        copy_add(SIDE, tile + SIDE * r, tile, 0, 0, y + r * sy);
 }
 
 /* What doesn't fill a tile: along the longer side. */
-static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y, int64_t sy,
-                      bool add)
+static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y,
+                      int64_t sy, bool add)
 {
     if (add)
         for (int64_t r = 0; r < rows; r++)
@@ -151,13 +172,14 @@ static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y, 
 
 static void turn_band(const turn *t, const T *x, T *y, int64_t rows)
 {
-    int64_t r8 = rows & -8, c8 = t->cols & -8, sx = t->sx, sy = t->sy;
+    int64_t whole = rows & -(int64_t)SIDE, across = t->cols & -(int64_t)SIDE, sx = t->sx,
+            sy = t->sy;
 
-    for (int64_t c = 0; c < c8; c += 8)
-        for (int64_t r = 0; r < r8; r += 8)
+    for (int64_t c = 0; c < across; c += SIDE)
+        for (int64_t r = 0; r < whole; r += SIDE)
             turn_tile(x + c * sx + r, sx, y + r * sy + c, sy, t->add);
-    turn_edge(rows - r8, t->cols, x + r8, sx, y + r8 * sy, sy, t->add);
-    turn_edge(r8, t->cols - c8, x + c8 * sx, sx, y + c8, sy, t->add);
+    turn_edge(rows - whole, t->cols, x + whole, sx, y + whole * sy, sy, t->add);
+    turn_edge(whole, t->cols - across, x + across * sx, sx, y + across, sy, t->add);
 }
 
 /* Items are bands of rows of y, within each place of the other axes. */
@@ -199,7 +221,8 @@ static bool turns(const tp_loop *l, turn *t)
             t->others.stride[k][to] = j == last ? 0 : l->stride[k][j];
         t->others.rank++;
     }
-    t->band = t->cols < 8 ? 256 : 64 / (int64_t)sizeof(T); /* a cache line of x at least */
+    t->band =
+        t->cols < SIDE ? 256 : 64 / (int64_t)sizeof(T); /* a cache line of x at least */
     t->bands = (t->rows + t->band - 1) / t->band;
     return true;
 }

@@ -58,7 +58,10 @@ int KERNEL(embedding)(tp_ctx *c, int64_t n, int64_t rows, int64_t cols,
 
 /* ---- the gradient ---- */
 
-enum { COLUMNS = 64 /* worked on at a time, so that their sums stay in registers */ };
+enum {
+    COLUMNS = 64, /* what threads share out */
+    WIDE = 1024   /* columns that are summed at a time */
+};
 
 static void add_place(int64_t n, const T *dy, A *restrict sum)
 {
@@ -66,12 +69,13 @@ static void add_place(int64_t n, const T *dy, A *restrict sum)
         sum[k] += LOAD(dy[k]);
 }
 
-/* Columns first .. first + n of one row of the table. */
+/* Columns first .. first + n of one row of the table, n at most WIDE. */
 static void table_row(const embedding_job *j, int64_t r, int64_t first, int64_t n)
 {
     int64_t i = j->start[r], end = j->start[r + 1];
+    const T *dy = j->dy + first;
     T *dw = j->dw + r * j->cols + first;
-    A sum[COLUMNS];
+    A sum[WIDE];
 
     if (i == end) {
         if (!j->add) memset(dw, 0, (size_t)n * sizeof(T));
@@ -79,8 +83,10 @@ static void table_row(const embedding_job *j, int64_t r, int64_t first, int64_t 
     }
     for (int64_t k = 0; k < n; k++)
         sum[k] = j->add ? LOAD(dw[k]) : 0;
-    for (; i < end; i++)
-        add_place(n, j->dy + j->order[i] * j->cols + first, sum);
+    for (; i < end; i++) { /* places lie far apart: ask for the next one early */
+        __builtin_prefetch(dy + j->order[i + 1 < end ? i + 1 : i] * j->cols);
+        add_place(n, dy + j->order[i] * j->cols, sum);
+    }
     for (int64_t k = 0; k < n; k++)
         dw[k] = STORE(sum[k]);
 }
@@ -89,14 +95,12 @@ static void table_row(const embedding_job *j, int64_t r, int64_t first, int64_t 
 static void blocks_body(void *user, int worker, int64_t from, int64_t to)
 {
     const embedding_job *j = user;
+    int64_t end = to * COLUMNS < j->cols ? to * COLUMNS : j->cols;
 
     (void)worker;
     for (int64_t r = 0; r < j->rows; r++)
-        for (int64_t b = from; b < to; b++) {
-            int64_t first = b * COLUMNS, left = j->cols - first;
-
-            table_row(j, r, first, left < COLUMNS ? left : COLUMNS);
-        }
+        for (int64_t first = from * COLUMNS; first < end; first += WIDE)
+            table_row(j, r, first, end - first < WIDE ? end - first : WIDE);
 }
 
 static void rows_body(void *user, int worker, int64_t from, int64_t to)

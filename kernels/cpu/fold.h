@@ -9,31 +9,44 @@
 #define TP_KERNELS_CPU_FOLD_H
 
 #include "kernels/cpu/generic.h"
-
-enum {
-    TP__LANES = 64 / sizeof(A),
-    TP__PIECE = 1024 /* the most that tp__fold is meant for */
-};
-
-typedef A tp__lanes __attribute__((vector_size(64)));
+#include "kernels/cpu/vector.h"
 
 #if TP_IS(f64)
-typedef int64_t tp__mask __attribute__((vector_size(64)));
-#define TP__IOTA    0, 1, 2, 3, 4, 5, 6, 7
-#define TP__HALF(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
-#define TP__QUARTER(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
-#define TP__EIGHTH(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
+#define TP__LANES (TP__VECTOR / 8)
+typedef int64_t tp__lane_mask;
 #else
-typedef int32_t tp__mask __attribute__((vector_size(64)));
+#define TP__LANES (TP__VECTOR / 4)
+typedef int32_t tp__lane_mask;
+#endif
+
+enum { TP__PIECE = 1024 /* the most that tp__fold is meant for */ };
+
+typedef A tp__lanes __attribute__((vector_size(TP__VECTOR)));
+typedef tp__lane_mask tp__mask __attribute__((vector_size(TP__VECTOR)));
+
+/* Lanes i and i ^ k change places. */
+#if TP__LANES == 16
 #define TP__IOTA 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-#define TP__HALF(v)                                                                      \
+#define TP__SWAP8(v)                                                                     \
     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
-#define TP__QUARTER(v)                                                                   \
+#define TP__SWAP4(v)                                                                     \
     __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
-#define TP__EIGHTH(v)                                                                    \
+#define TP__SWAP2(v)                                                                     \
     __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-#define TP__SIXTEENTH(v)                                                                 \
+#define TP__SWAP1(v)                                                                     \
     __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#elif TP__LANES == 8
+#define TP__IOTA     0, 1, 2, 3, 4, 5, 6, 7
+#define TP__SWAP4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
+#define TP__SWAP2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
+#define TP__SWAP1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
+#elif TP__LANES == 4
+#define TP__IOTA     0, 1, 2, 3
+#define TP__SWAP2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1)
+#define TP__SWAP1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2)
+#else
+#define TP__IOTA     0, 1
+#define TP__SWAP1(v) __builtin_shufflevector(v, v, 1, 0)
 #endif
 
 /* Vectors go by pointer: how they are passed depends on the instruction set. */
@@ -42,8 +55,8 @@ typedef int32_t tp__mask __attribute__((vector_size(64)));
 static inline void tp__load(tp__lanes *v, const T *x)
 {
 #if TP_IS(bf16)
-    typedef uint16_t halves __attribute__((vector_size(32)));
-    typedef uint32_t words __attribute__((vector_size(64)));
+    typedef uint16_t halves __attribute__((vector_size(TP__VECTOR / 2)));
+    typedef uint32_t words __attribute__((vector_size(TP__VECTOR)));
     halves h;
 
     memcpy(&h, x, sizeof h);
@@ -68,23 +81,23 @@ static inline void tp__keep_some(tp__lanes *v, int64_t n)
 {
     const tp__mask iota = { TP__IOTA };
 
-#if TP_IS(f64)
-    *v = (tp__lanes)((tp__mask)*v & (iota < n));
-#else
-    *v = (tp__lanes)((tp__mask)*v & (iota < (int32_t)n));
-#endif
+    *v = (tp__lanes)((tp__mask)*v & (iota < (tp__lane_mask)n));
 }
 
 static inline A tp__lanes_sum(const tp__lanes *s)
 {
     tp__lanes v = *s;
 
-    v += TP__HALF(v);
-    v += TP__QUARTER(v);
-    v += TP__EIGHTH(v);
-#ifdef TP__SIXTEENTH
-    v += TP__SIXTEENTH(v);
+#if TP__LANES > 8
+    v += TP__SWAP8(v);
 #endif
+#if TP__LANES > 4
+    v += TP__SWAP4(v);
+#endif
+#if TP__LANES > 2
+    v += TP__SWAP2(v);
+#endif
+    v += TP__SWAP1(v);
     return v[0];
 }
 
@@ -100,12 +113,16 @@ static inline A tp__lanes_top(const tp__lanes *s)
 {
     tp__lanes v = *s, w;
 
-    w = TP__HALF(v), tp__lanes_max(&v, &w);
-    w = TP__QUARTER(v), tp__lanes_max(&v, &w);
-    w = TP__EIGHTH(v), tp__lanes_max(&v, &w);
-#ifdef TP__SIXTEENTH
-    w = TP__SIXTEENTH(v), tp__lanes_max(&v, &w);
+#if TP__LANES > 8
+    w = TP__SWAP8(v), tp__lanes_max(&v, &w);
 #endif
+#if TP__LANES > 4
+    w = TP__SWAP4(v), tp__lanes_max(&v, &w);
+#endif
+#if TP__LANES > 2
+    w = TP__SWAP2(v), tp__lanes_max(&v, &w);
+#endif
+    w = TP__SWAP1(v), tp__lanes_max(&v, &w);
     return v[0];
 }
 

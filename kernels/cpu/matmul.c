@@ -8,15 +8,18 @@
  * meets into cache and runs brgemm.h's tiles over it; A is read where it lies.  Long sums
  * are cut into blocks of k, added in order: the same bits for any number of threads.
  *
- * Packing the columns of B where it is transposed means turning it.  Where B is the larger,
+ * A transposed A is packed too, for a short block of k all of its rows, so that every panel
+ * finds it near.  Packing the columns of B where it is transposed means turning it.  Where B is the larger,
  * Y' = B' A' is computed instead: A is turned, and so is each tile's result.
  */
 #include "kernels/cpu/brgemm_pack.h"
 #include "kernels/cpu/brgemm_tiles.h"
 
 enum {
-    K_BLOCK = 1024,  /* a panel of that many rows stays in the second-level cache */
-    STRIP = 8,       /* tiles whose rows are packed, or whose results are turned, at once */
+    K_BLOCK = 1024, /* a panel of that many rows stays in the second-level cache */
+    STRIP = 8,  /* tiles whose rows are packed, or whose results are turned, at once */
+    SLICE = 64, /* rows of a transposed A that lie side by side when packed */
+    NEAR = 3 << 18,  /* bytes of a transposed A that are packed at once */
     FLOPS = 1 << 20, /* not worth a thread below */
     STRIP_ROWS = (STRIP * BR_MAX_ROWS + BR_LANES - 1) / BR_LANES * BR_LANES
 };
@@ -32,24 +35,25 @@ typedef struct job {
     operand a, b; /* rows and columns of the tiles: exchanged when Y is turned */
     int64_t m, n;
     T *y;
-    bool turned, pack_a;
-    int64_t k_blocks, panels; /* cuts of k, and of the vectors of n */
-    int64_t wide, tall;       /* wide panels come first; tiles in each of them */
-    int64_t small;            /* tiles in each of the others */
-    int64_t tiles;            /* in all panels of one product */
+    bool turned, strips, slices; /* how A is packed, if it is: bf16; transposed */
+    int64_t k_blocks, panels;    /* cuts of k, and of the vectors of n */
+    int64_t wide, tall;          /* wide panels come first; tiles in each of them */
+    int64_t small;               /* tiles in each of the others */
+    int64_t tiles;               /* in all panels of one product */
     A *scratch;
-    size_t panel, strip, turn, room; /* numbers in a worker's buffers, and in all of them */
+    size_t panel, part, turn,
+        room; /* numbers in a worker's buffers, and in all of them */
 } job;
 
 /* One panel of one product, and a block of k. */
 typedef struct piece {
     const T *a, *b;
     T *y;
-    int64_t col, cols, first, last;   /* columns of the tiles' side; tiles */
-    int64_t tiles;                    /* that the rows are cut into */
-    int64_t k, depth;                 /* first k and how many */
+    int64_t col, cols, first, last; /* columns of the tiles' side; tiles */
+    int64_t tiles;                  /* that the rows are cut into */
+    int64_t k, depth;               /* first k and how many */
     int64_t row[BR_MAX_ROWS], to[BR_WIDTH > BR_MAX_ROWS ? BR_WIDTH : BR_MAX_ROWS];
-    A *panel, *strip, *sums, *turn;
+    A *panel, *packed_a, *sums, *turn;
 } piece;
 
 /* ---- tiles ---- */
@@ -69,7 +73,8 @@ static br_out output(const job *w, const piece *p, int64_t r, int64_t col, int64
 }
 
 /* Turns sums (rows, width) and ends them. */
-static void end_turned(const job *w, const piece *p, int64_t r0, int64_t rows, int64_t width)
+static void end_turned(const job *w, const piece *p, int64_t r0, int64_t rows,
+                       int64_t width)
 {
     int64_t padded = br_round_up(rows, BR_LANES);
     br_out out = output(w, p, p->col, r0, rows);
@@ -87,28 +92,53 @@ static void end_turned(const job *w, const piece *p, int64_t r0, int64_t rows, i
     finish(&out, p->cols, padded, p->turn);
 }
 
-/* Rows [r0, r0 + rows), some tiles, of an A that isn't read where it lies. */
-static void pack_strip(const job *w, const piece *p, int64_t r0, int64_t rows, int64_t width)
+/* Rows [r0, r0 + rows), some tiles, of a bf16 A. */
+static void pack_strip(const job *w, const piece *p, int64_t r0, int64_t rows,
+                       int64_t width)
 {
     const T *a = p->a + r0 * w->a.next + p->k * w->a.step;
-    int64_t readable = w->m - r0 < width ? w->m - r0 : width; /* whole vectors, if there are */
+    int64_t readable =
+        w->m - r0 < width ? w->m - r0 : width; /* whole vectors, if there are */
 
     if (w->a.step == 1)
-        br_pack_rows(a, w->a.next, rows, p->depth, p->depth, p->strip);
+        br_pack_rows(a, w->a.next, rows, p->depth, p->depth, p->packed_a);
     else
-        br_pack_rows(a, w->a.step, p->depth, readable, width, p->strip);
+        br_pack_rows(a, w->a.step, p->depth, readable, width, p->packed_a);
+}
+
+/* All rows of a transposed A: slices (depth, SLICE). */
+static void pack_slices(const job *w, const piece *p)
+{
+    for (int64_t r = 0; r < w->m; r += SLICE)
+        br_pack_rows(p->a + r + p->k * w->a.step, w->a.step, p->depth,
+                     w->m - r < SLICE ? w->m - r : SLICE, SLICE,
+                     p->packed_a + r * p->depth);
+}
+
+/* Where the rows of the tile that starts with row r of A lie. */
+static void find_rows(const job *w, piece *p, int64_t r, int64_t strip, br_tile *t)
+{
+    if (w->slices) {
+        t->a = p->packed_a;
+        for (int64_t i = 0; i < BR_MAX_ROWS; i++)
+            p->row[i] = (r + i) / SLICE * SLICE * p->depth + (r + i) % SLICE;
+    } else if (w->strips)
+        t->a = p->packed_a + (r - strip) * p->row[1];
+    else
+        t->a = (const A *)(const void *)(p->a + r * w->a.next + p->k * w->a.step);
 }
 
 /* Tiles [first, last), all of a strip, B at hand. */
 static void run_strip(const job *w, piece *p, int64_t first, int64_t last, br_tile *t)
 {
-    int64_t even = w->m / p->tiles, rest = w->m % p->tiles, width = br_vecs(p->cols) * BR_LANES;
+    int64_t even = w->m / p->tiles, rest = w->m % p->tiles,
+            width = br_vecs(p->cols) * BR_LANES;
     int64_t r0 = first * even + (first < rest ? first : rest);
     int64_t end = last * even + (last < rest ? last : rest), rows;
     int64_t packed = br_round_up(end - r0, BR_LANES);
     br_out out = { .cols = p->cols, .sums_row = width };
 
-    if (w->pack_a) {
+    if (w->strips) {
         bool by_k = w->a.step != 1;
 
         pack_strip(w, p, r0, end - r0, packed);
@@ -118,8 +148,7 @@ static void run_strip(const job *w, piece *p, int64_t first, int64_t last, br_ti
     }
     for (int64_t i = first, r = r0; i < last; i++, r += rows) {
         rows = even + (i < rest);
-        t->a = (const A *)(const void *)(p->a + r * w->a.next + p->k * w->a.step);
-        if (w->pack_a) t->a = p->strip + (r - r0) * p->row[1];
+        find_rows(w, p, r, r0, t);
         if (w->turned)
             out.sums = p->sums + (r - r0) * width;
         else
@@ -132,8 +161,13 @@ static void run_strip(const job *w, piece *p, int64_t first, int64_t last, br_ti
 static void run_tiles(const job *w, piece *p, const A *b, int64_t b_row)
 {
     static const int64_t zero[1] = { 0 };
-    br_tile t = { .b = b, .row = p->row, .at = zero, .a_step = w->a.step, .b_row = b_row,
-                  .blocks = 1, .k = p->depth };
+    br_tile t = { .b = b,
+                  .row = p->row,
+                  .at = zero,
+                  .b_row = b_row,
+                  .blocks = 1,
+                  .k = p->depth,
+                  .a_step = w->slices ? SLICE : w->a.step };
 
     for (int64_t r = 0; r < BR_MAX_ROWS; r++)
         p->row[r] = r * w->a.next;
@@ -159,11 +193,11 @@ static void run_piece(const job *w, piece *p)
 
 /* ---- the work, counted in tiles ---- */
 
-/* Fills in the panel that item `i` of its product lies in, and gives the item after the
- * panel's last. */
-static int64_t find_panel(const job *w, int64_t i, piece *p)
+/* Fills in the panel that item `i` of a product lies in, its tiles from there on but not
+ * beyond item `to`, and gives the next item. */
+static int64_t find_panel(const job *w, int64_t i, int64_t to, piece *p)
 {
-    int64_t vecs = br_vecs(w->n), in_wide = w->wide * w->tall, panel, start;
+    int64_t vecs = br_vecs(w->n), in_wide = w->wide * w->tall, panel, start, end;
     bool wide = i < in_wide;
 
     p->tiles = wide ? w->tall : w->small;
@@ -172,33 +206,55 @@ static int64_t find_panel(const job *w, int64_t i, piece *p)
     p->col = br_cut(vecs, w->panels, panel) * BR_LANES;
     p->cols = br_cut(vecs, w->panels, panel + 1) * BR_LANES;
     p->cols = (p->cols < w->n ? p->cols : w->n) - p->col;
-    p->first = i - start;
-    return start + p->tiles;
+    end = start + p->tiles < to ? start + p->tiles : to;
+    p->first = i - start, p->last = end - start;
+    return end;
+}
+
+static void find_block(const job *w, int64_t i, piece *p)
+{
+    p->k = br_cut(w->g->k, w->k_blocks, i);
+    p->depth = br_cut(w->g->k, w->k_blocks, i + 1) - p->k;
+}
+
+/* Items [from, to) of one product.  A packed in slices is used by all panels before the next
+ * block of k; else a panel goes through all blocks, its results staying near. */
+static void run_product(const job *w, piece *p, int64_t from, int64_t to)
+{
+    for (int64_t i = 0; w->slices && i < w->k_blocks; i++) {
+        find_block(w, i, p);
+        pack_slices(w, p);
+        for (int64_t at = from; at < to;) {
+            at = find_panel(w, at, to, p);
+            run_piece(w, p);
+        }
+    }
+    while (!w->slices && from < to) {
+        from = find_panel(w, from, to, p);
+        for (int64_t i = 0; i < w->k_blocks; i++) {
+            find_block(w, i, p);
+            run_piece(w, p);
+        }
+    }
 }
 
 static void run_range(void *user, int worker, int64_t from, int64_t to)
 {
     const job *w = user;
-    const tp_gemm_args *g = w->g;
     piece p;
 
     p.panel = w->scratch + (size_t)worker * w->room;
-    p.strip = p.panel + w->panel, p.sums = p.strip + w->strip, p.turn = p.sums + w->turn;
+    p.packed_a = p.panel + w->panel, p.sums = p.packed_a + w->part,
+    p.turn = p.sums + w->turn;
     for (int64_t r = 0; r < (int64_t)(sizeof p.to / sizeof *p.to); r++)
-        p.to[r] = r * g->ldy;
+        p.to[r] = r * w->g->ldy;
     while (from < to) {
         int64_t batch = from / w->tiles, base = batch * w->tiles;
-        int64_t end = base + find_panel(w, from - base, &p);
+        int64_t end = base + w->tiles < to ? base + w->tiles : to;
 
-        end = end < to ? end : to;
-        p.last = p.first + (end - from);
         p.a = w->a.p + batch * w->a.batch, p.b = w->b.p + batch * w->b.batch;
-        p.y = w->y + batch * g->step_y;
-        for (int64_t i = 0; i < w->k_blocks; i++) {
-            p.k = br_cut(g->k, w->k_blocks, i);
-            p.depth = br_cut(g->k, w->k_blocks, i + 1) - p.k;
-            run_piece(w, &p);
-        }
+        p.y = w->y + batch * w->g->step_y;
+        run_product(w, &p, from - base, end - base);
         from = end;
     }
 }
@@ -215,27 +271,31 @@ static void choose_sides(job *w)
     w->turned = !g->ta && g->tb && g->m * (g->k + g->n) < g->n * g->k;
     w->a = w->turned ? b : a, w->b = w->turned ? a : b;
     w->m = w->turned ? g->n : g->m, w->n = w->turned ? g->m : g->n;
+    w->strips = TP_IS(bf16);
     /* columns of A far apart would push each other out of the cache */
-    w->pack_a = TP_IS(bf16) || (w->a.step > 64 && w->n > BR_WIDTH);
+    w->slices = !w->strips && w->a.step > 64 && w->n > BR_WIDTH;
 }
 
 static void plan(job *w)
 {
     const tp_gemm_args *g = w->g;
-    int64_t vecs = br_vecs(w->n), each, depth;
+    int64_t vecs = br_vecs(w->n), each, depth, most;
 
     w->panels = br_pieces(vecs, BR_VECS);
     each = vecs / w->panels, w->wide = vecs % w->panels;
     w->small = br_pieces(w->m, br_height(each * BR_LANES));
     w->tall = w->wide ? br_pieces(w->m, br_height((each + 1) * BR_LANES)) : 0;
     w->tiles = w->wide * w->tall + (w->panels - w->wide) * w->small;
+    most = w->slices ? NEAR / (int64_t)sizeof(A) / w->m : K_BLOCK;
+    most = most < 64 ? 64 : most < K_BLOCK ? most : K_BLOCK;
     /* bf16 would lose digits between blocks; k = 0 is one block of nothing */
-    w->k_blocks = TP_IS(bf16) || g->k == 0 ? 1 : br_pieces(g->k, K_BLOCK);
+    w->k_blocks = TP_IS(bf16) || g->k == 0 ? 1 : br_pieces(g->k, most);
     depth = br_pieces(g->k, w->k_blocks);
     w->panel = (size_t)((depth + 1) * BR_WIDTH);
-    w->strip = w->pack_a ? (size_t)((depth + 1) * STRIP_ROWS) : 0;
+    w->part = w->strips ? (size_t)((depth + 1) * STRIP_ROWS) : 0;
+    if (w->slices) w->part = (size_t)(br_round_up(w->m, SLICE) * (depth + 1));
     w->turn = w->turned ? (size_t)(STRIP_ROWS * BR_WIDTH) : 0;
-    w->room = w->panel + w->strip + 2 * w->turn;
+    w->room = w->panel + w->part + 2 * w->turn;
 }
 
 int KERNEL(gemm)(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b, void *y)

@@ -394,8 +394,8 @@ int KERNEL(layer_norm)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 /* ---- its gradient ---- */
 
 /* low = sum of g, high = sum of g (x - mean), where g = dy weight */
-static void row_slopes(int64_t n, const T *dy, const T *x, const A *weight, A mean, A *low,
-                       A *high)
+static void row_slopes(int64_t n, const T *dy, const T *x, const A *weight, A mean,
+                       A *low, A *high)
 {
     *low = *high = 0;
     for (int64_t i = 0; i < n;) {

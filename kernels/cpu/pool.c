@@ -4,6 +4,7 @@
  * Loops over channels are the inner ones and become vector code.  The gradient is gathered:
  * each place of x asks the windows that cover it whether it won there, in a fixed order.
  */
+#include "kernels/cpu/fold.h"
 #include "kernels/cpu/map.h"
 
 #include <math.h>
@@ -72,20 +73,48 @@ static void window_any(const pool_job *j, int64_t image, int64_t h, int64_t w,
         y[k] = STORE(best[k]);
 }
 
-/* A window of 2 by 2 that lies within x: all in registers. */
-static void window_2x2(const T *x, int64_t right, int64_t down, int64_t n, T *restrict y,
-                       int32_t *restrict place)
+/* best = v and place = tap where v wins. */
+static void challenge(tp__lanes *best, tp__mask *place, const T *x, int tap)
 {
-    const T *b = x + right, *c = x + down, *d = c + right;
+    tp__lanes v;
+    tp__mask wins;
 
-    for (int64_t k = 0; k < n; k++) {
-        A v = LOAD(x[k]), vb = LOAD(b[k]), vc = LOAD(c[k]), vd = LOAD(d[k]);
-        bool wb = !(vb <= v) && v == v, wc, wd;
+    tp__load(&v, x), wins = ~(v <= *best) & (*best == *best);
+    *best = (tp__lanes)(((tp__mask)v & wins) | ((tp__mask)*best & ~wins));
+    *place = (wins & tap) | (*place & ~wins);
+}
 
-        v = wb ? vb : v, wc = !(vc <= v) && v == v;
-        v = wc ? vc : v, wd = !(vd <= v) && v == v;
-        y[k] = STORE(wd ? vd : v);
-        place[k] = wd ? 3 : wc ? 2 : wb;
+/* Writes what was loaded as T: nothing is rounded. */
+static void put_lanes(const tp__lanes *best, const tp__mask *place, T *y, int32_t *to)
+{
+    typedef int32_t places __attribute__((vector_size(4 * TP__LANES)));
+    places p = __builtin_convertvector(*place, places);
+
+#if TP_IS(bf16)
+    typedef uint16_t halves __attribute__((vector_size(TP__VECTOR / 2)));
+    typedef uint32_t words __attribute__((vector_size(TP__VECTOR)));
+    halves h = __builtin_convertvector((words)*best >> 16, halves);
+
+    memcpy(y, &h, sizeof h);
+#else
+    memcpy(y, best, sizeof *best);
+#endif
+    memcpy(to, &p, sizeof p);
+}
+
+/* Lanes of a window of 2 by 2 that lies within x, all in registers. */
+static void window_2x2(const T *x, int64_t right, int64_t down, int64_t n, T *y,
+                       int32_t *place)
+{
+    for (int64_t k = 0; k < n; k += TP__LANES) {
+        tp__mask at = { 0 };
+        tp__lanes best;
+
+        tp__load(&best, x + k);
+        challenge(&best, &at, x + k + right, 1);
+        challenge(&best, &at, x + k + down, 2);
+        challenge(&best, &at, x + k + down + right, 3);
+        put_lanes(&best, &at, y + k, place + k);
     }
 }
 
@@ -104,13 +133,15 @@ static void pool_body(void *user, int worker, int64_t from, int64_t to)
         for (int64_t ow = 0; ow < g->OW; ow++) {
             int64_t w = ow * g->stride_w - g->pad_w, at = (i * g->OW + ow) * g->C;
 
+            int64_t first = 0;
+
             if (two && rows_in && w >= 0 && w + g->dilation_w < g->W) {
+                first = g->C & -(int64_t)TP__LANES;
                 window_2x2(j->x + ((image * g->H + h) * g->W + w) * g->C,
-                           g->dilation_w * g->C, g->dilation_h * g->W * g->C, g->C,
+                           g->dilation_w * g->C, g->dilation_h * g->W * g->C, first,
                            j->y + at, j->place + at);
-                continue;
             }
-            for (int64_t k = 0; k < g->C; k += CHANNELS)
+            for (int64_t k = first; k < g->C; k += CHANNELS)
                 window_any(j, image, h, w, k, smaller(g->C - k, CHANNELS), j->y + at + k,
                            j->place + at + k);
         }

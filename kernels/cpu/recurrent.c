@@ -11,6 +11,9 @@
 #include "kernels/cpu/brgemm_pack.h"
 #include "kernels/cpu/vmath.h"
 
+/* Inlined, the cells would lose what restrict says, and with it their vectors. */
+#define NOINLINE __attribute__((noinline))
+
 enum { FLOPS = 1 << 21 }; /* not worth a thread below */
 
 typedef struct job {
@@ -18,9 +21,9 @@ typedef struct job {
     const T *w, *h0, *c0, *gates_in, *cells_in, *dy, *dh, *dc;
     T *gates, *y, *cells, *dh0, *dc0;
     /* the product of a step: rows of `depth` numbers by packed (depth, cols) */
-    int64_t depth, cols, pitch;
+    int64_t depth, cols, near, pitch; /* rows of left and right lie near, pitch apart */
     A *packed;
-    A *left, *right; /* (N, depth), (N, pitch) */
+    A *left, *right; /* (N, depth), (N, cols) */
     A *state;        /* (N, H): c, or dc */
 } job;
 
@@ -38,7 +41,7 @@ static void multiply(const job *k, int64_t from, int64_t to)
     br_out o = { .sums_row = k->pitch };
 
     for (int64_t r = 0; r < BR_MAX_ROWS; r++)
-        row[r] = r * k->depth;
+        row[r] = r * k->near;
     for (int64_t p = 0; p < panels; p++) {
         int64_t col = br_cut(vecs, panels, p) * BR_LANES, tiles, rows;
 
@@ -47,7 +50,7 @@ static void multiply(const job *k, int64_t from, int64_t to)
         tiles = br_pieces(to - from, br_height(o.cols));
         for (int64_t i = 0, r = from; i < tiles; i++, r += rows) {
             rows = from + br_cut(to - from, tiles, i + 1) - r;
-            t.a = k->left + r * k->depth, o.sums = k->right + r * k->pitch + col;
+            t.a = k->left + r * k->near, o.sums = k->right + r * k->pitch + col;
             br_run(&t, &o, rows);
         }
     }
@@ -65,7 +68,8 @@ static void pack(const job *k, bool transposed, int64_t from, int64_t to)
         A *panel = k->packed + col * k->depth;
 
         if (transposed)
-            br_pack_columns(k->w + col * k->depth, k->depth, k->depth, 1, cols, width, panel);
+            br_pack_columns(k->w + col * k->depth, k->depth, k->depth, 1, cols, width,
+                            panel);
         else
             br_pack_rows(k->w + col, k->cols, k->depth, cols, width, panel);
     }
@@ -77,9 +81,12 @@ static bool prepare(tp_ctx *c, job *k, int64_t depth, int64_t cols)
     size_t packed, left, right;
 
     k->depth = depth, k->cols = cols, k->pitch = pitch_of(cols);
-    packed = (size_t)(k->pitch * depth), left = (size_t)br_round_up(k->N * depth, 16);
+    k->near = br_round_up(depth, 16) +
+              16; /* a power of two would crowd few lines of the cache */
+    packed = (size_t)(k->pitch * depth), left = (size_t)(k->N * k->near);
     right = (size_t)(k->N * k->pitch);
-    k->packed = tp_scratch(c, (packed + left + right + (size_t)(k->N * k->H)) * sizeof(A) + 64);
+    k->packed =
+        tp_scratch(c, (packed + left + right + (size_t)(k->N * k->H)) * sizeof(A) + 64);
     if (!k->packed) return false;
     k->left = k->packed + packed, k->right = k->left + left, k->state = k->right + right;
     return true;
@@ -95,8 +102,8 @@ static int64_t grain_of(const job *k)
 /* ---- forward ---- */
 
 /* One row of one step; `sum` is what h[t-1] adds to the gates, c the carried cell. */
-static void cell(int64_t H, const A *restrict sum, T *restrict gates, A *restrict c,
-                 T *restrict cells, T *restrict y, A *restrict h)
+static NOINLINE void cell(int64_t H, const A *restrict sum, T *restrict gates,
+                          A *restrict c, T *restrict cells, T *restrict y, A *restrict h)
 {
     for (int64_t j = 0; j < H; j++) {
         A i = tp_sigmoid(LOAD(gates[j]) + sum[j]);
@@ -125,7 +132,8 @@ static void forward_rows(void *user, int worker, int64_t from, int64_t to)
     int64_t H = k->H;
 
     (void)worker;
-    load_rows(k->h0 + from * H, (to - from) * H, k->left + from * H);
+    for (int64_t n = from; n < to; n++)
+        load_rows(k->h0 + n * H, H, k->left + n * k->near);
     load_rows(k->c0 + from * H, (to - from) * H, k->state + from * H);
     for (int64_t t = 0; t < k->T_; t++) {
         multiply(k, from, to);
@@ -133,7 +141,7 @@ static void forward_rows(void *user, int worker, int64_t from, int64_t to)
             int64_t at = (t * k->N + n) * H;
 
             cell(H, k->right + n * k->pitch, k->gates + 4 * at, k->state + n * H,
-                 k->cells + at, k->y + at, k->left + n * H);
+                 k->cells + at, k->y + at, k->left + n * k->near);
         }
     }
 }
@@ -147,8 +155,15 @@ static void pack_forward(void *user, int worker, int64_t from, int64_t to)
 int KERNEL(lstm)(tp_ctx *c, int64_t steps, int64_t N, int64_t H, const void *w,
                  const void *h0, const void *c0, void *gates, void *y, void *cells)
 {
-    job k = { .T_ = steps, .N = N, .H = H, .w = w, .h0 = h0, .c0 = c0, .gates = gates,
-              .y = y, .cells = cells };
+    job k = { .T_ = steps,
+              .N = N,
+              .H = H,
+              .w = w,
+              .h0 = h0,
+              .c0 = c0,
+              .gates = gates,
+              .y = y,
+              .cells = cells };
 
     if (steps == 0 || N == 0 || H == 0) return 0;
     if (!prepare(c, &k, H, 4 * H)) return TP_KERNEL_NO_MEMORY;
@@ -160,24 +175,29 @@ int KERNEL(lstm)(tp_ctx *c, int64_t steps, int64_t N, int64_t H, const void *w,
 /* ---- the adjoint ---- */
 
 /* One row of one step: from dh and the carried dc to the gates before their activations. */
-static void cell_dx(int64_t H, const T *restrict gates, const T *restrict c,
-                    const T *restrict before, const T *restrict dy, const A *restrict dh_next,
-                    A *restrict dc, T *restrict dgates, A *restrict left)
+static NOINLINE void cell_dx(int64_t H, const T *restrict gates, const T *restrict c,
+                             const T *restrict before, const A *restrict dh,
+                             A *restrict dc, T *restrict dgates, A *restrict left)
 {
     for (int64_t j = 0; j < H; j++) {
         A i = LOAD(gates[j]), f = LOAD(gates[H + j]), g = LOAD(gates[2 * H + j]);
         A o = LOAD(gates[3 * H + j]), s = tp_tanh(LOAD(c[j]));
-        A dh = dy ? LOAD(dy[j]) + dh_next[j] : dh_next[j];
-        A d = dc[j] + dh * o * (1 - s * s);
+        A d = dc[j] + dh[j] * o * (1 - s * s);
 
         dgates[j] = STORE(d * g * i * (1 - i));
         dgates[H + j] = STORE(d * LOAD(before[j]) * f * (1 - f));
         dgates[2 * H + j] = STORE(d * i * (1 - g * g));
-        dgates[3 * H + j] = STORE(dh * s * o * (1 - o));
+        dgates[3 * H + j] = STORE(dh[j] * s * o * (1 - o));
         dc[j] = d * f;
     }
     for (int64_t j = 0; j < 4 * H; j++)
-        left[j] = LOAD(dgates[j]);
+        left[j] = LOAD(dgates[j]); /* as stored, which is what dw will be made of */
+}
+
+static void add_row(int64_t H, const T *restrict dy, A *restrict dh)
+{
+    for (int64_t j = 0; j < H; j++)
+        dh[j] += LOAD(dy[j]);
 }
 
 static void store_rows(const A *from, int64_t step, int64_t rows, int64_t cols, T *to)
@@ -202,9 +222,10 @@ static void adjoint_rows(void *user, int worker, int64_t from, int64_t to)
         for (int64_t n = from; n < to; n++) {
             int64_t at = t * size + n * H;
 
+            if (k->dy) add_row(H, k->dy + at, k->right + n * k->pitch);
             cell_dx(H, k->gates_in + 4 * at, k->cells_in + at, before + n * H,
-                    k->dy ? k->dy + at : NULL, k->right + n * k->pitch, k->state + n * H,
-                    k->gates + 4 * at, k->left + n * 4 * H);
+                    k->right + n * k->pitch, k->state + n * H, k->gates + 4 * at,
+                    k->left + n * k->near);
         }
         multiply(k, from, to);
     }
@@ -223,8 +244,18 @@ int KERNEL(lstm_dx)(tp_ctx *c, int64_t steps, int64_t N, int64_t H, const void *
                     const void *c0, const void *gates, const void *cells, const void *dy,
                     const void *dh, const void *dc, void *dgates, void *dh0, void *dc0)
 {
-    job k = { .T_ = steps, .N = N, .H = H, .w = w, .c0 = c0, .gates_in = gates,
-              .cells_in = cells, .dy = dy, .dh = dh, .dc = dc, .gates = dgates, .dh0 = dh0,
+    job k = { .T_ = steps,
+              .N = N,
+              .H = H,
+              .w = w,
+              .c0 = c0,
+              .gates_in = gates,
+              .cells_in = cells,
+              .dy = dy,
+              .dh = dh,
+              .dc = dc,
+              .gates = dgates,
+              .dh0 = dh0,
               .dc0 = dc0 };
 
     if (N == 0 || H == 0) return 0;

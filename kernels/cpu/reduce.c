@@ -357,27 +357,44 @@ static void split(const tp_loop *l, sum_job *j, int run, int column)
     j->outputs = tp_loop_count(&j->kept), j->rows = tp_loop_count(&j->folded);
 }
 
+/* A single number of few: without ado. */
+static int sum_small(const tp_loop *l, const T *x, bool add, T *y)
+{
+    A sum = run_sum(l->n[0], x, l->stride[1][0]);
+
+    *y = STORE(add ? LOAD(*y) + sum : sum);
+    return 0;
+}
+
+/* A folded axis is empty: every sum is 0. */
+static int sum_nothing(const sum_job *j)
+{
+    spot at = spot_at(&j->kept, 0);
+
+    for (int64_t i = 0; i < j->outputs; i++, spot_next(&j->kept, &at))
+        for (int64_t k = 0; k < j->W; k++)
+            put(j, spot_of(&at, 0) + k * j->sy, 0);
+    return 0;
+}
+
 int KERNEL(sum)(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
 {
-    sum_job j = { .x = x, .y = y, .add = add };
-    int run = densest(l, false), column = densest(l, true);
-    bool runs =
-        column < 0 || (run >= 0 && l->n[run] >= 16 &&
-                       distance(l->stride[1][run]) < distance(l->stride[1][column]));
+    sum_job j;
+    int run, column;
+    bool runs;
 
+    if (l->rank == 1 && l->stride[0][0] == 0 && l->n[0] <= TP__PIECE)
+        return sum_small(l, x, add, y);
+    j.x = x, j.y = y, j.add = add, j.partial = NULL;
+    run = densest(l, false), column = densest(l, true);
+    runs = column < 0 || (run >= 0 && l->n[run] >= 16 &&
+                          distance(l->stride[1][run]) < distance(l->stride[1][column]));
     split(l, &j, run, runs ? -1 : column);
     j.W = runs ? 1 : l->n[column];
     if (j.outputs == 0 || j.W == 0) return 0;
-    if (runs && j.rows) return sum_runs(c, &j);
-    if (runs) { /* nothing to sum, of a single number or of many */
-        spot at = spot_at(&j.kept, 0);
-
-        for (int64_t i = 0; i < j.outputs; i++, spot_next(&j.kept, &at))
-            put(&j, spot_of(&at, 0), 0);
-        return 0;
-    }
-    j.sx = l->stride[1][column], j.sy = l->stride[0][column];
-    return sum_columns(c, &j);
+    j.sx = runs ? 0 : l->stride[1][column], j.sy = runs ? 0 : l->stride[0][column];
+    if (!j.rows) return sum_nothing(&j);
+    return runs ? sum_runs(c, &j) : sum_columns(c, &j);
 }
 
 /* ---- argmax ---- */

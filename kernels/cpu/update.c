@@ -8,6 +8,7 @@
  * element is read once and written once: memory is what a step costs.
  */
 #include "kernels/cpu/map.h"
+#include "kernels/cpu/vector.h"
 
 #include <math.h>
 
@@ -165,29 +166,26 @@ int KERNEL(adam)(tp_ctx *c, int count, const tp_update *u, tp_adam_args a,
 
 /* ---- clipping ---- */
 
-typedef double lanes __attribute__((vector_size(64)));
-typedef A narrow_lanes __attribute__((vector_size(8 * sizeof(A))));
+enum { BUFFER = 512, DOUBLES = TP__VECTOR / 8 };
 
-enum { BUFFER = 512 };
+typedef double lanes __attribute__((vector_size(TP__VECTOR)));
+typedef A narrow_lanes __attribute__((vector_size(TP__VECTOR / 8 * sizeof(A))));
 
 /* In double, so that neither squares overflow nor their sum loses much. */
 static double squares(int64_t n, const A *x)
 {
-    lanes s[4] = { 0 };
+    lanes s[4] = { 0 }, d;
+    narrow_lanes v;
     double total = 0;
     int64_t i = 0;
 
-    for (; i + 32 <= n; i += 32)
+    for (; i + 4 * DOUBLES <= n; i += 4 * DOUBLES)
         for (int k = 0; k < 4; k++) {
-            narrow_lanes v;
-            lanes d;
-
-            memcpy(&v, x + i + 8 * k, sizeof v);
-            d = __builtin_convertvector(v, lanes);
-            s[k] += d * d;
+            memcpy(&v, x + i + k * DOUBLES, sizeof v);
+            d = __builtin_convertvector(v, lanes), s[k] += d * d;
         }
     s[0] = (s[0] + s[1]) + (s[2] + s[3]);
-    for (int k = 0; k < 8; k++)
+    for (int k = 0; k < DOUBLES; k++)
         total += s[0][k];
     for (; i < n; i++)
         total += (double)x[i] * (double)x[i];

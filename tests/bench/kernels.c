@@ -103,7 +103,8 @@ static float *numbers(int64_t n, float scale)
     float *p = aligned_alloc(64, ((size_t)n * sizeof *p + 63) & ~(size_t)63);
 
     for (int64_t i = 0; i < n; i++)
-        p[i] = scale * ((float)((uint32_t)(i * 2654435761u) >> 8 & 1023) / 1024.0f - 0.5f);
+        p[i] =
+            scale * ((float)((uint32_t)(i * 2654435761u) >> 8 & 1023) / 1024.0f - 0.5f);
     return p;
 }
 
@@ -175,13 +176,22 @@ static void bench_gemm(const char *form, const int64_t *s, int count, char **par
     int64_t m = s[1], n = s[2], k = s[3];
     bench b = { .run = run_gemm, .flops = 2.0 * (double)(s[0] * m * n * k) };
 
-    snprintf(b.name, sizeof b.name, "gemm %s %lldx%lldx%lld", form, (long long)m, (long long)n,
-             (long long)k);
+    snprintf(b.name, sizeof b.name, "gemm %s %lldx%lldx%lld", form, (long long)m,
+             (long long)n, (long long)k);
     if (s[0] > 1) snprintf(b.name + strlen(b.name), 30, " batch %lld", (long long)s[0]);
     if (!wanted(b.name, count, parts)) return;
-    b.gemm = (tp_gemm_args){ .batch = s[0], .m = m, .n = n, .k = k, .lda = ta ? m : k,
-                             .ldb = tb ? k : n, .ldy = n, .step_a = m * k, .step_b = k * n,
-                             .step_y = m * n, .ta = ta, .tb = tb };
+    b.gemm = (tp_gemm_args){ .batch = s[0],
+                             .m = m,
+                             .n = n,
+                             .k = k,
+                             .lda = ta ? m : k,
+                             .ldb = tb ? k : n,
+                             .ldy = n,
+                             .step_a = m * k,
+                             .step_b = k * n,
+                             .step_y = m * n,
+                             .ta = ta,
+                             .tb = tb };
     b.a = numbers(s[0] * m * k, 1), b.b = numbers(s[0] * n * k, 1);
     b.y = numbers(s[0] * m * n, 1);
     measure(&b);
@@ -232,10 +242,22 @@ static int run_conv2d_dw(tp_ctx *c, const bench *b)
 static void bench_conv(const int64_t *s, int count, char **parts)
 {
     static const char *const names[] = { "conv", "conv_dx", "conv_dw" };
-    int (*const runs[])(tp_ctx *, const bench *) = { run_conv2d, run_conv2d_dx, run_conv2d_dw };
-    tp_window w = { .C = s[0], .O = s[1], .KH = s[2], .KW = s[2], .stride_h = s[3],
-                    .stride_w = s[3], .pad_h = s[4], .pad_w = s[4], .dilation_h = 1,
-                    .dilation_w = 1, .groups = s[7], .H = s[5], .W = s[5], .N = s[6] };
+    int (*const runs[])(tp_ctx *, const bench *) = { run_conv2d, run_conv2d_dx,
+                                                     run_conv2d_dw };
+    tp_window w = { .C = s[0],
+                    .O = s[1],
+                    .KH = s[2],
+                    .KW = s[2],
+                    .stride_h = s[3],
+                    .stride_w = s[3],
+                    .pad_h = s[4],
+                    .pad_w = s[4],
+                    .dilation_h = 1,
+                    .dilation_w = 1,
+                    .groups = s[7],
+                    .H = s[5],
+                    .W = s[5],
+                    .N = s[6] };
     int64_t outputs, weights;
 
     w.OH = w.OW = tp_window_out(w.H, w.KH, w.stride_h, w.pad_h, 1);
@@ -244,9 +266,9 @@ static void bench_conv(const int64_t *s, int count, char **parts)
         bench b = { .run = runs[i], .window = w };
 
         b.flops = 2.0 * (double)outputs * (double)(weights / w.O);
-        snprintf(b.name, sizeof b.name, "%s %lld->%lld %lldx%lld s%lld %lld B%lld", names[i],
-                 (long long)w.C, (long long)w.O, (long long)w.KH, (long long)w.KH,
-                 (long long)w.stride_h, (long long)w.H, (long long)w.N);
+        snprintf(b.name, sizeof b.name, "%s %lld->%lld %lldx%lld s%lld %lld B%lld",
+                 names[i], (long long)w.C, (long long)w.O, (long long)w.KH,
+                 (long long)w.KH, (long long)w.stride_h, (long long)w.H, (long long)w.N);
         if (!wanted(b.name, count, parts)) continue;
         b.a = numbers(w.N * w.H * w.W * w.C, 1), b.b = numbers(weights, 1);
         b.y = numbers(outputs, 1), b.d = numbers(w.O, 1);
@@ -277,13 +299,14 @@ static void convolutions(int count, char **parts)
 
 static int run_lstm(tp_ctx *c, const bench *b)
 {
-    return c->backend->lstm[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->b, b->y, b->d, b->e);
+    return c->backend->lstm[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->b, b->y, b->d,
+                                    b->e);
 }
 
 static int run_lstm_dx(tp_ctx *c, const bench *b)
 {
-    return c->backend->lstm_dx[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->y, b->e, b->d,
-                                       NULL, NULL, b->f, b->b, b->b);
+    return c->backend->lstm_dx[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->y, b->e,
+                                       b->d, NULL, NULL, b->f, b->b, b->b);
 }
 
 static void bench_lstm(int64_t steps, int64_t N, int64_t H, int count, char **parts)
@@ -297,7 +320,8 @@ static void bench_lstm(int64_t steps, int64_t N, int64_t H, int count, char **pa
         snprintf(b.name, sizeof b.name, "%s T%lld N%lld H%lld", i ? "lstm_dx" : "lstm",
                  (long long)steps, (long long)N, (long long)H);
         if (!wanted(b.name, count, parts)) continue;
-        b.a = numbers(4 * H * H, 0.1f), b.b = numbers(N * H, 1), b.y = numbers(4 * all, 1);
+        b.a = numbers(4 * H * H, 0.1f), b.b = numbers(N * H, 1),
+        b.y = numbers(4 * all, 1);
         b.d = numbers(all, 1), b.e = numbers(all, 1), b.f = numbers(4 * all, 1);
         measure(&b);
         free(b.a), free(b.b), free(b.y), free(b.d), free(b.e), free(b.f);

@@ -310,6 +310,7 @@ extern "C" void *cudasim_shared(const void *place, size_t bytes)
     }
     arrays[n_arrays] = { place, arena + arena_top, bytes };
     std::memset(arena + arena_top, 0xFF, bytes);
+    shared_forget(arena_top, bytes);
     arena_top = (arena_top + bytes + gap + 15) / 16 * 16;
     return arrays[n_arrays++].first;
 }

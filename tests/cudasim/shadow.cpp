@@ -81,11 +81,11 @@ bool ordered(const access_record &before, const access_record &now, bool shared)
 void race(const access_record &before, const byte *p, bool was_write, bool write, bool shared,
           const void *pc)
 {
-    fault("%s: race on %s memory %p: thread %d of block %u %s what thread %d of block %u %s, "
+    fault("%s: race on %s memory %p: thread %d of block %u %s what thread %d of block %u%s %s, "
           "no barrier between [%s]",
           kernel_name, shared ? "shared" : "device", (const void *)p, thread_number(),
           block_number, write ? "writes" : "reads", before.thread, before.block,
-          was_write ? "wrote" : "read", where(pc));
+          before.several ? " and others" : "", was_write ? "wrote" : "read", where(pc));
 }
 
 /* A word remembers one reader, or that bytes of it had several. */
@@ -168,10 +168,11 @@ void access(byte *p, int bytes, bool write, const void *pc)
     out_of_bounds(p, bytes, write, "which is the host's", pc);
 }
 
-void shadow_forget(const void *p, size_t bytes)
+void shared_forget(size_t offset, size_t bytes)
 {
-    each_word(heap_offset(p), bytes,
-              [](size_t i, unsigned bits) { of_heap().init[i] &= (byte)~bits; });
+    shadow &s = make(shared_shadow, 2 * SHARED_BYTES);
+
+    each_word(offset, bytes, [&](size_t i, unsigned bits) { s.init[i] &= (byte)~bits; });
 }
 
 void shadow_init(const void *p, size_t bytes)

@@ -52,7 +52,7 @@ size_t heap_room();
 size_t heap_used();
 
 /* ---- shadow.cpp: what is known of each word ---- */
-void shadow_forget(const void *p, size_t bytes); /* uninitialized again */
+void shared_forget(size_t offset, size_t bytes); /* a new block: uninitialized again */
 void shadow_init(const void *p, size_t bytes);
 bool shadow_is_init(const void *p, size_t bytes);
 void access(byte *p, int bytes, bool write, const void *pc); /* by the running thread */

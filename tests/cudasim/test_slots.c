@@ -1,0 +1,532 @@
+/*
+ * test_slots.c - every CUDA slot against the CPU's, over dtypes, shapes and strides.
+ *
+ * Runs on the simulator, where faults of memory, barriers and races fail the waits of RUN,
+ * and as it is on a GPU.
+ */
+#include "tests/cudasim/slots.h"
+
+TestSuite(slots, .init = open_machines, .fini = close_machines);
+
+#define I64S(...) ((const int64_t[]){ __VA_ARGS__ })
+
+/* ---- elementwise ---- */
+
+typedef struct space {
+    const char *name;
+    int rank;
+    int64_t n[4], a[4], b[4], room; /* strides of two inputs; elements that they span */
+} space;
+
+static const space spaces[] = {
+    { "one", 1, { 1 }, { 1 }, { 1 }, 1 },
+    { "a tail", 1, { 37 }, { 1 }, { 1 }, 37 },
+    { "dense", 1, { 1000 }, { 1 }, { 1 }, 1000 },
+    { "many blocks", 1, { 3001 }, { 1 }, { 1 }, 3001 },
+    { "a row", 2, { 5, 33 }, { 33, 1 }, { 0, 1 }, 165 },
+    { "a column", 2, { 5, 33 }, { 33, 1 }, { 1, 0 }, 165 },
+    { "a number", 2, { 4, 9 }, { 0, 0 }, { 9, 1 }, 36 },
+    { "turned", 3, { 3, 4, 5 }, { 20, 1, 4 }, { 1, 3, 12 }, 60 },
+    { "gaps", 4, { 2, 3, 2, 7 }, { 96, 32, 16, 2 }, { 0, 14, 0, 1 }, 192 },
+    { "nothing", 2, { 3, 0 }, { 1, 1 }, { 1, 1 }, 1 },
+};
+
+static tp_loop loop_in(const space *s, int inputs)
+{
+    const int64_t *strides[] = { s->a, s->b };
+
+    return loop_of(s->rank, s->n, inputs, strides, true);
+}
+
+static int64_t count_in(const space *s)
+{
+    int64_t n = 1;
+
+    for (int j = 0; j < s->rank; j++)
+        n *= s->n[j];
+    return n;
+}
+
+#define EACH(s, t, add)                                                                  \
+    for (int i_ = 0; i_ < LEN(spaces) * LEN(floats) * 2; i_++)                           \
+        for (const space *s = &spaces[i_ / 2 / LEN(floats)]; s; s = NULL)                \
+            for (int t = (int)floats[i_ / 2 % LEN(floats)], add = i_ % 2; t >= 0; t = -1)
+
+/* y at an odd element too: vector accesses must not assume alignment */
+#define UNARY(slot, lo, hi, c)                                                           \
+    EACH(s, t, add)                                                                      \
+    {                                                                                    \
+        tp_loop l = loop_in(s, 1);                                                       \
+        buffer x = numbers(t, s->room, lo, hi);                                          \
+        buffer y = add ? numbers(t, count_in(s) + 1, -1, 1) : blank(t, count_in(s) + 1); \
+                                                                                         \
+        CASE("%s of %s, %s, add %d", #slot, s->name, dtype_names[t], add);               \
+        RUN(slot, t, &l, AT(x), add, AT(y));                                             \
+        check_inside(&y, count_in(s), c);                                                \
+        release_all();                                                                   \
+    }
+
+#define BINARY(slot, lo, hi, c)                                                          \
+    EACH(s, t, add)                                                                      \
+    {                                                                                    \
+        tp_loop l = loop_in(s, 2);                                                       \
+        buffer a = numbers(t, s->room, lo, hi), b = numbers(t, s->room, lo, hi);         \
+        buffer y = numbers(t, count_in(s) + 1, -1, 1);                                   \
+                                                                                         \
+        CASE("%s of %s, %s, add %d", #slot, s->name, dtype_names[t], add);               \
+        RUN(slot, t, &l, AT(a), AT(b), add, offset(&y, side, 1));                        \
+        check_close(&y, c);                                                              \
+        release_all();                                                                   \
+    }
+
+/* The first n elements; the rest may be uninitialized, so only they come back. */
+static void check_inside(const buffer *b, int64_t n, double c)
+{
+    buffer some = *b;
+
+    some.n = n;
+    check_close(&some, c);
+}
+
+Test(slots, arithmetic)
+{
+    BINARY(add, -2, 2, 2)
+    BINARY(sub, -2, 2, 2)
+    BINARY(mul, -2, 2, 2)
+    BINARY(div, 0.5, 2, 2)
+    BINARY(relu_dx, -2, 2, 2)
+}
+
+Test(slots, derivatives)
+{
+    BINARY(tanh_dx, -1, 1, 4)
+    BINARY(sigmoid_dx, 0, 1, 4)
+    BINARY(gelu_dx, -4, 4, 16)
+    BINARY(gelu_tanh_dx, -4, 4, 16)
+    BINARY(bce, -3, 3, 8)
+    BINARY(bce_dx, -3, 3, 8)
+}
+
+Test(slots, functions)
+{
+    UNARY(relu, -2, 2, 2)
+    UNARY(square, -2, 2, 2)
+    UNARY(sqrt, 0, 4, 2)
+    UNARY(exp, -4, 4, 8)
+    UNARY(log, 0.1, 9, 8)
+}
+
+Test(slots, activations)
+{
+    UNARY(tanh, -3, 3, 8)
+    UNARY(sigmoid, -9, 9, 8)
+    UNARY(gelu, -4, 4, 8)
+    UNARY(gelu_tanh, -4, 4, 8)
+}
+
+Test(slots, extremes)
+{
+    static const double v[] = { 0, -0.0, INFINITY, -INFINITY, NAN, 1e30, -1e30, 90, -90 };
+    tp_loop l = tp_loop_flat(LEN(v), 2);
+
+#define EXTREME(slot)                                                                    \
+    {                                                                                    \
+        buffer y = blank(floats[i], LEN(v));                                             \
+                                                                                         \
+        CASE("%s of extremes, %s", #slot, dtype_names[floats[i]]);                       \
+        RUN(slot, floats[i], &l, AT(x), false, AT(y));                                   \
+        check_close(&y, 4);                                                              \
+    }
+    for (int i = 0; i < LEN(floats); i++) {
+        buffer x = values(floats[i], LEN(v), v);
+
+        EXTREME(relu)
+        EXTREME(tanh)
+        EXTREME(sigmoid)
+        release_all();
+    }
+}
+
+Test(slots, affine)
+{
+    EACH(s, t, add)
+    {
+        tp_loop l = loop_in(s, 1);
+        buffer x = numbers(t, s->room, -2, 2), y = numbers(t, count_in(s), -1, 1);
+
+        CASE("affine of %s, %s, add %d", s->name, dtype_names[t], add);
+        RUN(affine, t, &l, AT(x), 1.5, -0.25, add, AT(y));
+        check_close(&y, 4);
+        release_all();
+    }
+}
+
+/* ---- fill, copy, cast ---- */
+
+Test(slots, fill_and_copy)
+{
+    for (int i = 0; i < LEN(spaces) * TP_DTYPES; i++) {
+        const space *s = &spaces[i / TP_DTYPES];
+        tp_dtype t = (tp_dtype)(i % TP_DTYPES);
+        tp_loop l = loop_in(s, 1), flat = tp_loop_flat(count_in(s), 1);
+        buffer x = numbers(t, s->room, 0, 50), y = blank(t, count_in(s)), z = blank(t, count_in(s));
+
+        CASE("%s, %s", s->name, dtype_names[t]);
+        RUN(copy, t, &l, AT(x), false, AT(y));
+        check_same(&y);
+        RUN(copy, t, &l, AT(x), true, AT(y));
+        check_same(&y);
+        RUN(fill, t, &flat, t == TP_U8 ? 7.9 : t == TP_BOOL ? 0.5 : -7.9, AT(z));
+        check_same(&z);
+        release_all();
+    }
+}
+
+Test(slots, cast)
+{
+    static const double v[] = { 0,    1,     -1,   2.5,  -2.9, 200,  300.7,    -300,
+                                1e10, -1e10, 1e20, 1e39, NAN,  1e-8, INFINITY, 65520 };
+    tp_loop l = tp_loop_flat(LEN(v), 2);
+
+    for (int i = 0; i < TP_DTYPES * TP_DTYPES; i++) {
+        tp_dtype from = (tp_dtype)(i / TP_DTYPES), to = (tp_dtype)(i % TP_DTYPES);
+        bool wide = from == TP_F32 || from == TP_F64 || from == TP_BF16;
+        buffer x = wide ? values(from, LEN(v), v) : numbers(from, LEN(v), 0, 100);
+        buffer y = blank(to, LEN(v));
+
+        CASE("%s to %s", dtype_names[from], dtype_names[to]);
+        RUN(cast, from, &l, AT(x), to, AT(y));
+        check_same(&y);
+        release_all();
+    }
+}
+
+/* ---- sums ---- */
+
+Test(slots, sum)
+{
+    static const struct {
+        const char *name;
+        int rank;
+        int64_t n[4], y[4], x[4], outputs;
+    } cases[] = {
+        { "all of few", 1, { 37 }, { 0 }, { 1 }, 1 },
+        { "all of many", 1, { 20000 }, { 0 }, { 1 }, 1 },
+        { "rows", 2, { 5, 300 }, { 1, 0 }, { 300, 1 }, 5 },
+        { "short rows", 2, { 100, 7 }, { 1, 0 }, { 7, 1 }, 100 },
+        { "columns", 2, { 70, 45 }, { 0, 1 }, { 45, 1 }, 45 },
+        { "many rows, columns", 2, { 1300, 40 }, { 0, 1 }, { 40, 1 }, 40 },
+        { "the middle", 3, { 4, 30, 40 }, { 40, 0, 1 }, { 1200, 40, 1 }, 160 },
+        { "outside and inside", 3, { 9, 5, 11 }, { 0, 1, 0 }, { 55, 11, 1 }, 5 },
+        { "turned", 3, { 6, 50, 3 }, { 50, 1, 0 }, { 1, 6, 300 }, 300 },
+        { "a broadcast input", 2, { 8, 6 }, { 0, 1 }, { 0, 1 }, 6 },
+        { "nothing along", 2, { 6, 0 }, { 1, 0 }, { 1, 1 }, 6 },
+        { "no axis", 2, { 5, 7 }, { 7, 1 }, { 7, 1 }, 35 },
+    };
+
+    for (int i = 0; i < LEN(cases) * LEN(floats) * 2; i++) {
+        int k = i / 2 / LEN(floats), add = i % 2;
+        tp_dtype t = floats[i / 2 % LEN(floats)];
+        const int64_t *strides[] = { cases[k].y, cases[k].x };
+        tp_loop l = tp_loop_make(cases[k].rank, cases[k].n, 2, strides, true);
+        buffer x = numbers(t, 60000, -1, 2);
+        buffer y = add ? numbers(t, cases[k].outputs, -1, 1) : blank(t, cases[k].outputs);
+
+        CASE("sum of %s, %s, add %d", cases[k].name, dtype_names[t], add);
+        RUN(sum, t, &l, AT(x), add, AT(y));
+        check_close(&y, 16);
+        release_all();
+    }
+}
+
+/* ---- cross entropy ---- */
+
+static buffer labels(int64_t rows, int64_t cols, int64_t ignored)
+{
+    buffer y = blank(TP_I64, rows);
+
+    for (int64_t r = 0; r < rows; r++)
+        ((int64_t *)y.at[CPU])[r] = r % 5 == 2 || r < ignored ? -100 : r * 7 % cols;
+    upload(&y);
+    return y;
+}
+
+static void try_cross_entropy(tp_dtype t, int64_t rows, int64_t cols, bool mean, bool add)
+{
+    tp_dtype A = sum_of(t);
+    int64_t step = mean ? 0 : 1;
+    buffer x = numbers(t, rows * cols, -9, 9), y = labels(rows, cols, 0);
+    buffer p = blank(t, rows * cols), row = blank(A, rows), loss = blank(A, 1);
+    buffer count = blank(A, 1), dloss = numbers(A, rows, 0.5, 2), u = numbers(t, rows * cols, -1, 1);
+    buffer dx = add ? numbers(t, rows * cols, -1, 1) : blank(t, rows * cols);
+    buffer ddx = blank(t, rows * cols), ddloss = blank(A, rows);
+
+    CASE("cross entropy (%d, %d), %s, mean %d", (int)rows, (int)cols, dtype_names[t], mean);
+    RUN(cross_entropy, t, rows, cols, AT(x), AT(y), -100, mean, AT(p), AT(row), AT(loss),
+        AT(count));
+    check_close(&p, 16), check_close(&row, 16), check_close(&loss, 16), check_same(&count);
+    RUN(cross_entropy_dx, t, rows, cols, AT(p), AT(y), -100, mean, AT(dloss), step, AT(count),
+        add, AT(dx));
+    check_close(&dx, 16);
+    RUN(cross_entropy_ddx, t, rows, cols, AT(p), AT(y), -100, mean, AT(dloss), step, AT(count),
+        AT(u), AT(ddx), AT(ddloss));
+    check_close(&ddx, 32), check_close(&ddloss, t == TP_BF16 ? 1e5 : 32);
+    release_all();
+}
+
+Test(slots, cross_entropy)
+{
+    static const int64_t cols[] = { 1, 10, 33, 200, 1500 };
+
+    for (int i = 0; i < LEN(cols) * LEN(floats) * 2; i++)
+        try_cross_entropy(floats[i / 2 % LEN(floats)], i % 3 ? 7 : 300 / cols[i / 6] + 1,
+                          cols[i / 2 / LEN(floats)], i % 2, i / 2 % 2);
+}
+
+Test(slots, cross_entropy_without_labels)
+{
+    buffer x = numbers(TP_F32, 12, -1, 1), y = labels(3, 4, 3), p = blank(TP_F32, 12);
+    buffer row = blank(TP_F32, 3), loss = blank(TP_F32, 1), count = blank(TP_F32, 1);
+
+    CASE("every row ignored");
+    RUN(cross_entropy, TP_F32, 3, 4, AT(x), AT(y), -100, true, AT(p), AT(row), AT(loss),
+        AT(count));
+    check_same(&loss), check_same(&count);
+    release_all();
+}
+
+Test(slots, cross_entropy_of_a_bad_label)
+{
+    tp_ctx *c = &ctx[CUDA];
+    buffer x = numbers(TP_F32, 8, -1, 1), y = values(TP_I64, 2, (double[]){ 1, 4 });
+    buffer p = blank(TP_F32, 8), row = blank(TP_F32, 2), loss = blank(TP_F32, 1);
+    buffer count = blank(TP_F32, 1);
+    float result = 0;
+
+    cr_expect_eq(c->backend->cross_entropy[TP_F32](c, 2, 4, x.at[CUDA], y.at[CUDA], -100, true,
+                                                   p.at[CUDA], row.at[CUDA], loss.at[CUDA],
+                                                   count.at[CUDA]), 0);
+    c->backend->download(c, &result, loss.at[CUDA], sizeof result);
+    cr_expect(isnan(result));
+    release_all();
+}
+
+/* ---- layer norm ---- */
+
+static void try_layer_norm(tp_dtype t, int64_t rows, int64_t cols, bool affine, bool add)
+{
+    tp_dtype A = sum_of(t);
+    buffer x = numbers(t, rows * cols, -1, 3), w = numbers(A, cols, -1, 1);
+    buffer b = numbers(A, cols, -1, 1), mean = blank(A, rows), rstd = blank(A, rows);
+    buffer y = blank(t, rows * cols), dy = numbers(t, rows * cols, -1, 1);
+    buffer dx = add ? numbers(t, rows * cols, -1, 1) : blank(t, rows * cols);
+    buffer dw = blank(A, cols), db = blank(A, cols);
+
+    CASE("layer norm (%d, %d), %s, affine %d", (int)rows, (int)cols, dtype_names[t], affine);
+    RUN(layer_norm, t, rows, cols, AT(x), affine ? AT(w) : NULL, affine ? AT(b) : NULL, 1e-5,
+        AT(mean), AT(rstd), AT(y));
+    check_close(&mean, 16), check_close(&rstd, 64), check_close(&y, 64);
+    RUN(layer_norm_dx, t, rows, cols, AT(dy), AT(x), AT(mean), AT(rstd), affine ? AT(w) : NULL,
+        add, AT(dx), affine ? AT(dw) : NULL, affine ? AT(db) : NULL);
+    check_close(&dx, 64);
+    if (affine) check_close(&dw, 64), check_close(&db, 64);
+    release_all();
+}
+
+Test(slots, layer_norm)
+{
+    static const int64_t sizes[][2] = { { 3, 5 }, { 1, 33 }, { 200, 8 }, { 4, 300 }, { 2, 1500 } };
+
+    for (int i = 0; i < LEN(sizes) * LEN(floats) * 2; i++)
+        try_layer_norm(floats[i / 2 % LEN(floats)], sizes[i / 2 / LEN(floats)][0],
+                       sizes[i / 2 / LEN(floats)][1], i % 2, i / 2 % 2);
+}
+
+/* ---- products ---- */
+
+static void try_gemm(tp_dtype t, tp_gemm_args g, bool bias, bool preact)
+{
+    int64_t rows_a = g.ta ? g.k : g.m, rows_b = g.tb ? g.n : g.k;
+    int64_t size_y = g.batch * g.m * g.ldy;
+    buffer a = numbers(t, g.batch * rows_a * g.lda + 1, -1, 1);
+    buffer b = numbers(t, g.batch * rows_b * g.ldb + 1, -1, 1);
+    buffer y = numbers(t, size_y, -1, 1), pre = numbers(t, size_y, -1, 1);
+    buffer shift = numbers(t, g.n, -1, 1);
+    tp_gemm_args with[SIDES] = { g, g };
+
+    for (int s = 0; s < SIDES; s++) {
+        with[s].bias = bias ? shift.at[s] : NULL;
+        with[s].preact = preact ? pre.at[s] : NULL;
+    }
+    CASE("gemm %dx(%d, %d, %d)%s%s%s, activation %d, %s", (int)g.batch, (int)g.m, (int)g.n,
+         (int)g.k, g.ta ? " ta" : "", g.tb ? " tb" : "", g.add ? " add" : "", g.activation,
+         dtype_names[t]);
+    RUN(gemm, t, &with[side], AT(a), AT(b), AT(y));
+    check_close(&y, 16), check_close(&pre, 16);
+    release_all();
+}
+
+static tp_gemm_args product(int64_t batch, int64_t m, int64_t n, int64_t k, bool ta, bool tb,
+                            int64_t gap)
+{
+    tp_gemm_args g = { .batch = batch, .m = m, .n = n, .k = k, .ta = ta, .tb = tb };
+
+    g.lda = (ta ? m : k) + gap, g.ldb = (tb ? k : n) + gap, g.ldy = n + gap;
+    g.step_a = (ta ? k : m) * g.lda, g.step_b = (tb ? n : k) * g.ldb, g.step_y = m * g.ldy;
+    return g;
+}
+
+Test(slots, gemm)
+{
+    static const int64_t sizes[][4] = { { 1, 1, 1, 1 }, { 1, 5, 7, 3 },  { 1, 33, 17, 40 },
+                                        { 3, 4, 6, 5 }, { 2, 1, 9, 12 }, { 1, 8, 3, 0 } };
+
+    for (int i = 0; i < LEN(sizes) * LEN(floats) * 8; i++) {
+        const int64_t *s = sizes[i / 8 / LEN(floats)];
+        tp_gemm_args g = product(s[0], s[1], s[2], s[3], i & 1, i & 2, i & 4 ? 2 : 0);
+        tp_dtype t = floats[i / 8 % LEN(floats)];
+
+        g.add = i % 3 == 0;
+        try_gemm(t, g, false, false);
+        if (g.batch > 1) g.step_b = 0, try_gemm(t, g, false, false);
+    }
+}
+
+Test(slots, linear)
+{
+    for (int i = 0; i < (TP_SIGMOID + 1) * LEN(floats) * 4; i++) {
+        tp_gemm_args g = product(i % 5 == 4 ? 2 : 1, 9, 13, 6, false, true, i % 3);
+
+        g.activation = (tp_activation)(i / 4 / LEN(floats));
+        try_gemm(floats[i / 4 % LEN(floats)], g, i & 1, i & 2);
+    }
+}
+
+/* ---- random ---- */
+
+#define DRAW(b) ((tp_draw){ .state = AT(b), .add = 3 })
+
+Test(slots, random_bits)
+{
+    static const int64_t sizes[] = { 1, 3, 4, 1000, 4099 };
+    buffer state = values(TP_I64, 2, (double[]){ 123456789, 77 });
+
+    for (int i = 0; i < LEN(sizes) * LEN(floats); i++) {
+        int64_t n = sizes[i / LEN(floats)];
+        tp_dtype t = floats[i % LEN(floats)];
+        tp_loop l = tp_loop_flat(n, 1), two = tp_loop_flat(n, 2);
+        buffer u = blank(t, n), v = blank(t, n), x = numbers(t, n, -1, 1), y = blank(t, n);
+
+        CASE("%d numbers, %s", (int)n, dtype_names[t]);
+        RUN(uniform, t, &l, DRAW(state), -1.3, 2.1, AT(u));
+        check_same(&u);
+        RUN(normal, t, &l, DRAW(state), 0.7, 1.9, AT(v));
+        check_same(&v);
+        RUN(dropout, t, &two, AT(x), 0.3, DRAW(state), false, AT(y));
+        check_same(&y);
+        RUN(dropout, t, &two, AT(x), 0.3, DRAW(state), true, AT(y));
+        check_same(&y);
+    }
+    release_all();
+}
+
+Test(slots, random_strides)
+{
+    buffer state = values(TP_I64, 2, (double[]){ 5, 0 }), y = numbers(TP_F32, 60, 0, 1);
+    buffer saved = blank(TP_I64, 2);
+    const int64_t *strides[] = { I64S(1, 3, 12) };
+    tp_loop l = tp_loop_make(3, I64S(3, 4, 5), 1, strides, false);
+
+    CASE("a turned output");
+    RUN(normal, TP_F32, &l, DRAW(state), 0, 1, AT(y));
+    check_same(&y);
+    RUN(draw_save, TP_I64, DRAW(state), AT(saved));
+    check_same(&saved);
+    release_all();
+}
+
+/* ---- updates ---- */
+
+enum { TENSORS = 60 }; /* more than one launch takes */
+
+typedef struct group {
+    buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], lr, step;
+    tp_update u[SIDES][TENSORS];
+} group;
+
+static void make_group(group *k, tp_dtype t)
+{
+    k->lr = values(TP_F64, 1, (double[]){ 0.05 }), k->step = values(TP_F64, 1, (double[]){ 0 });
+    for (int i = 0; i < TENSORS; i++) {
+        int64_t n = i == 3 ? 9000 : i == 5 ? 0 : 1 + i * 3;
+
+        k->g[i] = numbers(t, n, -1, 1), k->p[i] = numbers(t, n, -1, 1);
+        k->m[i] = numbers(t, n, 0, 0), k->v[i] = numbers(t, n, 0, 0);
+        for (int s = 0; s < SIDES; s++)
+            k->u[s][i] = (tp_update){ n, k->g[i].at[s], k->p[i].at[s], k->m[i].at[s],
+                                      k->v[i].at[s] };
+    }
+}
+
+static void check_group(const group *k)
+{
+    for (int i = 0; i < TENSORS; i++)
+        check_close(&k->p[i], 16), check_close(&k->m[i], 16), check_close(&k->v[i], 16);
+    check_same(&k->step);
+}
+
+Test(slots, sgd)
+{
+    static group k;
+
+    for (int i = 0; i < LEN(floats) * 4; i++) {
+        tp_sgd_args a = { .momentum = i & 1 ? 0.9 : 0, .dampening = i & 2 ? 0 : 0.2,
+                          .weight_decay = 0.01, .nesterov = (i & 3) == 3 };
+        tp_dtype t = floats[i / 4];
+
+        make_group(&k, t);
+        CASE("sgd %d, %s", i % 4, dtype_names[t]);
+        for (int step = 0; step < 3; step++) {
+            RUN(tick, TP_F64, AT(k.step));
+            RUN(sgd, t, TENSORS, k.u[side], a, AT(k.lr), AT(k.step));
+        }
+        check_group(&k);
+        release_all();
+    }
+}
+
+Test(slots, adam)
+{
+    static group k;
+
+    for (int i = 0; i < LEN(floats) * 2; i++) {
+        tp_adam_args a = { .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1,
+                           .decoupled = i % 2 };
+        tp_dtype t = floats[i / 2];
+
+        make_group(&k, t);
+        CASE("adam, decoupled %d, %s", i % 2, dtype_names[t]);
+        for (int step = 0; step < 3; step++) {
+            RUN(tick, TP_F64, AT(k.step));
+            RUN(adam, t, TENSORS, k.u[side], a, AT(k.lr), AT(k.step));
+        }
+        check_group(&k);
+        release_all();
+    }
+}
+
+/* ---- memory ---- */
+
+Test(slots, large_uploads)
+{
+    buffer x = numbers(TP_F64, 1200000, -1, 1); /* more than all stages hold */
+
+    CASE("a large upload");
+    check_same(&x);
+    release_all();
+}
+
+Test(slots, description)
+{
+    cr_expect(strlen(ctx[CUDA].backend->describe(&ctx[CUDA])) > 4);
+}
