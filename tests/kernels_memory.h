@@ -240,6 +240,23 @@ static inline tp_loop loop_of(const operand *o, int operands, bool ordered)
     return tp_loop_make(o[0].rank, o[0].n, operands, stride, ordered);
 }
 
+/* ---- sizes ---- */
+
+typedef struct space {
+    int rank;
+    int64_t n[4];
+} space;
+
+static const space spaces[] = {
+    { 0, { 0 } },    { 1, { 0 } },        { 1, { 1 } },
+    { 1, { 16 } },   { 1, { 1031 } },     { 2, { 5, 7 } },
+    { 2, { 3, 0 } }, { 3, { 4, 3, 35 } }, { 4, { 2, 5, 3, 4 } },
+};
+
+static const space large[] = { { 1, { 70001 } },
+                               { 2, { 3, 40007 } },
+                               { 2, { 411, 257 } } };
+
 /* ---- comparison ---- */
 
 static inline bool is_near(tp_dtype t, const double *got, const double *want, int64_t n,
@@ -293,6 +310,52 @@ static inline void check_array(tp_dtype t, tp_dtype precision, const void *got,
         v[i] = get_element(t, got, i);
     check_near(precision, v, want, n, length);
     free(v);
+}
+
+/* ---- trials ---- */
+
+/* Runs f for each level, dtype and count of threads; outputs must be equal between counts. */
+typedef struct trial {
+    const tp_backend *b;
+    tp_dtype t, s; /* of elements; of sums */
+    tp_ctx c;
+} trial;
+
+static inline void each_trial(void (*f)(trial *, int), int cases)
+{
+    for (int v = 0; v < LEN(level_names); v++) {
+        const tp_backend *b = level_table(v);
+
+        for (int i = 0; b && i < LEN(float_types) * cases; i++) {
+            tp_dtype t = float_types[i / cases];
+            trial try = { b, t, sum_type(t), make_ctx(b, 1) };
+
+            f(&try, i % cases);
+            free(try.c.scratch);
+        }
+    }
+}
+
+static inline double *doubles(int64_t n)
+{
+    return calloc((size_t)n + 1, sizeof(double));
+}
+
+static inline double *as_doubles(tp_dtype t, const void *p, int64_t n)
+{
+    double *v = doubles(n);
+
+    for (int64_t i = 0; i < n; i++)
+        v[i] = get_element(t, p, i);
+    return v;
+}
+
+/* The same bytes as at the first count of threads? */
+static inline void same_bits(void **kept, const void *p, size_t bytes, int threads)
+{
+    if (threads == 1) *kept = memcpy(malloc(bytes + 1), p, bytes);
+    CHECK(memcmp(*kept, p, bytes) == 0);
+    if (threads == 3) free(*kept);
 }
 
 #endif

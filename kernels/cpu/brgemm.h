@@ -17,28 +17,19 @@
 /* Registers hold rows * vecs sums, vecs of B and a number of A.  Tiles of few rows and many
  * vectors load least per multiplication; narrow results take taller ones. */
 #if defined(__AVX512F__)
-#define BR_BYTES 64
-#define BR_VECS  4
-#define BR_HEIGHTS                                                                       \
-    {                                                                                    \
-        14, 14, 9, 6                                                                     \
-    }
+#define BR_BYTES    64
+#define BR_VECS     4
+#define BR_HEIGHTS  14, 14, 9, 6
 #define BR_MAX_ROWS 14
 #elif defined(__AVX__)
-#define BR_BYTES 32
-#define BR_VECS  2
-#define BR_HEIGHTS                                                                       \
-    {                                                                                    \
-        10, 6                                                                            \
-    }
+#define BR_BYTES    32
+#define BR_VECS     2
+#define BR_HEIGHTS  10, 6
 #define BR_MAX_ROWS 10
 #else
-#define BR_BYTES 16
-#define BR_VECS  2
-#define BR_HEIGHTS                                                                       \
-    {                                                                                    \
-        10, 6                                                                            \
-    }
+#define BR_BYTES    16
+#define BR_VECS     2
+#define BR_HEIGHTS  10, 6
 #define BR_MAX_ROWS 10
 #endif
 
@@ -102,7 +93,7 @@ static inline int64_t br_vecs(int64_t cols)
 
 static inline int64_t br_height(int64_t cols)
 {
-    static const int8_t heights[BR_VECS] = BR_HEIGHTS;
+    static const int8_t heights[BR_VECS] = { BR_HEIGHTS };
 
     return heights[br_vecs(cols) - 1];
 }

@@ -249,42 +249,74 @@ static void run_range(void *user, int worker, int64_t from, int64_t to)
 
 /* ---- the end ---- */
 
-/* One slice of dw of one output channel: the chunks' sums, in order. */
-static void fold_slice(const dw_job *w, const A *sum, int64_t width, int64_t c,
-                       int64_t wide, T *dw)
-{
-    for (int64_t tap = 0; tap < w->taps; tap++)
-        for (int64_t j = 0; j < wide; j++) {
-            T *to = dw + (c + j) * w->taps + tap;
-            A v = w->add ? LOAD(*to) : 0;
+/* Walks dw of an output channel, (c, tap), through the rows of sums, (slice, tap, c). */
+typedef struct walk {
+    int64_t slice, from, wide, c, tap;
+} walk;
 
-            for (int64_t i = 0; i < w->chunks; i++)
-                v += sum[i * w->sum_size + (c * w->taps + tap * wide + j) * width];
-            *to = STORE(v);
-        }
+static int64_t next_row(const dw_job *w, walk *p)
+{
+    int64_t row;
+
+    if (p->c == p->from + p->wide) {
+        p->from = p->c, p->slice++;
+        p->wide = br_cut(w->K, w->slices, p->slice) - p->from;
+    }
+    row = p->from * w->taps + p->tap * p->wide + p->c - p->from;
+    if (++p->tap == w->taps) p->tap = 0, p->c++;
+    return row;
 }
 
+static void store_run(const dw_job *w, br_vec v, int64_t n, T *dw)
+{
+    A run[BR_LANES];
+
+    *(br_vec_at *)run = v;
+    for (int64_t i = 0; i < n; i++)
+        dw[i] = STORE(w->add ? LOAD(dw[i]) + run[i] : run[i]);
+}
+
+/* dw of a vector of output channels: the chunks' sums, in order, turned. */
+static void fold(const dw_job *w, const A *sum, int64_t width, int64_t channels, T *dw)
+{
+    walk p = { 0 };
+
+    for (int64_t e = 0; e < w->rows; e += BR_LANES) {
+        int64_t n = w->rows - e < BR_LANES ? w->rows - e : BR_LANES;
+        br_vec m[BR_LANES];
+
+        for (int64_t i = 0; i < BR_LANES; i++) {
+            int64_t row = i < n ? next_row(w, &p) : 0;
+
+            m[i] = *(const br_vec_at *)(sum + row * width);
+            for (int64_t k = 1; k < w->chunks; k++)
+                m[i] += *(const br_vec_at *)(sum + k * w->sum_size + row * width);
+        }
+        br_turn(m);
+        for (int64_t o = 0; o < channels; o++)
+            store_run(w, m[o], n, dw + o * w->rows + e);
+    }
+}
+
+/* Vectors of output channels [from, to) of all groups. */
 static void fold_range(void *user, int worker, int64_t from, int64_t to)
 {
     const dw_job *w = user;
     int64_t vecs = br_vecs(w->M);
 
     (void)worker;
-    for (int64_t o = from; o < to; o++) {
-        int64_t group = o / w->M, m = o % w->M, panel = 0, col, width;
-        const A *sum;
+    for (int64_t i = from; i < to; i++) {
+        int64_t group = i / vecs, vec = i % vecs, panel = 0, first, width, o;
 
-        while (br_cut(vecs, w->panels, panel + 1) * BR_LANES <= m)
+        while (br_cut(vecs, w->panels, panel + 1) <= vec)
             panel++;
-        col = br_cut(vecs, w->panels, panel) * BR_LANES;
-        width = br_cut(vecs, w->panels, panel + 1) * BR_LANES - col;
-        sum = w->sums + (group * vecs * BR_LANES + col) * w->rows + m - col;
-        for (int64_t s = 0; s < w->slices; s++) {
-            int64_t c = br_cut(w->K, w->slices, s);
-
-            fold_slice(w, sum, width, c, br_cut(w->K, w->slices, s + 1) - c,
-                       w->dw + o * w->rows);
-        }
+        first = br_cut(vecs, w->panels, panel), o = vec * BR_LANES;
+        width = (br_cut(vecs, w->panels, panel + 1) - first) * BR_LANES;
+        fold(w,
+             w->sums + (group * vecs + first) * BR_LANES * w->rows +
+                 (vec - first) * BR_LANES,
+             width, w->M - o < BR_LANES ? w->M - o : BR_LANES,
+             w->dw + (group * w->M + o) * w->rows);
     }
 }
 
@@ -342,6 +374,6 @@ int KERNEL(conv2d_dw)(tp_ctx *c, const tp_window *g, const void *x, const void *
     if (!w.scratch) return TP_KERNEL_NO_MEMORY;
     w.sums = (A *)(void *)w.scratch, w.scratch += sums;
     tp__parallel(c, items, 1, run_range, &w);
-    tp__parallel(c, g->O, 1, fold_range, &w);
+    tp__parallel(c, g->groups * br_vecs(w.M), 1, fold_range, &w);
     return 0;
 }

@@ -38,7 +38,7 @@ int KERNEL(affine)(tp_ctx *c, const tp_loop *l, const void *x, double a, double 
 }
 
 UNARY(relu, a < 0 ? 0 : a) /* a NaN isn't less */
-UNARY(square, a *a)
+UNARY(square, (a * a))
 UNARY(sqrt, ROOT(a))
 BINARY(add, a + b)
 BINARY(sub, a - b)

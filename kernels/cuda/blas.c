@@ -32,8 +32,8 @@ static int leading(int64_t ld, int64_t cols)
     return (int)(ld > cols ? ld : cols > 1 ? cols : 1);
 }
 
-static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
-                              const void *b, void *y)
+static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
+                              const void *a, const void *b, void *y)
 {
     tp_cuda *h = c->handles;
     float one32 = 1, beta32 = g->add;
@@ -42,22 +42,23 @@ static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k, c
 
     return cublasGemmStridedBatchedEx(
         h->blas, g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, g->ta ? CUBLAS_OP_T : CUBLAS_OP_N,
-        (int)g->n, (int)g->m, (int)g->k, wide ? (void *)&one64 : (void *)&one32, b, k->type,
-        leading(g->ldb, g->tb ? g->k : g->n), g->step_b, a, k->type,
+        (int)g->n, (int)g->m, (int)g->k, wide ? (void *)&one64 : (void *)&one32, b,
+        k->type, leading(g->ldb, g->tb ? g->k : g->n), g->step_b, a, k->type,
         leading(g->lda, g->ta ? g->m : g->k), g->step_a,
-        wide ? (void *)&beta64 : (void *)&beta32, y, k->type, leading(g->ldy, g->n), g->step_y,
-        (int)g->batch, k->compute, CUBLAS_GEMM_DEFAULT);
+        wide ? (void *)&beta64 : (void *)&beta32, y, k->type, leading(g->ldy, g->n),
+        g->step_y, (int)g->batch, k->compute, CUBLAS_GEMM_DEFAULT);
 }
 
-static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a, const void *b,
-                void *y)
+static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
+                const void *b, void *y)
 {
     cudaError_t e = cudaSetDevice(c->index);
     cublasStatus_t status;
 
     if (e) return tp_cuda_error(c, "matmul", e);
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
-    if (!fits(g)) return tp__kernel_error(c, "matmul: cuBLAS takes sizes up to %d", INT_MAX);
+    if (!fits(g))
+        return tp__kernel_error(c, "matmul: cuBLAS takes sizes up to %d", INT_MAX);
     status = product(c, g, k, a, b, y);
     if (status != CUBLAS_STATUS_SUCCESS)
         return tp__kernel_error(c, "matmul: cuBLAS: %s", cublasGetStatusString(status));
@@ -67,21 +68,24 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a, 
 
 /* ---- the slot ---- */
 
-static int gemm_f32(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b, void *y)
+static int gemm_f32(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
+                    void *y)
 {
     static const kind k = { CUDA_R_32F, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_f32 };
 
     return gemm(c, g, &k, a, b, y);
 }
 
-static int gemm_f64(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b, void *y)
+static int gemm_f64(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
+                    void *y)
 {
     static const kind k = { CUDA_R_64F, CUBLAS_COMPUTE_64F, tp_cuda_epilogue_f64 };
 
     return gemm(c, g, &k, a, b, y);
 }
 
-static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b, void *y)
+static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
+                     void *y)
 {
     static const kind k = { CUDA_R_16BF, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_bf16 };
 

@@ -6,7 +6,8 @@
 /* ---- from one element type to another ---- */
 
 /* To an integer towards zero; what doesn't fit becomes the nearest that does, NaN 0. */
-template <class U, class A> __device__ inline U to_integer(A x, A low, A high, U least, U most)
+template <class U, class A>
+__device__ inline U to_integer(A x, A low, A high, U least, U most)
 {
     if (x != x) return 0;
     return x >= high ? most : x <= low ? least : U(x);
@@ -30,13 +31,15 @@ template <class A> struct convert<bool, A> {
     template <> struct convert<int64_t, A> {                                             \
         static __device__ int64_t of(A x)                                                \
         {                                                                                \
-            return to_integer<int64_t, A>(x, A(-0x1p63), A(0x1p63), INT64_MIN, INT64_MAX); \
+            return to_integer<int64_t, A>(x, A(-0x1p63), A(0x1p63), INT64_MIN,           \
+                                          INT64_MAX);                                    \
         }                                                                                \
     };                                                                                   \
     template <> struct convert<int32_t, A> {                                             \
         static __device__ int32_t of(A x)                                                \
         {                                                                                \
-            return to_integer<int32_t, A>(x, A(-0x1p31), A(0x1p31), INT32_MIN, INT32_MAX); \
+            return to_integer<int32_t, A>(x, A(-0x1p31), A(0x1p31), INT32_MIN,           \
+                                          INT32_MAX);                                    \
         }                                                                                \
     };                                                                                   \
     template <> struct convert<uint8_t, A> {                                             \
@@ -50,7 +53,8 @@ FROM_FLOAT(double)
 
 /* ---- kernels ---- */
 
-template <class T> static __global__ void fill_all(tp_loop l, int64_t n, double value, T *y)
+template <class T>
+static __global__ void fill_all(tp_loop l, int64_t n, double value, T *y)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[1];
     T v = convert<T, double>::of(value);
@@ -116,7 +120,8 @@ static int cast_to(tp_ctx *c, const tp_loop *l, const void *x, void *y)
 template <class T>
 static int cast(tp_ctx *c, const tp_loop *l, const void *x, tp_dtype to, void *y)
 {
-    static int (*const casts[TP_DTYPES])(tp_ctx *, const tp_loop *, const void *, void *) = {
+    static int (*const casts[TP_DTYPES])(tp_ctx *, const tp_loop *, const void *,
+                                         void *) = {
         cast_to<T, float>,   cast_to<T, double>,  cast_to<T, tp_bf16>, cast_to<T, tp_f16>,
         cast_to<T, int64_t>, cast_to<T, int32_t>, cast_to<T, uint8_t>, cast_to<T, bool>,
     };

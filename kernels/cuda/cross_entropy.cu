@@ -9,7 +9,8 @@
 
 template <class T>
 static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
-                                    const int64_t *y, int64_t ignore, T *probs, tp_acc<T> *row)
+                                    const int64_t *y, int64_t ignore, T *probs,
+                                    tp_acc<T> *row)
 {
     typedef tp_acc<T> A;
 
@@ -30,14 +31,15 @@ static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
         if (threadIdx.x > 0) continue;
         row[r] = 0;
         if (label != ignore) /* not -log p: p may be 0 */
-            row[r] = label >= 0 && label < cols ? top + log(sum) - tp_load(x[label]) : A(NAN);
+            row[r] =
+                label >= 0 && label < cols ? top + log(sum) - tp_load(x[label]) : A(NAN);
     }
 }
 
 /* One block; A is the accumulator. */
 template <class A>
-static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y, int64_t ignore,
-                                 bool mean, A *loss, A *count)
+static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y,
+                                 int64_t ignore, bool mean, A *loss, A *count)
 {
     double total = 0, n = 0;
 
@@ -51,7 +53,8 @@ static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y, i
 template <class T>
 static __global__ void gradient(int64_t rows, int64_t cols, const T *p, const int64_t *y,
                                 int64_t ignore, bool mean, const tp_acc<T> *dloss,
-                                int64_t dloss_step, const tp_acc<T> *count, bool add, T *dx)
+                                int64_t dloss_step, const tp_acc<T> *count, bool add,
+                                T *dx)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, n = rows * cols;
 
@@ -68,10 +71,10 @@ static __global__ void gradient(int64_t rows, int64_t cols, const T *p, const in
 }
 
 template <class T>
-static __global__ void second(int64_t rows, int64_t cols, const T *probs, const int64_t *y,
-                              int64_t ignore, bool mean, const tp_acc<T> *dloss,
-                              int64_t dloss_step, const tp_acc<T> *count, const T *du, T *ddx,
-                              tp_acc<T> *ddloss)
+static __global__ void
+second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ignore,
+       bool mean, const tp_acc<T> *dloss, int64_t dloss_step, const tp_acc<T> *count,
+       const T *du, T *ddx, tp_acc<T> *ddloss)
 {
     typedef tp_acc<T> A;
 
@@ -100,18 +103,19 @@ static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
                          void *loss, void *count)
 {
     typedef tp_acc<T> A;
-    int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols), rows,
-                           cols, (const T *)x, y, ignore, (T *)p, (A *)row);
+    int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols),
+                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row);
 
     if (failed) return failed;
-    return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore, mean,
-                     (A *)loss, (A *)count);
+    return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore,
+                     mean, (A *)loss, (A *)count);
 }
 
 template <class T>
 static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                            const int64_t *y, int64_t ignore, bool mean, const void *dloss,
-                            int64_t dloss_step, const void *count, bool add, void *dx)
+                            const int64_t *y, int64_t ignore, bool mean,
+                            const void *dloss, int64_t dloss_step, const void *count,
+                            bool add, void *dx)
 {
     typedef tp_acc<T> A;
 
@@ -122,9 +126,9 @@ static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *p
 
 template <class T>
 static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                             const int64_t *y, int64_t ignore, bool mean, const void *dloss,
-                             int64_t dloss_step, const void *count, const void *u, void *ddx,
-                             void *ddloss)
+                             const int64_t *y, int64_t ignore, bool mean,
+                             const void *dloss, int64_t dloss_step, const void *count,
+                             const void *u, void *ddx, void *ddloss)
 {
     typedef tp_acc<T> A;
 

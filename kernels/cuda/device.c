@@ -42,7 +42,8 @@ int tp_cuda_count(char *why, size_t room)
     if (driver == 0)
         snprintf(why, room, "no NVIDIA driver is installed");
     else if (e == cudaErrorInsufficientDriver)
-        snprintf(why, room, "the NVIDIA driver is for CUDA %d.%d, older than this library's %d.%d",
+        snprintf(why, room,
+                 "the NVIDIA driver is for CUDA %d.%d, older than this library's %d.%d",
                  driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
                  CUDART_VERSION % 1000 / 10);
     else if (e == cudaErrorNoDevice || e == cudaSuccess)
@@ -58,9 +59,11 @@ const char *tp_cuda_describe(tp_ctx *c)
     struct cudaDeviceProp p;
     int driver = 0;
 
-    if (cudaGetDeviceProperties(&p, c->index) || cudaDriverGetVersion(&driver)) return "cuda";
-    snprintf(h->text, sizeof h->text, "%.100s, %.0f GB, compute %d.%d, driver for CUDA %d.%d",
-             p.name, (double)p.totalGlobalMem * 1e-9, p.major, p.minor, driver / 1000,
+    if (cudaGetDeviceProperties(&p, c->index) || cudaDriverGetVersion(&driver))
+        return "cuda";
+    snprintf(h->text, sizeof h->text,
+             "%.100s, %.0f GB, compute %d.%d, driver for CUDA %d.%d", p.name,
+             (double)p.totalGlobalMem * 1e-9, p.major, p.minor, driver / 1000,
              driver % 1000 / 10);
     return h->text;
 }
@@ -150,10 +153,12 @@ int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes)
         size_t n = bytes - at < TP_STAGE_BYTES ? bytes - at : TP_STAGE_BYTES;
 
         h->next = (h->next + 1) % TP_STAGES;
-        e = cudaEventSynchronize(s->done); /* of its last copy; at once when there was none */
+        e = cudaEventSynchronize(
+            s->done); /* of its last copy; at once when there was none */
         if (e) break;
         memcpy(s->bytes, (const char *)host + at, n);
-        e = cudaMemcpyAsync((char *)dst + at, s->bytes, n, cudaMemcpyHostToDevice, c->stream);
+        e = cudaMemcpyAsync((char *)dst + at, s->bytes, n, cudaMemcpyHostToDevice,
+                            c->stream);
         if (!e) e = cudaEventRecord(s->done, c->stream);
     }
     return e ? tp_cuda_error(c, "upload", e) : 0;
@@ -163,7 +168,8 @@ int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes)
 {
     cudaError_t e = cudaSetDevice(c->index);
 
-    if (!e && bytes) e = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream);
+    if (!e && bytes)
+        e = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream);
     if (!e) e = cudaStreamSynchronize(c->stream);
     return e ? tp_cuda_error(c, "download", e) : 0;
 }

@@ -50,8 +50,8 @@ static bool aligned(const void *p)
 
 /* y (+)= f(a, b); a kernel with one operand passes it twice. */
 template <class T, class F>
-static int map(tp_ctx *c, const tp_loop *loop, F f, const void *a, const void *b, bool add,
-               void *y)
+static int map(tp_ctx *c, const tp_loop *loop, F f, const void *a, const void *b,
+               bool add, void *y)
 {
     tp_loop l = *loop;
     int64_t n = tp_loop_count(&l);
@@ -59,12 +59,12 @@ static int map(tp_ctx *c, const tp_loop *loop, F f, const void *a, const void *b
     if (l.operands == 2)
         for (int j = 0; j < l.rank; j++)
             l.stride[2][j] = l.stride[1][j];
-    if (l.rank == 1 && l.stride[0][0] == 1 && l.stride[1][0] == 1 && l.stride[2][0] == 1 &&
-        aligned(a) && aligned(b) && aligned(y))
+    if (l.rank == 1 && l.stride[0][0] == 1 && l.stride[1][0] == 1 &&
+        l.stride[2][0] == 1 && aligned(a) && aligned(b) && aligned(y))
         return TP_LAUNCH(c, (map_packs<T, F>), tp_blocks((n + 3) / 4), TP_THREADS, n, f,
                          (const T *)a, (const T *)b, add, (T *)y);
-    return TP_LAUNCH(c, (map_strided<T, F>), tp_blocks(n), TP_THREADS, l, n, f, (const T *)a,
-                     (const T *)b, add, (T *)y);
+    return TP_LAUNCH(c, (map_strided<T, F>), tp_blocks(n), TP_THREADS, l, n, f,
+                     (const T *)a, (const T *)b, add, (T *)y);
 }
 
 /* ---- the slots ---- */
@@ -99,8 +99,8 @@ template <class A> struct affine_of {
 };
 
 template <class T>
-static int affine(tp_ctx *c, const tp_loop *l, const void *x, double a, double b, bool add,
-                  void *y)
+static int affine(tp_ctx *c, const tp_loop *l, const void *x, double a, double b,
+                  bool add, void *y)
 {
     affine_of<tp_acc<T>> f = { tp_acc<T>(a), tp_acc<T>(b) };
 

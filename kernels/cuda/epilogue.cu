@@ -23,7 +23,8 @@ template <class T> static __global__ void finish(tp_gemm_args g, T *ys)
 
 template <class T> static int epilogue(tp_ctx *c, const tp_gemm_args *g, void *y)
 {
-    return TP_LAUNCH(c, finish<T>, tp_blocks(g->batch * g->m * g->n), TP_THREADS, *g, (T *)y);
+    return TP_LAUNCH(c, finish<T>, tp_blocks(g->batch * g->m * g->n), TP_THREADS, *g,
+                     (T *)y);
 }
 
 extern "C" {

@@ -23,10 +23,10 @@ extern "C" {
 #include "tests/cudasim/device.h"
 #else
 #define TP_SHARED(type, name, n) __shared__ type name[n]
+const int64_t TP_MAX_BLOCKS = 1 << 20;
 #endif
 
 enum { TP_THREADS = 256 };
-const int64_t TP_MAX_BLOCKS = 1 << 20;
 
 /* Blocks of TP_THREADS for n threads.  Kernels stride over what is beyond them. */
 inline int64_t tp_blocks(int64_t n)
@@ -60,13 +60,15 @@ int tp_launch(tp_ctx *c, const char *name, void (*kernel)(P...), int64_t blocks,
 
     if (blocks == 0) return 0;
 #ifdef TP_CUDASIM
-    if (!e) e = cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads),
-                                (cudaStream_t)c->stream, args...);
+    if (!e)
+        e = cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads),
+                            (cudaStream_t)c->stream, args...);
 #else
     void *pointers[] = { (void *)&args... };
 
-    if (!e) e = cudaLaunchKernel((const void *)kernel, dim3((unsigned)blocks), dim3(threads),
-                                 pointers, 0, (cudaStream_t)c->stream);
+    if (!e)
+        e = cudaLaunchKernel((const void *)kernel, dim3((unsigned)blocks), dim3(threads),
+                             pointers, 0, (cudaStream_t)c->stream);
 #endif
     return e ? tp_cuda_error(c, name, e) : 0;
 }
@@ -112,7 +114,8 @@ template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v, bool add)
 /* ---- places in a tp_loop ---- */
 
 /* at[k] = the offset of element i of operand k.  32-bit divisions where they will do. */
-template <int K> __device__ inline void tp_at(const tp_loop &l, int64_t i, int64_t (&at)[K])
+template <int K>
+__device__ inline void tp_at(const tp_loop &l, int64_t i, int64_t (&at)[K])
 {
     uint64_t rest = (uint64_t)i;
 
@@ -168,7 +171,7 @@ template <class A, class Fold> __device__ inline A tp_block_fold(A v, Fold fold)
     }
 #define TP_FLOATS(name) TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>)
 #define TP_ALL_DTYPES(name)                                                              \
-    TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>, name<tp_f16>, name<int64_t>,\
-             name<int32_t>, name<uint8_t>, name<bool>)
+    TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>, name<tp_f16>,               \
+             name<int64_t>, name<int32_t>, name<uint8_t>, name<bool>)
 
 #endif

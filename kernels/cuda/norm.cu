@@ -10,9 +10,9 @@
 enum { COLUMNS = 32, DEPTH = TP_THREADS / COLUMNS };
 
 template <class T>
-static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs, const tp_acc<T> *w,
-                                  const tp_acc<T> *b, double eps, tp_acc<T> *means,
-                                  tp_acc<T> *rstds, T *ys)
+static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs,
+                                  const tp_acc<T> *w, const tp_acc<T> *b, double eps,
+                                  tp_acc<T> *means, tp_acc<T> *rstds, T *ys)
 {
     typedef tp_acc<T> A;
 
@@ -28,17 +28,18 @@ static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs, const
         square = tp_block_fold(square, tp_plus()) / A(cols);
         rstd = A(1 / sqrt(double(square) + eps));
         for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            tp_put(&ys[r * cols + k], (tp_load(x[k]) - mean) * rstd * (w ? w[k] : A(1)) +
-                                          (b ? b[k] : A(0)));
+            tp_put(&ys[r * cols + k],
+                   (tp_load(x[k]) - mean) * rstd * (w ? w[k] : A(1)) + (b ? b[k] : A(0)));
         if (threadIdx.x == 0) means[r] = mean, rstds[r] = rstd;
     }
 }
 
 /* With g = dy weight and h = (x - mean) rstd:  dx (+)= rstd (g - mean of g - h mean of g h) */
 template <class T>
-static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys, const T *xs,
-                                     const tp_acc<T> *means, const tp_acc<T> *rstds,
-                                     const tp_acc<T> *w, bool add, T *dxs)
+static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys,
+                                     const T *xs, const tp_acc<T> *means,
+                                     const tp_acc<T> *rstds, const tp_acc<T> *w, bool add,
+                                     T *dxs)
 {
     typedef tp_acc<T> A;
 
@@ -63,8 +64,8 @@ static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys, c
 
 /* Over a chunk of rows, for 32 columns: part (chunks, 2, cols) = sums of dy h and of dy. */
 template <class T>
-static __global__ void layer_columns(int64_t rows, int64_t cols, int64_t chunk, const T *dy,
-                                     const T *x, const tp_acc<T> *means,
+static __global__ void layer_columns(int64_t rows, int64_t cols, int64_t chunk,
+                                     const T *dy, const T *x, const tp_acc<T> *means,
                                      const tp_acc<T> *rstds, tp_acc<T> *part)
 {
     typedef tp_acc<T> A;
@@ -91,12 +92,13 @@ static __global__ void layer_columns(int64_t rows, int64_t cols, int64_t chunk, 
 }
 
 template <class A>
-static __global__ void fold_columns(int64_t cols, int64_t chunks, const A *part, A *dweight,
-                                    A *dbias)
+static __global__ void fold_columns(int64_t cols, int64_t chunks, const A *part,
+                                    A *dweight, A *dbias)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
 
-    for (int64_t k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; k < cols; k += step) {
+    for (int64_t k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; k < cols;
+         k += step) {
         A a = 0, b = 0;
 
         for (int64_t i = 0; i < chunks; i++)
@@ -109,19 +111,21 @@ static __global__ void fold_columns(int64_t cols, int64_t chunks, const A *part,
 /* ---- the slots ---- */
 
 template <class T>
-static int layer_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, const void *weight,
-                      const void *bias, double eps, void *mean, void *rstd, void *y)
+static int layer_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                      const void *weight, const void *bias, double eps, void *mean,
+                      void *rstd, void *y)
 {
     typedef tp_acc<T> A;
 
-    return TP_LAUNCH(c, layer_rows<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
-                     (const T *)x, (const A *)weight, (const A *)bias, eps, (A *)mean,
-                     (A *)rstd, (T *)y);
+    return TP_LAUNCH(c, layer_rows<T>, tp_row_blocks(rows), tp_row_threads(cols), rows,
+                     cols, (const T *)x, (const A *)weight, (const A *)bias, eps,
+                     (A *)mean, (A *)rstd, (T *)y);
 }
 
 template <class T>
-static int sums_over_rows(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, const void *x,
-                          const void *mean, const void *rstd, void *dweight, void *dbias)
+static int sums_over_rows(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
+                          const void *x, const void *mean, const void *rstd,
+                          void *dweight, void *dbias)
 {
     typedef tp_acc<T> A;
     int64_t tiles = (cols + COLUMNS - 1) / COLUMNS, chunk = 64, chunks;
@@ -133,25 +137,27 @@ static int sums_over_rows(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
     chunks = (rows + chunk - 1) / chunk;
     part = (A *)tp_scratch(c, (size_t)(2 * chunks * cols + 1) * sizeof *part);
     if (!part) return TP_KERNEL_NO_MEMORY;
-    failed = TP_LAUNCH(c, layer_columns<T>, tiles * chunks, TP_THREADS, rows, cols, chunk,
-                       (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, part);
+    failed =
+        TP_LAUNCH(c, layer_columns<T>, tiles * chunks, TP_THREADS, rows, cols, chunk,
+                  (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, part);
     if (failed) return failed;
     return TP_LAUNCH(c, fold_columns<A>, tp_blocks(cols), TP_THREADS, cols, chunks,
                      (const A *)part, (A *)dweight, (A *)dbias);
 }
 
 template <class T>
-static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, const void *x,
-                         const void *mean, const void *rstd, const void *weight, bool add,
-                         void *dx, void *dweight, void *dbias)
+static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
+                         const void *x, const void *mean, const void *rstd,
+                         const void *weight, bool add, void *dx, void *dweight,
+                         void *dbias)
 {
     typedef tp_acc<T> A;
     int failed = 0;
 
     if (dx)
-        failed = TP_LAUNCH(c, layer_rows_dx<T>, tp_row_blocks(rows), tp_row_threads(cols), rows,
-                           cols, (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd,
-                           (const A *)weight, add, (T *)dx);
+        failed = TP_LAUNCH(c, layer_rows_dx<T>, tp_row_blocks(rows), tp_row_threads(cols),
+                           rows, cols, (const T *)dy, (const T *)x, (const A *)mean,
+                           (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || (!dweight && !dbias)) return failed;
     return sums_over_rows<T>(c, rows, cols, dy, x, mean, rstd, dweight, dbias);
 }

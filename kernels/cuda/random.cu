@@ -34,7 +34,8 @@ static __global__ void draw(tp_loop l, int64_t n, tp_draw d, double a, double b,
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[1];
 
-    for (int64_t q = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; 4 * q < n; q += step) {
+    for (int64_t q = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; 4 * q < n;
+         q += step) {
         uint32_t bits[4];
         float v[4];
 
@@ -54,14 +55,16 @@ static __global__ void drop(tp_loop l, int64_t n, tp_draw d, uint32_t threshold,
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[2];
 
-    for (int64_t q = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; 4 * q < n; q += step) {
+    for (int64_t q = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; 4 * q < n;
+         q += step) {
         uint32_t bits[4];
 
         bits_of(d, q, bits);
         for (int k = 0; k < 4 && 4 * q + k < n; k++) {
             tp_at(l, 4 * q + k, at);
             tp_put(&y[at[0]],
-                   bits[k] >> 8 >= threshold ? tp_load(x[at[1]]) * scale : tp_acc<T>(0), add);
+                   bits[k] >> 8 >= threshold ? tp_load(x[at[1]]) * scale : tp_acc<T>(0),
+                   add);
         }
     }
 }
@@ -78,28 +81,29 @@ static int uniform(tp_ctx *c, const tp_loop *l, tp_draw d, double lo, double hi,
 {
     int64_t n = tp_loop_count(l);
 
-    return TP_LAUNCH(c, (draw<T, as_uniform>), tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d, lo,
-                     hi - lo, (T *)y);
+    return TP_LAUNCH(c, (draw<T, as_uniform>), tp_blocks((n + 3) / 4), TP_THREADS, *l, n,
+                     d, lo, hi - lo, (T *)y);
 }
 
 template <class T>
-static int normal(tp_ctx *c, const tp_loop *l, tp_draw d, double mean, double std, void *y)
+static int normal(tp_ctx *c, const tp_loop *l, tp_draw d, double mean, double std,
+                  void *y)
 {
     int64_t n = tp_loop_count(l);
 
-    return TP_LAUNCH(c, (draw<T, as_normal>), tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d,
-                     mean, std, (T *)y);
+    return TP_LAUNCH(c, (draw<T, as_normal>), tp_blocks((n + 3) / 4), TP_THREADS, *l, n,
+                     d, mean, std, (T *)y);
 }
 
 template <class T>
-static int dropout(tp_ctx *c, const tp_loop *l, const void *x, double p, tp_draw d, bool add,
-                   void *y)
+static int dropout(tp_ctx *c, const tp_loop *l, const void *x, double p, tp_draw d,
+                   bool add, void *y)
 {
     int64_t n = tp_loop_count(l);
 
     return TP_LAUNCH(c, drop<T>, tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d,
-                     (uint32_t)ceil(p * 0x1p24), tp_acc<T>(1 / (1 - p)), (const T *)x, add,
-                     (T *)y);
+                     (uint32_t)ceil(p * 0x1p24), tp_acc<T>(1 / (1 - p)), (const T *)x,
+                     add, (T *)y);
 }
 
 static int draw_save(tp_ctx *c, tp_draw d, int64_t *to)

@@ -32,8 +32,8 @@ static __device__ void finish(const split &s, int64_t o, int64_t chunk, tp_acc<T
 
 /* The sum of every step-th term of output o, from first on, within a chunk. */
 template <class T>
-static __device__ tp_acc<T> some_terms(const split &s, int64_t o, int64_t chunk, int first,
-                                       int step, const T *x)
+static __device__ tp_acc<T> some_terms(const split &s, int64_t o, int64_t chunk,
+                                       int first, int step, const T *x)
 {
     int64_t end = (chunk + 1) * s.chunk, at[2], term[1];
     tp_acc<T> sum = 0;
@@ -85,7 +85,8 @@ static __global__ void sum_chunks(split s, const tp_acc<T> *part, bool add, T *y
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
 
-    for (int64_t o = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; o < s.outputs; o += step) {
+    for (int64_t o = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; o < s.outputs;
+         o += step) {
         tp_acc<T> sum = 0;
 
         for (int64_t k = 0; k < s.chunks; k++)
@@ -127,7 +128,8 @@ static split split_of(const tp_loop *l, bool *rows)
             append(&s.folded, l, j, 1);
         else
             append(&s.kept, l, j, 0);
-    s.outputs = tp_loop_count(&s.kept), s.terms = tp_loop_count(&s.folded); /* rank 0: one */
+    s.outputs = tp_loop_count(&s.kept),
+    s.terms = tp_loop_count(&s.folded); /* rank 0: one */
     *rows = s.outputs < COLUMNS || least_stride(&s.folded, 0) < least_stride(&s.kept, 1);
     s.chunk = *rows ? ROW_CHUNK : COLUMN_CHUNK;
     if (s.outputs >= 4096) s.chunk = s.terms; /* enough blocks without */
@@ -154,10 +156,11 @@ static int sum(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
         failed = TP_LAUNCH(c, sum_rows<T>, tp_row_blocks(s.outputs * s.chunks),
                            tp_row_threads(s.terms), s, (const T *)x, part, add, (T *)y);
     else
-        failed = TP_LAUNCH(c, sum_columns<T>, tp_row_blocks(tiles * s.chunks), TP_THREADS, s,
-                           (const T *)x, part, add, (T *)y);
+        failed = TP_LAUNCH(c, sum_columns<T>, tp_row_blocks(tiles * s.chunks), TP_THREADS,
+                           s, (const T *)x, part, add, (T *)y);
     if (failed || s.chunks == 1) return failed;
-    return TP_LAUNCH(c, sum_chunks<T>, tp_blocks(s.outputs), TP_THREADS, s, part, add, (T *)y);
+    return TP_LAUNCH(c, sum_chunks<T>, tp_blocks(s.outputs), TP_THREADS, s, part, add,
+                     (T *)y);
 }
 
 TP_FLOATS(sum)

@@ -32,7 +32,8 @@ static __device__ int chunk_of(const group &g, int64_t *from, int64_t *to)
 /* m = momentum m + (1 - dampening) d, but d at the first step;  p -= lr m, or, ahead of it
  * (Nesterov), lr (d + momentum m). */
 template <class T>
-static __global__ void sgd_chunk(group all, tp_sgd_args a, const double *lr, const double *step)
+static __global__ void sgd_chunk(group all, tp_sgd_args a, const double *lr,
+                                 const double *step)
 {
     typedef tp_acc<T> A;
     int64_t from, to;
@@ -79,10 +80,12 @@ static __global__ void adam_chunk(group all, tp_adam_args a, const double *lr,
     __syncthreads();
     for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
         A w = tp_load(p[i]), d = tp_load(g[i]) + decay * w, old = tp_load(m[i]);
-        A mean = old + rest1 * (d - old), square = beta2 * tp_load(v[i]) + rest2 * (d * d);
+        A mean = old + rest1 * (d - old),
+          square = beta2 * tp_load(v[i]) + rest2 * (d * d);
 
         tp_put(&m[i], mean), tp_put(&v[i], square);
-        tp_put(&p[i], w - (shrink * w + once[0] * (mean / (sqrt(square) * once[1] + eps))));
+        tp_put(&p[i],
+               w - (shrink * w + once[0] * (mean / (sqrt(square) * once[1] + eps))));
     }
 }
 
@@ -124,15 +127,16 @@ static int sgd(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, const do
 }
 
 template <class T>
-static int adam(tp_ctx *c, int count, const tp_update *u, tp_adam_args a, const double *lr,
-                const double *step)
+static int adam(tp_ctx *c, int count, const tp_update *u, tp_adam_args a,
+                const double *lr, const double *step)
 {
     int failed = 0;
 
     for (int next = 0; !failed && next < count;) {
         group g = take(count, u, &next);
 
-        failed = TP_LAUNCH(c, adam_chunk<T>, g.first[g.count], TP_THREADS, g, a, lr, step);
+        failed =
+            TP_LAUNCH(c, adam_chunk<T>, g.first[g.count], TP_THREADS, g, a, lr, step);
     }
     return failed;
 }

@@ -26,7 +26,10 @@
 #define UNROLL _Pragma("GCC unroll 24")
 #endif
 
-enum { CHAINS = 24, HANDOVERS = 100000 }; /* 24 sums in flight hide an addition's latency */
+enum {
+    CHAINS = 24,
+    HANDOVERS = 100000
+}; /* 24 sums in flight hide an addition's latency */
 
 static double now(void)
 {
@@ -42,7 +45,8 @@ static void pin(int processor)
 
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
-    sched_setaffinity(0, sizeof set, &set); /* where it isn't allowed, the scheduler decides */
+    sched_setaffinity(0, sizeof set,
+                      &set); /* where it isn't allowed, the scheduler decides */
 }
 
 /* ---- peak ---- */

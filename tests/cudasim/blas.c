@@ -59,8 +59,8 @@ static size_t size_of(cudaDataType t)
 }
 
 /* Columns of a matrix of (rows, cols), ld apart. */
-static void each_column(const char *p, int rows, int cols, int ld, size_t size, const char *who,
-                        void check(const void *, size_t, const char *))
+static void each_column(const char *p, int rows, int cols, int ld, size_t size,
+                        const char *who, void check(const void *, size_t, const char *))
 {
     for (int j = 0; j < cols && rows; j++)
         check(p + (size_t)j * (size_t)ld * size, (size_t)rows * size, who);
@@ -86,7 +86,8 @@ static uint16_t to_bf16(float f)
 
 static size_t place(bool t, int row, int col, int ld)
 {
-    return t ? (size_t)row * (size_t)ld + (size_t)col : (size_t)col * (size_t)ld + (size_t)row;
+    return t ? (size_t)row * (size_t)ld + (size_t)col
+             : (size_t)col * (size_t)ld + (size_t)row;
 }
 
 static void bf16_gemm(const product *g, const char *a, const char *b, char *c)
@@ -107,16 +108,18 @@ static void bf16_gemm(const product *g, const char *a, const char *b, char *c)
 
 static void gemm(const product *g, const char *a, const char *b, char *c)
 {
-    CBLAS_TRANSPOSE ta = g->ta ? CblasTrans : CblasNoTrans, tb = g->tb ? CblasTrans : CblasNoTrans;
+    CBLAS_TRANSPOSE ta = g->ta ? CblasTrans : CblasNoTrans,
+                    tb = g->tb ? CblasTrans : CblasNoTrans;
 
     if (g->type == CUDA_R_16BF)
         bf16_gemm(g, a, b, c);
     else if (g->type == CUDA_R_32F)
-        cblas_sgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, (float)g->alpha, (const void *)a,
-                    g->lda, (const void *)b, g->ldb, (float)g->beta, (void *)c, g->ldc);
+        cblas_sgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, (float)g->alpha,
+                    (const void *)a, g->lda, (const void *)b, g->ldb, (float)g->beta,
+                    (void *)c, g->ldc);
     else
-        cblas_dgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, g->alpha, (const void *)a, g->lda,
-                    (const void *)b, g->ldb, g->beta, (void *)c, g->ldc);
+        cblas_dgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, g->alpha, (const void *)a,
+                    g->lda, (const void *)b, g->ldb, g->beta, (void *)c, g->ldc);
 }
 
 static void run(void *argument)
@@ -154,13 +157,26 @@ static bool leads(int ld, int rows)
 cublasStatus_t cublasGemmStridedBatchedEx(
     cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k,
     const void *alpha, const void *a, cudaDataType type_a, int lda, long long step_a,
-    const void *b, cudaDataType type_b, int ldb, long long step_b, const void *beta, void *c,
-    cudaDataType type_c, int ldc, long long step_c, int batch, cublasComputeType_t compute,
-    cublasGemmAlgo_t algo)
+    const void *b, cudaDataType type_b, int ldb, long long step_b, const void *beta,
+    void *c, cudaDataType type_c, int ldc, long long step_c, int batch,
+    cublasComputeType_t compute, cublasGemmAlgo_t algo)
 {
-    product g = { .ta = ta != CUBLAS_OP_N, .tb = tb != CUBLAS_OP_N, .m = m, .n = n, .k = k,
-                  .lda = lda, .ldb = ldb, .ldc = ldc, .batch = batch, .step_a = step_a,
-                  .step_b = step_b, .step_c = step_c, .type = type_a, .a = a, .b = b, .c = c };
+    product g = { .ta = ta != CUBLAS_OP_N,
+                  .tb = tb != CUBLAS_OP_N,
+                  .m = m,
+                  .n = n,
+                  .k = k,
+                  .lda = lda,
+                  .ldb = ldb,
+                  .ldc = ldc,
+                  .batch = batch,
+                  .step_a = step_a,
+                  .step_b = step_b,
+                  .step_c = step_c,
+                  .type = type_a,
+                  .a = a,
+                  .b = b,
+                  .c = c };
     bool wide = type_a == CUDA_R_64F;
 
     (void)algo;

@@ -22,7 +22,8 @@ asm(".text\n"
     ".hidden cudasim_switch\n"
     ".type cudasim_switch,@function\n"
     "cudasim_switch:\n"
-    "    push %rbp\n    push %rbx\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
+    "    push %rbp\n    push %rbx\n    push %r12\n    push %r13\n    push %r14\n    push "
+    "%r15\n"
     "    mov %rsp,(%rdi)\n"
     "    mov %rsi,%rsp\n"
     "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbx\n    pop %rbp\n"
@@ -32,12 +33,14 @@ asm(".text\n"
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-namespace cudasim {
+namespace cudasim
+{
 
 const char *kernel_name = "?";
 uint32_t launch_number, block_number, barrier_number;
 
-namespace {
+namespace
+{
 
 enum { MAX_THREADS = 1024, STACK = 64 << 10, PAGE = 4096, ARRAYS = 64 };
 
@@ -103,9 +106,9 @@ fiber *new_fiber()
 
     mprotect(m, PAGE, PROT_NONE); /* an overflow faults */
     f->low = m + PAGE;
-    *--s = NULL;                /* fiber_main never returns */
-    *--s = (void *)fiber_main;  /* where cudasim_switch goes */
-    s -= 6;                     /* its registers */
+    *--s = NULL;               /* fiber_main never returns */
+    *--s = (void *)fiber_main; /* where cudasim_switch goes */
+    s -= 6;                    /* its registers */
     std::memset(s, 0, 6 * sizeof *s);
     f->stack_pointer = s;
     return f;
@@ -170,9 +173,10 @@ void open_barrier()
 /* Threads that will never go on are left behind with their stacks. */
 void give_up()
 {
-    fault("%s: block %u is stuck: lanes wait for others that wait in __syncthreads or have "
-          "ended",
-          kernel_name, block_number);
+    fault(
+        "%s: block %u is stuck: lanes wait for others that wait in __syncthreads or have "
+        "ended",
+        kernel_name, block_number);
     for (int i = 0; i < count; i++)
         threads[i].is = DONE;
 }
@@ -201,7 +205,8 @@ void run_block(dim3 block)
         bool moved = false;
 
         for (int i : order)
-            if (threads[i].is == FRESH || threads[i].is == READY) run(&threads[i]), moved = true;
+            if (threads[i].is == FRESH || threads[i].is == READY)
+                run(&threads[i]), moved = true;
         for (int w = 0; w < (count + 31) / 32; w++)
             moved |= open_warp(w);
         if (moved || how_many(DONE) == count) continue;
@@ -278,7 +283,8 @@ extern "C" void cudasim_barrier(int line)
     park();
 }
 
-extern "C" const uint64_t *cudasim_exchange(unsigned mask, uint64_t value, unsigned *present)
+extern "C" const uint64_t *cudasim_exchange(unsigned mask, uint64_t value,
+                                            unsigned *present)
 {
     warp *w = &warps[current->number / 32];
 

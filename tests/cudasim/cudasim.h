@@ -18,10 +18,11 @@ extern "C" {
 #define CUDASIM_API __attribute__((visibility("default")))
 
 typedef struct cudasim_stats {
-    uint64_t launches, blocks, threads, copies, waits, allocations, bytes_read, bytes_written;
+    uint64_t launches, blocks, threads, copies, waits, allocations, bytes_read,
+        bytes_written;
 } cudasim_stats;
 
-CUDASIM_API int cudasim_faults(void);            /* since the last clear */
+CUDASIM_API int cudasim_faults(void);             /* since the last clear */
 CUDASIM_API const char *cudasim_last_fault(void); /* its text */
 CUDASIM_API void cudasim_clear(void);
 CUDASIM_API void cudasim_get_stats(cudasim_stats *to);

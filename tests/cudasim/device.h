@@ -28,17 +28,22 @@ const uint64_t *cudasim_exchange(unsigned mask, uint64_t value, unsigned *presen
 void cudasim_absent_lane(int lane);
 /* The block's one array that is declared at `place`; lives until the block ends. */
 void *cudasim_shared(const void *place, size_t bytes);
-cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call, size_t bytes,
-                           dim3 grid, dim3 block, cudaStream_t stream);
+cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call,
+                           size_t bytes, dim3 grid, dim3 block, cudaStream_t stream);
 }
+
+/* Few, so that small tests reach the loops of kernels that stride over a large space. */
+const int64_t TP_MAX_BLOCKS = 5;
 
 #define __syncthreads() cudasim_barrier(__LINE__)
 
 #define TP_SHARED(type, name, n)                                                         \
     static const char name##_place = 0;                                                  \
-    type(&name)[n] = *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
+    type(&name)[n] =                                                                     \
+        *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
 
-namespace cudasim {
+namespace cudasim
+{
 
 template <class T> inline T shuffle(unsigned mask, T v, int source)
 {
@@ -71,7 +76,8 @@ template <class... P>
 inline cudaError_t launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
                           cudaStream_t stream, const P &...arguments)
 {
-    static_assert((std::is_trivially_copyable<P>::value && ...), "kernel arguments are bytes");
+    static_assert((std::is_trivially_copyable<P>::value && ...),
+                  "kernel arguments are bytes");
     call<P...> c = { kernel, { arguments... } };
 
     return cudasim_launch(name, &call<P...>::run, &c, sizeof c, grid, block, stream);

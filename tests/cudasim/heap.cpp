@@ -15,9 +15,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-namespace cudasim {
+namespace cudasim
+{
 
-namespace {
+namespace
+{
 
 const size_t HEAP = (size_t)16 << 30;
 const byte GUARD = 0xA5, FRESH = 0xFF, DEAD = 0xDD;
@@ -149,7 +151,8 @@ bool heap_free(void *p)
     auto a = all.find((const byte *)p);
 
     if (a == all.end() || !a->second.live) {
-        fault("release of %p, which %s", p, a == all.end() ? "was never given" : "was released");
+        fault("release of %p, which %s", p,
+              a == all.end() ? "was never given" : "was released");
         return false;
     }
     device_mode d;
@@ -172,7 +175,8 @@ const allocation *heap_find(const void *p)
 {
     static const allocation *last; /* map nodes stay where they are */
 
-    if (last && (const byte *)p >= last->first && (const byte *)p < last->first + last->bytes)
+    if (last && (const byte *)p >= last->first &&
+        (const byte *)p < last->first + last->bytes)
         return last;
     auto after = all.upper_bound((const byte *)p);
     return after == all.begin() ? NULL : (last = &(--after)->second);

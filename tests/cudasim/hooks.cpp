@@ -39,17 +39,11 @@ void __tsan_write_range(void *p, size_t bytes)
         cudasim::access((byte *)p + i, 1, true, __builtin_return_address(0));
 }
 
-void __tsan_func_entry(void *)
-{
-}
+void __tsan_func_entry(void *) {}
 
-void __tsan_func_exit(void)
-{
-}
+void __tsan_func_exit(void) {}
 
-void __tsan_init(void)
-{
-}
+void __tsan_init(void) {}
 
 /* Struct copies that the compiler leaves to the library come here too. */
 void *__tsan_memcpy(void *to, const void *from, size_t bytes)

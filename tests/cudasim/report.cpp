@@ -10,11 +10,13 @@
 #include <dlfcn.h>
 #include <string>
 
-namespace cudasim {
+namespace cudasim
+{
 
 cudasim_stats stats;
 
-namespace {
+namespace
+{
 
 enum { PRINTED = 8 };
 
@@ -35,7 +37,8 @@ uint64_t next_random()
 void set_order(const char *text)
 {
     order_read = true;
-    if (!std::strcmp(text, "reverse")) order = REVERSE;
+    if (!std::strcmp(text, "reverse"))
+        order = REVERSE;
     else if (!std::strncmp(text, "random", 6)) {
         order = RANDOM;
         seed = text[6] == ':' ? std::strtoull(text + 7, NULL, 10) * 2654435761u + 1 : 1;

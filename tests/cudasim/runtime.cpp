@@ -19,7 +19,8 @@ struct CUevent_st {
     uint64_t recorded, done; /* how often */
 };
 
-namespace {
+namespace
+{
 
 using namespace cudasim;
 
@@ -36,7 +37,8 @@ struct CUstream_st {
     std::deque<operation> queue;
 };
 
-namespace {
+namespace
+{
 
 CUstream_st null_stream;
 std::vector<CUstream_st *> streams = { &null_stream };
@@ -151,8 +153,9 @@ cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *
     return cudaSuccess;
 }
 
-extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call,
-                                      size_t bytes, dim3 grid, dim3 block, cudaStream_t stream)
+extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
+                                      const void *call, size_t bytes, dim3 grid,
+                                      dim3 block, cudaStream_t stream)
 {
     guard g(lock);
     std::vector<byte> copy((const byte *)call, (const byte *)call + bytes);
@@ -161,7 +164,8 @@ extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run, const
     if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > 4096 + 64)
         return result(cudaErrorInvalidConfiguration);
     stats.launches++;
-    queue(stream, [=]() mutable { run_grid(name, run, copy.data(), copy.size(), grid, block); });
+    queue(stream,
+          [=]() mutable { run_grid(name, run, copy.data(), copy.size(), grid, block); });
     return cudaSuccess;
 }
 

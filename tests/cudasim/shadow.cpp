@@ -13,9 +13,11 @@
 
 extern "C" __attribute__((visibility("hidden"))) char __ehdr_start, _end;
 
-namespace cudasim {
+namespace cudasim
+{
 
-namespace {
+namespace
+{
 
 struct access_record {
     uint32_t launch, block, barrier, warp; /* epochs: equal means nothing lay between */
@@ -72,16 +74,19 @@ template <class F> void each_word(size_t offset, size_t bytes, F f)
 bool ordered(const access_record &before, const access_record &now, bool shared)
 {
     if (before.launch != now.launch) return true;
-    if (before.block != now.block) return shared; /* shared memory is anew in each block */
+    if (before.block != now.block)
+        return shared; /* shared memory is anew in each block */
     if (before.thread == now.thread && !before.several) return true;
     if (before.barrier != now.barrier) return true;
-    return before.thread / 32 == now.thread / 32 && before.warp != now.warp && !before.several;
+    return before.thread / 32 == now.thread / 32 && before.warp != now.warp &&
+           !before.several;
 }
 
-void race(const access_record &before, const byte *p, bool was_write, bool write, bool shared,
-          const void *pc)
+void race(const access_record &before, const byte *p, bool was_write, bool write,
+          bool shared, const void *pc)
 {
-    fault("%s: race on %s memory %p: thread %d of block %u %s what thread %d of block %u%s %s, "
+    fault("%s: race on %s memory %p: thread %d of block %u %s what thread %d of block "
+          "%u%s %s, "
           "no barrier between [%s]",
           kernel_name, shared ? "shared" : "device", (const void *)p, thread_number(),
           block_number, write ? "writes" : "reads", before.thread, before.block,
@@ -103,8 +108,13 @@ void join(const access_record &before, access_record *now)
 void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool shared,
            const void *pc)
 {
-    access_record now = { launch_number, block_number, barrier_number, warp_epoch(),
-                          (uint16_t)thread_number(), 0, false };
+    access_record now = { launch_number,
+                          block_number,
+                          barrier_number,
+                          warp_epoch(),
+                          (uint16_t)thread_number(),
+                          0,
+                          false };
     bool uninit = false;
 
     each_word(offset, (size_t)bytes, [&](size_t i, unsigned bits) {
@@ -121,9 +131,9 @@ void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool 
         (write ? w.written : w.read) = now;
     });
     if (uninit)
-        fault("%s: thread %d of block %u reads uninitialized %s memory at %p [%s]", kernel_name,
-              thread_number(), block_number, shared ? "shared" : "device", (const void *)p,
-              where(pc));
+        fault("%s: thread %d of block %u reads uninitialized %s memory at %p [%s]",
+              kernel_name, thread_number(), block_number, shared ? "shared" : "device",
+              (const void *)p, where(pc));
 }
 
 bool inside(const allocation *a, const byte *p, int bytes)
@@ -133,8 +143,9 @@ bool inside(const allocation *a, const byte *p, int bytes)
 
 void out_of_bounds(const byte *p, int bytes, bool write, const char *what, const void *pc)
 {
-    fault("%s: thread %d of block %u %s %d bytes at %p, %s [%s]", kernel_name, thread_number(),
-          block_number, write ? "writes" : "reads", bytes, (const void *)p, what, where(pc));
+    fault("%s: thread %d of block %u %s %d bytes at %p, %s [%s]", kernel_name,
+          thread_number(), block_number, write ? "writes" : "reads", bytes,
+          (const void *)p, what, where(pc));
 }
 
 } // namespace
@@ -150,7 +161,8 @@ void access(byte *p, int bytes, bool write, const void *pc)
         if (!shared_find(p, (size_t)bytes))
             out_of_bounds(p, bytes, write, "outside its shared array", pc);
         else
-            judge(make(shared_shadow, 2 * SHARED_BYTES), offset, p, bytes, write, true, pc);
+            judge(make(shared_shadow, 2 * SHARED_BYTES), offset, p, bytes, write, true,
+                  pc);
         return;
     }
     if (heap_holds(p)) {
@@ -161,10 +173,12 @@ void access(byte *p, int bytes, bool write, const void *pc)
             judge(of_heap(), heap_offset(p), p, bytes, write, false, pc);
         else
             out_of_bounds(p, bytes, write,
-                          a && !a->live ? "in released memory" : "outside any allocation", pc);
+                          a && !a->live ? "in released memory" : "outside any allocation",
+                          pc);
         return;
     }
-    if (p >= (byte *)&__ehdr_start && p < (byte *)&_end) return; /* constants, arguments */
+    if (p >= (byte *)&__ehdr_start && p < (byte *)&_end)
+        return; /* constants, arguments */
     out_of_bounds(p, bytes, write, "which is the host's", pc);
 }
 
@@ -185,8 +199,9 @@ bool shadow_is_init(const void *p, size_t bytes)
 {
     bool all = true;
 
-    each_word(heap_offset(p), bytes,
-              [&](size_t i, unsigned bits) { all = all && (of_heap().init[i] & bits) == bits; });
+    each_word(heap_offset(p), bytes, [&](size_t i, unsigned bits) {
+        all = all && (of_heap().init[i] & bits) == bits;
+    });
     return all;
 }
 
@@ -198,7 +213,8 @@ static bool in_range(const void *p, size_t bytes, const char *who, const char *d
 {
     const allocation *a = heap_holds(p) ? heap_find(p) : NULL;
 
-    if (!bytes || (a && a->live && (const byte *)p + bytes <= a->first + a->bytes)) return true;
+    if (!bytes || (a && a->live && (const byte *)p + bytes <= a->first + a->bytes))
+        return true;
     fault("%s %s %zu bytes at %p, outside any live allocation", who, does, bytes, p);
     return false;
 }
@@ -206,7 +222,8 @@ static bool in_range(const void *p, size_t bytes, const char *who, const char *d
 void cudasim_reads(const void *p, size_t bytes, const char *who)
 {
     if (in_range(p, bytes, who, "reads") && !shadow_is_init(p, bytes))
-        fault("%s reads uninitialized device memory within %zu bytes at %p", who, bytes, p);
+        fault("%s reads uninitialized device memory within %zu bytes at %p", who, bytes,
+              p);
 }
 
 void cudasim_writes(const void *p, size_t bytes, const char *who)

@@ -12,7 +12,8 @@
 
 typedef unsigned char byte;
 
-namespace cudasim {
+namespace cudasim
+{
 
 /* ---- report.cpp ---- */
 extern cudasim_stats stats;
@@ -44,10 +45,10 @@ struct host_mode { /* within device_mode */
 
 void *heap_alloc(size_t bytes); /* NULL: out of memory */
 bool heap_free(void *p);
-bool heap_holds(const void *p);                 /* device memory, allocated or not */
-const allocation *heap_find(const void *p);     /* the one at or just before p */
+bool heap_holds(const void *p);             /* device memory, allocated or not */
+const allocation *heap_find(const void *p); /* the one at or just before p */
 void heap_check_guards(const char *when);
-size_t heap_offset(const void *p);              /* index into shadows */
+size_t heap_offset(const void *p); /* index into shadows */
 size_t heap_room();
 size_t heap_used();
 
@@ -68,12 +69,13 @@ extern const char *kernel_name;
 extern uint32_t launch_number, block_number;
 extern uint32_t barrier_number; /* barriers that this block has passed */
 
-bool running();                        /* is a device thread running? */
-int thread_number();                   /* which of the block's */
-uint32_t warp_epoch();                 /* its warp operations so far */
+bool running();        /* is a device thread running? */
+int thread_number();   /* which of the block's */
+uint32_t warp_epoch(); /* its warp operations so far */
 bool on_own_stack(const byte *p);
-bool shared_holds(const byte *p, size_t *offset);         /* the arena of shared memory */
-const shared_array *shared_find(const byte *p, size_t bytes); /* the array that holds it */
+bool shared_holds(const byte *p, size_t *offset); /* the arena of shared memory */
+const shared_array *shared_find(const byte *p,
+                                size_t bytes); /* the array that holds it */
 void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim3 grid,
               dim3 block);
 

@@ -67,7 +67,8 @@ static inline void close_machines(void)
 {
     for (side = 0; side < SIDES; side++) {
         if (ctx[side].scratch)
-            ctx[side].backend->release(&ctx[side], ctx[side].scratch, ctx[side].scratch_bytes);
+            ctx[side].backend->release(&ctx[side], ctx[side].scratch,
+                                       ctx[side].scratch_bytes);
         ctx[side].backend->close(&ctx[side]);
     }
 }
@@ -178,7 +179,8 @@ static inline void upload(buffer *b)
 {
     size_t bytes = (size_t)b->n * dtype_size[b->t];
 
-    cr_assert_eq(ctx[CUDA].backend->upload(&ctx[CUDA], b->at[CUDA], b->at[CPU], bytes), 0);
+    cr_assert_eq(ctx[CUDA].backend->upload(&ctx[CUDA], b->at[CUDA], b->at[CPU], bytes),
+                 0);
 }
 
 /* Uniform in lo..hi, the same in every run. */
@@ -252,9 +254,11 @@ static inline void check_some(const buffer *b, int64_t n, double c)
         if (!(off <= c * epsilon(b->t) * largest)) bad = i;
         if (!(off <= worst)) worst = off;
     }
-    cr_expect(bad < 0, "%s: element %lld: %.9g on the CPU, %.9g on CUDA; off by up to %.3g of %.3g",
-              case_name, (long long)bad, get(b->t, b->at[CPU], bad < 0 ? 0 : bad),
-              get(b->t, host, bad < 0 ? 0 : bad), worst, largest);
+    cr_expect(
+        bad < 0,
+        "%s: element %lld: %.9g on the CPU, %.9g on CUDA; off by up to %.3g of %.3g",
+        case_name, (long long)bad, get(b->t, b->at[CPU], bad < 0 ? 0 : bad),
+        get(b->t, host, bad < 0 ? 0 : bad), worst, largest);
     free(host);
 }
 

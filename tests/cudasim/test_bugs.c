@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 static const struct {
-    const char *name, *says; /* what the report contains; NULL: the bug shows by its result */
-    const char *order;       /* NULL: in every order */
+    const char *name,
+        *says;         /* what the report contains; NULL: the bug shows by its result */
+    const char *order; /* NULL: in every order */
 } bugs[] = {
     { "copy_one_too_many", "outside any allocation", NULL },
     { "reverse_without_barrier", "shared memory", NULL }, /* a race, or uninitialized */
@@ -80,7 +81,8 @@ static int outcome(const char *name, const char *order, char *text, size_t room)
         _exit(run(name, order));
     }
     close(pipes[1]);
-    while (length < room - 1 && (n = read(pipes[0], text + length, room - 1 - length)) > 0)
+    while (length < room - 1 &&
+           (n = read(pipes[0], text + length, room - 1 - length)) > 0)
         length += (size_t)n;
     text[length] = 0;
     close(pipes[0]);

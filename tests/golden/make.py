@@ -16,7 +16,7 @@ Names inside a file are OP.CASE.ROLE.INDEX, cases and indices from 0:
     affine.0.fopts
 
     op               opts                                      fopts        operands
-    promote          -                                                      out.0 (8, 8): dtype codes
+    promote          -                                                     out.0 (8, 8): dtype codes
     affine                                                     a b          x
     sum mean         keepdim, axes ... (none: all)                          x
     linear           activation, bias                                       x w (O, I) [bias]
@@ -88,7 +88,8 @@ class Values:
         return self.normal(*shape).abs() + 0.125
 
     def integers(self, high, *shape):
-        return torch.from_numpy(numpy.asarray(self.random.randint(0, high, shape), dtype=numpy.int64))
+        x = self.random.randint(0, high, shape)
+        return torch.from_numpy(numpy.asarray(x, dtype=numpy.int64))
 
 
 def tuple_of(y):
@@ -166,7 +167,9 @@ def promotion():
 
 def elementwise():
     g = Golden()
-    shapes = [((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (5,)), ((2, 0), (2, 1))]
+    shapes = [
+        ((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (5,)), ((2, 0), (2, 1)),
+    ]  # fmt: skip
     for op in (torch.add, torch.sub, torch.mul, torch.div):
         for a, b in shapes:
             g.case(op.__name__, op, lambda v: [v.normal(*a), v.positive(*b)])
@@ -350,7 +353,9 @@ def norm():
         g.case(
             "layer_norm",
             lambda x, w=None, b=None: F.layer_norm(x, shape, w, b, 1e-5),
-            lambda v: [v.normal(*x, scale=3) + 1, v.normal(*shape), v.normal(*shape)][: 1 + 2 * affine],
+            lambda v: [v.normal(*x, scale=3) + 1, v.normal(*shape), v.normal(*shape)][
+                : 1 + 2 * affine
+            ],
             [last, affine],
             [1e-5],
         )
@@ -383,7 +388,9 @@ def lstm_operands(v, T, N, I, H, layers, directions, batch_first):
 
 def recurrent():
     g = Golden()
-    sizes = ((5, 3, 4, 6, 1, 1, 0), (4, 2, 3, 5, 2, 1, 0), (4, 2, 3, 5, 2, 2, 0), (3, 2, 4, 3, 1, 2, 1))
+    sizes = (
+        (5, 3, 4, 6, 1, 1, 0), (4, 2, 3, 5, 2, 1, 0), (4, 2, 3, 5, 2, 2, 0), (3, 2, 4, 3, 1, 2, 1),
+    )  # fmt: skip
     for T, N, I, H, layers, directions, batch_first in sizes:
 
         def f(x, h, c, *weights):
@@ -528,7 +535,8 @@ def check(stem, tensors):
 
 def write(stem, tensors):
     path = HERE / f"{stem}.safetensors"
-    save_file(dict(sorted(tensors.items())), path, metadata={"torch": torch.__version__.split("+")[0]})
+    version = torch.__version__.split("+")[0]
+    save_file(dict(sorted(tensors.items())), path, metadata={"torch": version})
     print(f"{path.name}: {len(tensors)} tensors, {path.stat().st_size / 1000:.0f} KB")
 
 

@@ -1,0 +1,140 @@
+/*
+ * cnn.c - trains a small convolutional network on Fashion-MNIST (Xiao et al. 2017).
+ *
+ *   cnn [--epochs 3] [--device auto] [--out out] [--resume out/state.safetensors] ...    cnn --help
+ *
+ * Into the folder --out go log.csv, curve.png, predictions.png, cnn.safetensors (the weights,
+ * which Python reads as they are) and state.safetensors (the whole run, to --resume from).
+ * Ctrl-C finishes the step, saves and says where.
+ */
+#include <taper.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static tp_module *convnet(void)
+{
+    tp_conv2d_opts same = { .padding = 1, .no_bias = true }; /* the norm has one */
+    tp_module *layers[] = {
+        tp_nn_conv2d(1, 32, 3, same), /* (N, 1, 28, 28) -> (N, 32, 28, 28) */
+        tp_nn_batch_norm(32),
+        tp_nn_relu(),
+        tp_nn_max_pool2d(2), /* (N, 32, 14, 14) */
+        tp_nn_conv2d(32, 64, 3, same),
+        tp_nn_batch_norm(64),
+        tp_nn_relu(),
+        tp_nn_max_pool2d(2), /* (N, 64, 7, 7) */
+        tp_nn_flatten(),
+        tp_nn_dropout(0.3),
+        tp_nn_linear_with(64 * 7 * 7, 128, (tp_linear_layer_opts){ .activation = TP_RELU }),
+        tp_nn_dropout(0.3),
+        tp_nn_linear(128, 10),
+    };
+
+    return tp_nn_sequential(layers, TP_LEN(layers)); /* owns them, also when it fails */
+}
+
+static void step(tp_module *net, tp_optim *opt, tp_batch b, bool bf16, tp_logger *log)
+{
+    TP_SCOPE; /* every tensor made here dies at the closing brace */
+    TP_AUTOCAST(bf16 ? TP_BF16 : TP_F32);
+    tp_tensor *loss = tp_cross_entropy(tp_nn_forward(net, b.x), b.y);
+
+    tp_optim_zero_grad(opt);
+    tp_backward(loss);
+    tp_optim_step(opt);            /* nothing moves if anything above failed */
+    tp_log_add(log, "loss", loss); /* read a step later: no wait for the device */
+}
+
+/* The first test pictures with what the network takes them for; errors in red. */
+static bool draw_predictions(const char *png, tp_module *net, tp_batch b)
+{
+    enum { SHOWN = 40 };
+    static char text[SHOWN][64];
+    const char *label[SHOWN];
+    bool wrong[SHOWN];
+    int64_t got[SHOWN], want[SHOWN];
+    TP_SCOPE;
+    int n = b.size < SHOWN ? (int)b.size : SHOWN;
+    tp_tensor *x = tp_slice(b.x, 0, 0, n), *y = tp_argmax(tp_nn_predict(net, x), 1);
+
+    if (!tp_read(y, got, sizeof *got * (size_t)n) ||
+        !tp_read(tp_slice(b.y, 0, 0, n), want, sizeof *want * (size_t)n))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const char *a = tp_data_fashion_mnist_class((int)got[i]), *t = tp_data_fashion_mnist_class((int)want[i]);
+
+        wrong[i] = got[i] != want[i], label[i] = text[i];
+        snprintf(text[i], sizeof text[i], wrong[i] ? "%s, not %s" : "%s", t ? t : "?", a ? a : "?");
+    }
+    return tp_image_grid(png, x, (tp_grid_opts){ .columns = 8, .scale = 3, .label = label, .mark = wrong });
+}
+
+int main(int argc, char **argv)
+{
+    tp_train_args a = { .about = "a convolutional network on Fashion-MNIST", .epochs = 3, .batch = 64, .lr = 2e-3,
+                        .seed = 1, .plot = true };
+    int status = tp_train_parse(&a, argc, argv);
+    char state[4096], weights[4096], picture[4096];
+    int64_t done = 0;
+    double accuracy = NAN;
+    tp_batch b;
+
+    if (status >= 0) return status; /* --help, or one line on what is wrong */
+    snprintf(state, sizeof state, "%s/state.safetensors", a.out);
+    snprintf(weights, sizeof weights, "%s/cnn.safetensors", a.out);
+    snprintf(picture, sizeof picture, "%s/predictions.png", a.out);
+
+    tp_device *dev = tp_device_open(a.device);
+    tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev };
+    tp_loader_opts plain = { .batch = 250, .workers = 1, .device = dev };
+    tp_loader *train = tp_data_loader(tp_data_fashion_mnist(a.data, "train"), how);
+    tp_loader *test = tp_data_loader(tp_data_fashion_mnist(a.data, "test"), plain);
+    int64_t total = a.steps ? a.steps : a.epochs * tp_data_batches(train);
+
+    tp_module *net = tp_nn_init(convnet(), dev); /* draws the weights, in layer order */
+    tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
+    tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
+    tp_state *run = tp_state_new();
+
+    tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
+    tp_state_loader(run, "train", train), tp_state_i64(run, "done", &done);
+    if (a.resume && !tp_state_load(run, a.resume)) done = total; /* the error is told below */
+
+    tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch,
+                                                .unit = "images", .bar = true, .plot = a.plot,
+                                                .append = a.resume != NULL });
+
+    tp_train_catch_interrupt();
+    while (tp_ok() && done < total && !tp_train_interrupted()) {
+        if (tp_data_next(train, &b)) { /* the loader's, until its next call */
+            step(net, opt, b, !strcmp(a.amp, "bf16"), log);
+            tp_sched_advance(sched);
+            tp_log_step(log), done++;
+        } else if (tp_ok()) { /* a pass has ended */
+            tp_log_value(log, "accuracy", tp_train_accuracy(net, test));
+            if (!tp_state_save(run, state)) break;
+        }
+    }
+    double rate = tp_log_rate(log), seconds = rate > 0 ? (double)(done * a.batch) / rate : 0;
+
+    if (tp_train_interrupted()) {
+        if (tp_state_save(run, state)) fprintf(stderr, "\n%s: stopped at step %lld; go on with --resume %s\n", a.program,
+                                               (long long)done, state);
+    } else if (tp_ok()) {
+        accuracy = tp_train_accuracy(net, test);
+        tp_log_value(log, "accuracy", accuracy);
+        if (tp_nn_save(net, weights) && tp_state_save(run, state) && tp_data_next(test, &b))
+            draw_predictions(picture, net, b);
+    }
+    tp_log_close(log);
+    if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
+    else if (!tp_train_interrupted())
+        printf("result model=cnn test_accuracy=%.4f epochs=%lld seconds=%.1f images_per_second=%.0f\n", accuracy,
+               (long long)(done / tp_data_batches(train)), seconds, rate);
+
+    tp_state_free(run), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
+    tp_data_free(train), tp_data_free(test);
+    return !tp_ok();
+}

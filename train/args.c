@@ -1,0 +1,174 @@
+/*
+ * args.c - the flags that every program here understands, and Ctrl-C.
+ */
+#include "train/train.h"
+
+#include "tensor/internal.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP };
+
+static const struct option options[] = {
+    { "device", required_argument, NULL, DEVICE }, { "epochs", required_argument, NULL, EPOCHS },
+    { "steps", required_argument, NULL, STEPS },   { "batch", required_argument, NULL, BATCH },
+    { "lr", required_argument, NULL, LR },         { "seed", required_argument, NULL, SEED },
+    { "threads", required_argument, NULL, THREADS }, { "data", required_argument, NULL, DATA },
+    { "out", required_argument, NULL, OUT },       { "resume", required_argument, NULL, RESUME },
+    { "amp", required_argument, NULL, AMP },       { "plot", no_argument, NULL, PLOT },
+    { "help", no_argument, NULL, HELP },           { NULL, 0, NULL, 0 },
+};
+
+static void help(const tp_train_args *a)
+{
+    printf("%s - %s\n\n", a->program, a->about ? a->about : "trains a model");
+    printf("  --device NAME   cpu, cuda, cuda:1 or auto (%s)\n", a->device);
+    printf("  --epochs N      passes over the data (%d)\n", a->epochs);
+    printf("  --steps N       stop after so many steps in all; 0: by epochs (%lld)\n", (long long)a->steps);
+    printf("  --batch N       samples a step (%lld)\n", (long long)a->batch);
+    printf("  --lr X          learning rate (%g)\n", a->lr);
+    printf("  --seed N        of weights, shuffling and dropout (%llu)\n", (unsigned long long)a->seed);
+    printf("  --threads N     of the CPU; 0: all (%d)\n", a->threads);
+    printf("  --data DIR      where the data is (%s)\n", a->data ? a->data : "as packaged");
+    printf("  --out DIR       for log, curve, pictures and checkpoint (%s)\n", a->out);
+    printf("  --resume FILE   go on from a checkpoint\n");
+    printf("  --amp MODE      off, or bf16: products in bf16 (%s)\n", a->amp);
+    printf("  --plot          write the curves as PNG\n");
+    printf("  --help          this\n");
+}
+
+static int wrong(const tp_train_args *a, const char *flag, const char *value, const char *wanted)
+{
+    fprintf(stderr, "%s: --%s %s: %s is wanted\n", a->program, flag, value, wanted);
+    return 2;
+}
+
+static bool whole(const char *text, long long least, long long most, long long *v)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtoll(text, &end, 10);
+    return end != text && !*end && !errno && *v >= least && *v <= most;
+}
+
+static bool positive(const char *text, double *v)
+{
+    char *end;
+
+    *v = strtod(text, &end);
+    return end != text && !*end && *v > 0 && *v < 1e9;
+}
+
+static int take_number(tp_train_args *a, int flag, const char *text)
+{
+    static const struct {
+        const char *name, *wanted;
+        long long least, most;
+    } is[] = { [EPOCHS] = { "epochs", "a number from 1", 1, 1000000 },
+               [STEPS] = { "steps", "a number from 0", 0, INT64_MAX },
+               [BATCH] = { "batch", "a number from 1", 1, 1 << 24 },
+               [SEED] = { "seed", "a number from 0", 0, INT64_MAX },
+               [THREADS] = { "threads", "a number from 0 to 256", 0, 256 } };
+    long long v;
+
+    if (!whole(text, is[flag].least, is[flag].most, &v)) return wrong(a, is[flag].name, text, is[flag].wanted);
+    if (flag == EPOCHS) a->epochs = (int)v;
+    else if (flag == STEPS) a->steps = v;
+    else if (flag == BATCH) a->batch = v;
+    else if (flag == SEED) a->seed = (uint64_t)v;
+    else a->threads = (int)v;
+    return -1;
+}
+
+static int take(tp_train_args *a, int flag, const char *text)
+{
+    switch (flag) {
+    case DEVICE: a->device = text; return -1;
+    case DATA: a->data = text; return -1;
+    case OUT: a->out = text; return -1;
+    case RESUME: a->resume = text; return -1;
+    case PLOT: a->plot = true; return -1;
+    case HELP: help(a); return 0;
+    case AMP:
+        a->amp = text;
+        return !strcmp(text, "off") || !strcmp(text, "bf16") ? -1 : wrong(a, "amp", text, "off or bf16");
+    case LR: return positive(text, &a->lr) ? -1 : wrong(a, "lr", text, "a number above 0");
+    default: return take_number(a, flag, text);
+    }
+}
+
+static void say(void *user, int level, const char *message)
+{
+    const char *program = user;
+
+    fprintf(stderr, "%s: %s%s\n", program, level ? "warning: " : "", message);
+}
+
+static void fill_in(tp_train_args *a, const char *self)
+{
+    const char *slash = strrchr(self, '/');
+
+    if (!a->program) a->program = slash ? slash + 1 : self;
+    if (!a->device) a->device = "auto";
+    if (!a->out) a->out = "out";
+    if (!a->amp) a->amp = "off";
+    if (!a->epochs) a->epochs = 1;
+    if (!a->batch) a->batch = 64;
+    if (a->lr <= 0) a->lr = 1e-3;
+}
+
+int tp_train_parse(tp_train_args *a, int argc, char **argv)
+{
+    fill_in(a, argv[0]);
+    opterr = 0, optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        int status;
+
+        if (c == '?' || c == ':') {
+            fprintf(stderr, "%s: %s isn't a flag here, or lacks its value; --help lists them\n", a->program,
+                    argv[optind - 1]);
+            return 2;
+        }
+        if ((status = take(a, c, optarg)) >= 0) return status;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s: what is \"%s\"?  --help lists the flags\n", a->program, argv[optind]);
+        return 2;
+    }
+    tp_set_log(say, (void *)a->program);
+    tp_set_threads(a->threads);
+    tp_seed(a->seed);
+    return -1;
+}
+
+/* ---- Ctrl-C ---- */
+
+static volatile sig_atomic_t asked;
+
+static void on_interrupt(int number)
+{
+    asked = 1;
+    signal(number, SIG_DFL); /* a second one ends the program */
+}
+
+void tp_train_catch_interrupt(void)
+{
+    struct sigaction a;
+
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_interrupt;
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+bool tp_train_interrupted(void)
+{
+    return asked;
+}

@@ -1,0 +1,243 @@
+/*
+ * log.c - the values of a run: a row of log.csv for each step, and a line on the terminal.
+ *
+ * A tensor is read one step after it was added, when its device has long finished with it.
+ */
+#include "train/log.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+double tp__now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- opening ---- */
+
+static bool make_folder(const char *dir)
+{
+    char path[4096];
+
+    if (strlen(dir) >= sizeof path) return errno = ENAMETOOLONG, false;
+    for (size_t i = 0; i <= strlen(dir); i++) {
+        if ((dir[i] && dir[i] != '/') || i == 0) continue;
+        memcpy(path, dir, i), path[i] = 0;
+        if (mkdir(path, 0777) && errno != EEXIST) return false;
+    }
+    return access(dir, W_OK) == 0;
+}
+
+/* An earlier log's columns, so that ours go on below them. */
+static bool read_columns(tp_logger *l, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[1024];
+
+    if (!f) return true;
+    if (fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = 0;
+        for (char *rest = line, *key = strtok_r(line, ",", &rest); key; key = strtok_r(NULL, ",", &rest))
+            if (strcmp(key, "step") != 0 && !tp__log_track(l, key)) break;
+        l->columns = l->n, l->header = true;
+    }
+    fclose(f);
+    return tp_ok();
+}
+
+static bool open_csv(tp_logger *l)
+{
+    char path[4096];
+
+    if (!l->dir) return true;
+    TP_REQUIRE_IN("tp_log_open", make_folder(l->dir), TP_ERR_IO, "the folder %s can't be written to: %s", l->dir,
+                  strerror(errno));
+    snprintf(path, sizeof path, "%s/log.csv", l->dir);
+    if (l->o.append && !read_columns(l, path)) return false;
+    l->csv = fopen(path, l->o.append ? "a" : "w");
+    TP_REQUIRE_IN("tp_log_open", l->csv, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
+    return true;
+}
+
+tp_logger *tp_log_open(tp_log_opts o)
+{
+    tp_logger *l = tp_ok() ? tp__alloc_zeroed(sizeof *l) : NULL;
+
+    if (!l) return NULL;
+    l->o = o, l->step = o.from, l->start = tp__now();
+    l->terminal = o.bar && isatty(STDERR_FILENO);
+    if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l)) return l;
+    tp__log_free(l);
+    return NULL;
+}
+
+/* ---- values ---- */
+
+tp_track *tp__log_track(tp_logger *l, const char *key)
+{
+    for (int i = 0; i < l->n; i++)
+        if (!strcmp(l->track[i].key, key)) return &l->track[i];
+    TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key && !strpbrk(key, ",\"\n"), TP_ERR_ARG,
+                  "\"%s\" can't be logged: at most %d keys of 31 characters, without commas", key, TP_TRACKS);
+    strcpy(l->track[l->n].key, key);
+    l->track[l->n].now = NAN;
+    return &l->track[l->n++];
+}
+
+void tp_log_value(tp_logger *l, const char *key, double v)
+{
+    tp_track *t = l && key && tp_ok() ? tp__log_track(l, key) : NULL;
+
+    if (t) t->now = v;
+}
+
+void tp_log_add(tp_logger *l, const char *key, tp_tensor *value)
+{
+    tp_track *t = l && key && value && tp_ok() ? tp__log_track(l, key) : NULL;
+
+    if (t) tp_store(&t->added, value);
+}
+
+/* ---- steps ---- */
+
+static void remember(tp_track *t, int64_t step, double v)
+{
+    if (t->n == t->room) { /* every other point goes: a curve has no more pixels than that */
+        for (int64_t i = 0; i < t->n / 2; i++)
+            t->x[i] = t->x[2 * i], t->y[i] = t->y[2 * i];
+        t->n /= 2, t->every = t->every ? 2 * t->every : 2;
+    }
+    if (t->every && step % t->every) return;
+    t->x[t->n] = (double)step, t->y[t->n++] = v;
+}
+
+static bool has_room(tp_track *t)
+{
+    if (t->x) return true;
+    t->x = tp__alloc(sizeof *t->x * TP_POINTS), t->y = tp__alloc(sizeof *t->y * TP_POINTS);
+    t->room = t->x && t->y ? TP_POINTS : 0;
+    return t->room > 0;
+}
+
+/* The value that belongs to the step that ends the row, or NaN. */
+static double settle(tp_logger *l, tp_track *t)
+{
+    double v = t->now;
+
+    t->now = NAN;
+    if (t->due) v = tp_item(t->due), tp_free(t->due), t->due = NULL;
+    t->due = t->added, t->added = NULL;
+    if (!isnan(v)) t->last = v, t->seen = true;
+    if (!isnan(v) && has_room(t)) remember(t, l->row, v);
+    return v;
+}
+
+static void put_header(const tp_logger *l, FILE *f)
+{
+    fputs("step", f);
+    for (int i = 0; i < l->n; i++)
+        fprintf(f, ",%s", l->track[i].key);
+    fputc('\n', f);
+}
+
+static void put_row(tp_logger *l, const double *v)
+{
+    if (!l->csv) return;
+    if (!l->header) put_header(l, l->csv), l->columns = l->n;
+    l->header = true;
+    fprintf(l->csv, "%lld", (long long)l->row);
+    for (int i = 0; i < l->n; i++)
+        fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
+    fputc('\n', l->csv);
+}
+
+static void end_row(tp_logger *l)
+{
+    double v[TP_TRACKS];
+
+    for (int i = 0; i < l->n; i++)
+        v[i] = settle(l, &l->track[i]);
+    if (l->row > l->o.from) put_row(l, v);
+}
+
+void tp_log_step(tp_logger *l)
+{
+    if (!l || !tp_ok()) return;
+    l->row = l->step; /* what was due belongs to the step before */
+    end_row(l);
+    l->step++;
+    tp__log_bar(l, false);
+}
+
+double tp_log_rate(const tp_logger *l)
+{
+    double seconds = l ? tp__now() - l->start : 0;
+
+    return seconds > 0 ? (double)((l->step - l->o.from) * (l->o.items ? l->o.items : 1)) / seconds : 0;
+}
+
+/* ---- closing ---- */
+
+void tp__log_free(tp_logger *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        tp_track *t = &l->track[i];
+
+        tp_free(t->added), tp_free(t->due);
+        tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
+    }
+    if (l->dir) tp__release(l->dir, strlen(l->dir) + 1);
+    tp__release(l, sizeof *l);
+}
+
+/* Keys that came after the first row: the header is written anew, above the same rows. */
+static bool widen_header(tp_logger *l)
+{
+    char path[4096], line[4096];
+    FILE *old, *wide;
+    bool ok;
+
+    snprintf(path, sizeof path, "%s/log.csv", l->dir);
+    if (!(old = fopen(path, "r"))) return false;
+    unlink(path);
+    if ((wide = fopen(path, "w"))) {
+        put_header(l, wide);
+        for (bool first = true; fgets(line, sizeof line, old); first = false)
+            if (!first) fputs(line, wide);
+    }
+    ok = wide && !ferror(wide) && !ferror(old);
+    if (wide && fclose(wide)) ok = false;
+    fclose(old);
+    return ok;
+}
+
+static bool close_csv(tp_logger *l)
+{
+    bool ok = !l->csv || !ferror(l->csv);
+
+    if (l->csv && fclose(l->csv)) ok = false;
+    if (ok && l->csv && l->header && l->n > l->columns) ok = widen_header(l);
+    if (!ok) tp__fail(TP_ERR_IO, "tp_log_close", "%s/log.csv is not complete: %s", l->dir, strerror(errno));
+    return ok;
+}
+
+bool tp_log_close(tp_logger *l)
+{
+    bool ok;
+
+    if (!l) return true;
+    if (tp_ok()) l->row = l->step, end_row(l);
+    tp__log_bar(l, true);
+    ok = close_csv(l);
+    if (ok && l->o.plot && tp_ok()) ok = tp__log_plot(l);
+    tp__log_free(l);
+    return ok && tp_ok();
+}

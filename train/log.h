@@ -1,0 +1,42 @@
+/*
+ * log.h - what the files of the logger share.
+ */
+#ifndef TP_TRAIN_LOG_H
+#define TP_TRAIN_LOG_H
+
+#include "tensor/internal.h"
+#include "train/train.h"
+
+#include <stdio.h>
+
+enum { TP_TRACKS = 16, TP_POINTS = 4096 };
+
+/* One key's values. */
+typedef struct tp_track {
+    char key[32];
+    double now, last;      /* this step's number; the newest known */
+    tp_tensor *added, *due; /* this step's tensor; the one before's, to be read */
+    bool seen;
+    double *x, *y; /* the curve */
+    int64_t n, room, every;
+} tp_track;
+
+struct tp_logger {
+    tp_log_opts o;
+    char *dir;
+    FILE *csv;
+    bool header, terminal, drawn;
+    int columns;
+    int64_t step, row;
+    double start, shown;
+    tp_track track[TP_TRACKS];
+    int n;
+};
+
+double tp__now(void);
+tp_track *tp__log_track(tp_logger *l, const char *key); /* made if it isn't there */
+void tp__log_free(tp_logger *l);
+void tp__log_bar(tp_logger *l, bool last);
+bool tp__log_plot(tp_logger *l); /* dir/curve.png */
+
+#endif

@@ -1,0 +1,340 @@
+/*
+ * state.c - all of a run in one safetensors file: parameters, optimizers, schedules, the places
+ * of loaders, the generator, and the program's own numbers.
+ *
+ * Everything is a tensor under NAME or NAME.something.  What lives on the host (a number, a
+ * position) is put into a small tensor before saving and taken out of one after loading.
+ * Loading reads and checks the whole file before it changes anything.
+ */
+#include "train/train.h"
+
+#include "autograd/autograd.h"
+#include "tensor/file.h"
+#include "tensor/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef enum kind { MODULE, OPTIM, SCHED, LOADER, TENSOR, I64, F64, RNG } kind;
+
+typedef struct entry {
+    kind kind;
+    char *name;
+    void *what;
+} entry;
+
+struct tp_state {
+    entry *entries;
+    int n, room;
+};
+
+/* ---- registering ---- */
+
+tp_state *tp_state_new(void)
+{
+    return tp_ok() ? tp__alloc_zeroed(sizeof(tp_state)) : NULL;
+}
+
+void tp_state_free(tp_state *s)
+{
+    if (!s) return;
+    for (int i = 0; i < s->n; i++)
+        tp__release(s->entries[i].name, strlen(s->entries[i].name) + 1);
+    tp__release(s->entries, sizeof *s->entries * (size_t)s->room);
+    tp__release(s, sizeof *s);
+}
+
+static bool may_add(const tp_state *s, const char *name, const void *what)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN("tp_state", s && what, TP_ERR_ARG, "missing state, or nothing to register");
+    TP_REQUIRE_IN("tp_state", name && *name && strlen(name) < 64 && strcmp(name, "rng") != 0, TP_ERR_ARG,
+                  "\"%s\" can't be a name: 1 to 63 characters, and not rng", name ? name : "");
+    for (int i = 0; i < s->n; i++)
+        TP_REQUIRE_IN("tp_state", strcmp(s->entries[i].name, name) != 0, TP_ERR_ARG, "there is a %s already", name);
+    return true;
+}
+
+static bool add(tp_state *s, kind k, const char *name, void *what)
+{
+    char *copy;
+
+    if (!may_add(s, name, what)) return false;
+    if (s->n == s->room) {
+        int room = s->room ? 2 * s->room : 8;
+        entry *grown = tp__grow(s->entries, sizeof *grown * (size_t)s->room, sizeof *grown * (size_t)room);
+
+        if (!grown) return false;
+        s->entries = grown, s->room = room;
+    }
+    if (!(copy = tp__strdup(name))) return false;
+    s->entries[s->n++] = (entry){ k, copy, what };
+    return true;
+}
+
+bool tp_state_module(tp_state *s, const char *name, tp_module *m)
+{
+    return add(s, MODULE, name, m);
+}
+
+bool tp_state_optim(tp_state *s, const char *name, tp_optim *o)
+{
+    return add(s, OPTIM, name, o);
+}
+
+bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc)
+{
+    return add(s, SCHED, name, sc);
+}
+
+bool tp_state_loader(tp_state *s, const char *name, tp_loader *l)
+{
+    return add(s, LOADER, name, l);
+}
+
+bool tp_state_tensor(tp_state *s, const char *name, tp_tensor **t)
+{
+    return add(s, TENSOR, name, t);
+}
+
+bool tp_state_i64(tp_state *s, const char *name, int64_t *v)
+{
+    return add(s, I64, name, v);
+}
+
+bool tp_state_f64(tp_state *s, const char *name, double *v)
+{
+    return add(s, F64, name, v);
+}
+
+/* ---- all of it as a list of tensors ---- */
+
+typedef struct item {
+    char name[400];
+    tp_tensor *t;    /* what is saved, or loaded into */
+    tp_tensor *read; /* from the file */
+} item;
+
+typedef struct list {
+    item *items;
+    int n, room;
+    const char *prefix;
+} list;
+
+static bool push(list *l, const char *name, tp_tensor *t)
+{
+    item *it;
+
+    TP_REQUIRE_IN("tp_state", t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
+    if (l->n == l->room) {
+        int room = l->room ? 2 * l->room : 64;
+        item *grown = tp__grow(l->items, sizeof *grown * (size_t)l->room, sizeof *grown * (size_t)room);
+
+        if (!grown) return false;
+        l->items = grown, l->room = room;
+    }
+    it = &l->items[l->n++];
+    it->t = t, it->read = NULL;
+    if (l->prefix) snprintf(it->name, sizeof it->name, "%s.%s", l->prefix, name);
+    else snprintf(it->name, sizeof it->name, "%s", name);
+    return true;
+}
+
+static bool push_each(void *user, const char *name, tp_tensor **t)
+{
+    return push(user, name, *t);
+}
+
+/* Two host numbers as a lent tensor. */
+static tp_tensor *pair(int64_t a, int64_t b)
+{
+    return tp_from((int64_t[]){ a, b }, TP_SHAPE(2), TP_I64, tp__cpu());
+}
+
+static tp_tensor *host_value(const entry *e)
+{
+    tp_position at;
+    tp_rng rng;
+
+    switch (e->kind) {
+    case SCHED: return pair(tp_sched_at(e->what), 0);
+    case LOADER: return at = tp_data_position(e->what), pair(at.pass, at.batch);
+    case RNG: return rng = tp_rng_save(), pair((int64_t)rng.seed, (int64_t)rng.offset);
+    case I64: return tp_from(e->what, TP_SCALAR, TP_I64, tp__cpu());
+    case F64: return tp_from(e->what, TP_SCALAR, TP_F64, tp__cpu());
+    default: return *(tp_tensor **)e->what;
+    }
+}
+
+static bool gather_one(list *l, const entry *e)
+{
+    l->prefix = e->name;
+    if (e->kind == MODULE) return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
+    if (e->kind == OPTIM) return tp_optim_each(e->what, push_each, l) >= 0;
+    l->prefix = NULL;
+    if (e->kind == TENSOR && !*(tp_tensor **)e->what) return true; /* nothing kept yet */
+    return push(l, e->name, host_value(e));
+}
+
+static const entry generator = { RNG, "rng", NULL };
+
+static bool gather(tp_state *s, list *l)
+{
+    for (int i = 0; i < s->n; i++)
+        if (!gather_one(l, &s->entries[i])) return false;
+    return gather_one(l, &generator);
+}
+
+static void free_list(list *l)
+{
+    tp__release(l->items, sizeof *l->items * (size_t)l->room);
+}
+
+/* ---- saving ---- */
+
+/* What the same bits depend on beside the file. */
+static void machine(char *threads, size_t room, tp_meta *meta)
+{
+    snprintf(threads, room, "%d", tp_threads());
+    meta[0] = (tp_meta){ "format", "taper state 1" };
+    meta[1] = (tp_meta){ "threads", threads };
+    meta[2] = (tp_meta){ "processor", tp_device_describe(tp__cpu()) };
+}
+
+bool tp_state_save(tp_state *s, const char *path)
+{
+    char threads[16];
+    tp_meta meta[3];
+    tp_named *named = NULL;
+    list l = { 0 };
+    size_t bytes = 0;
+    bool ok;
+
+    TP_SCOPE;
+    if (!tp_ok()) return false;
+    TP_REQUIRE(s && path, TP_ERR_ARG, "missing state or path");
+    ok = gather(s, &l);
+    if (ok) bytes = sizeof *named * (size_t)l.n, ok = (named = tp__alloc(bytes)) != NULL;
+    for (int i = 0; ok && i < l.n; i++)
+        named[i] = (tp_named){ l.items[i].name, l.items[i].t };
+    machine(threads, sizeof threads, meta);
+    ok = ok && tp_file_save(path, named, l.n, meta, 3);
+    tp__release(named, bytes);
+    free_list(&l);
+    return ok;
+}
+
+/* ---- loading: check and read everything, then change ---- */
+
+static bool check_item(tp_file *f, const char *path, item *it)
+{
+    int i = tp_file_find(f, it->name);
+    tp_shape s = tp_file_shape(f, i);
+
+    TP_REQUIRE_IN("tp_state_load", i >= 0, TP_ERR_FORMAT, "%s holds no %s: it is the state of another program", path,
+                  it->name);
+    TP_REQUIRE_IN("tp_state_load", tp__same(&s, &it->t->shape) && tp_file_dtype(f, i) == it->t->dtype, TP_ERR_FORMAT,
+                  "%s: %s is %s %s there and %s here", path, it->name, tp_dtype_name(tp_file_dtype(f, i)),
+                  tp__shape_text(s), tp__text(it->t));
+    return (it->read = tp_file_read(f, i, tp_device_of(it->t))) != NULL;
+}
+
+/* Tensors that the program has not kept yet take the file's shape. */
+static bool read_unkept(tp_state *s, tp_file *f, list *l, int *extra)
+{
+    for (int k = 0; k < s->n; k++) {
+        const entry *e = &s->entries[k];
+        int i = tp_file_find(f, e->name);
+        tp_tensor *t;
+
+        if (e->kind != TENSOR || *(tp_tensor **)e->what || i < 0) continue;
+        if (!(t = tp_file_read(f, i, tp__cpu()))) return false;
+        l->prefix = NULL;
+        if (!push(l, e->name, t)) return false;
+        l->items[l->n - 1].read = t, ++*extra;
+    }
+    return true;
+}
+
+static bool check(tp_state *s, tp_file *f, const char *path, list *l)
+{
+    int known = l->n, extra = 0;
+
+    for (int i = 0; i < known; i++)
+        if (!check_item(f, path, &l->items[i])) return false;
+    if (!read_unkept(s, f, l, &extra)) return false;
+    TP_REQUIRE_IN("tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
+                  "%s holds %d tensors where %d are known: it is the state of another program", path,
+                  tp_file_count(f), known + extra);
+    return true;
+}
+
+static tp_tensor *loaded(const list *l, const char *name)
+{
+    for (int i = 0; i < l->n; i++)
+        if (!strcmp(l->items[i].name, name)) return l->items[i].read;
+    return NULL;
+}
+
+static bool apply_host(const entry *e, const list *l)
+{
+    tp_tensor *t = loaded(l, e->name);
+    int64_t v[2] = { 0 };
+
+    switch (e->kind) {
+    case MODULE: return true;
+    case OPTIM: return tp_optim_load_end(e->what);
+    case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
+    case I64: return tp_read(t, e->what, sizeof *v);
+    case F64: return tp_read(t, e->what, sizeof(double));
+    default: break;
+    }
+    if (!tp_read(t, v, sizeof v)) return false;
+    if (e->kind == SCHED) return tp_sched_seek(e->what, v[0]);
+    if (e->kind == LOADER) return tp_data_seek(e->what, (tp_position){ v[0], v[1] });
+    return tp_rng_restore((tp_rng){ (uint64_t)v[0], (uint64_t)v[1] }), true;
+}
+
+static bool apply(tp_state *s, const list *l)
+{
+    TP_NO_GRAD;
+    for (int i = 0; i < l->n; i++)
+        if (l->items[i].read != l->items[i].t && !tp_copy_(l->items[i].t, l->items[i].read)) return false;
+    for (int i = 0; i < s->n; i++)
+        if (!apply_host(&s->entries[i], l)) return false;
+    return apply_host(&generator, l);
+}
+
+static void note_machine(const tp_file *f)
+{
+    char threads[16];
+    tp_meta meta[3];
+
+    machine(threads, sizeof threads, meta);
+    for (int i = 1; i < 3; i++) {
+        const char *then = tp_file_meta(f, meta[i].key);
+
+        if (then && strcmp(then, meta[i].value) != 0)
+            tp__log(1, "resuming with %s \"%s\", saved with \"%s\": results need not be the same bit for bit",
+                    meta[i].key, meta[i].value, then);
+    }
+}
+
+bool tp_state_load(tp_state *s, const char *path)
+{
+    list l = { 0 };
+    tp_file *f;
+    bool ok = true;
+
+    TP_SCOPE;
+    if (!tp_ok()) return false;
+    TP_REQUIRE(s && path, TP_ERR_ARG, "missing state or path");
+    if (!(f = tp_file_open(path))) return false;
+    for (int i = 0; ok && i < s->n; i++)
+        if (s->entries[i].kind == OPTIM) ok = tp_optim_load_begin(s->entries[i].what);
+    ok = ok && gather(s, &l) && check(s, f, path, &l) && apply(s, &l);
+    if (ok) note_machine(f);
+    tp_file_close(f);
+    free_list(&l);
+    return ok;
+}
