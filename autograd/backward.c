@@ -133,8 +133,8 @@ static bool seed(tp_tensor *y, tp_tensor *dy)
     tp_slot *s = &((tp_node *)y->node)->out[y->out];
 
     if (!dy) dy = tp_full(y->shape, 1, (tp_dtype)y->dtype, tp__device(y));
-    if (s->grad && dy) dy = tp_add(s->grad, dy); /* the same root twice, or a leaf */
-    return tp__slot_put(s, dy, false);
+    if (dy) tp__slot_add(s, dy); /* to what is there: the same root twice, or a leaf */
+    return tp_ok();
 }
 
 /* ---- visits ---- */
@@ -167,6 +167,7 @@ static bool settle(tp_node *n)
     if (s->asked || tp__recording()) return run_hooks(s, false);
     if (n->aside) {
         if (!run_hooks(s, false)) return false;
+        if (s->grad) n->aside->storage->version++;
         if (s->grad && !tp__copy(n->aside, s->grad, true)) return false;
         tp__slot_put(s, n->aside, true);
         tp_free(n->aside), n->aside = NULL;

@@ -19,6 +19,7 @@ bool tp__pass_run(tp_list ys, tp_grad_opts o, bool leaves);
 
 /* slot.c: a gradient on its way */
 bool tp__slot_put(tp_slot *s, tp_tensor *t, bool own); /* takes t's place for the old one */
+void tp__slot_add(tp_slot *s, tp_tensor *dx); /* in place where it can be */
 void tp__slot_forget(tp_slot *s);
 bool tp__slot_separate(tp_slot *s); /* a dense tensor that nobody else reads */
 bool tp__slot_fits(const char *what, const tp_slot *s, const tp_tensor *g);

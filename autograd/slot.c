@@ -229,7 +229,7 @@ bool tp__slot_fits(const char *what, const tp_slot *s, const tp_tensor *g)
     return true;
 }
 
-static void add_to(tp_slot *s, tp_tensor *dx)
+void tp__slot_add(tp_slot *s, tp_tensor *dx)
 {
     if (!s->grad) {
         tp__slot_put(s, dx, false); /* shared with whoever else was given it */
@@ -251,5 +251,5 @@ void tp__give(tp_node *n, int input, tp_tensor *dx)
         return;
     }
     s = slot_of(n, input);
-    if (tp__slot_fits(tp__node_name(n), s, dx)) add_to(s, dx);
+    if (tp__slot_fits(tp__node_name(n), s, dx)) tp__slot_add(s, dx);
 }

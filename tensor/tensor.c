@@ -105,14 +105,21 @@ tp_tensor *tp__alias(const tp_tensor *t)
     return tp__handle(t->storage, (tp_dtype)t->dtype, &t->shape, t->stride, t->offset);
 }
 
+static bool wrappable(const void *host, tp_shape s, tp_dtype d)
+{
+    if (!tp_ok() || !tp__shape_ok("tp_wrap", s)) return false;
+    TP_REQUIRE_IN("tp_wrap", (unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
+    TP_REQUIRE_IN("tp_wrap", host || !tp__elements(&s), TP_ERR_ARG, "missing memory");
+    return true;
+}
+
 tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user), void *user)
 {
-    size_t bytes = (size_t)tp__elements(&s) * tp_dtype_size(d);
     tp_storage *storage = NULL;
     tp_tensor *t;
 
-    if (tp_ok() && !host && bytes) tp__fail(TP_ERR_ARG, "tp_wrap", "missing memory");
-    if (tp_ok() && tp__shape_ok("tp_wrap", s)) storage = tp__storage_wrap(host, bytes, done, user);
+    if (wrappable(host, s, d))
+        storage = tp__storage_wrap(host, (size_t)tp__elements(&s) * tp_dtype_size(d), done, user);
     if (!storage) {
         if (done) done(user);
         return NULL;

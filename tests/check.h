@@ -49,6 +49,32 @@ static inline tp_device *check_device(int d)
     return dev;
 }
 
+/* A family that runs on each device, and leaves no error and no block of memory behind. */
+#define ON_EACH_DEVICE(suite, family)                                                    \
+    static void family(tp_device *dev);                                                  \
+    Test(suite, family)                                                                  \
+    {                                                                                    \
+        tp_device *dev;                                                                  \
+        for (int d = 0; (dev = check_device(d)); d++)                                    \
+            check_family(family, #family, dev);                                          \
+    }                                                                                    \
+    static void family(tp_device *dev)
+
+static inline void check_family(void (*family)(tp_device *dev), const char *name, tp_device *dev)
+{
+    long before;
+
+    tp_thread_end();
+    before = tp__live();
+    CASE("%s on %s", name, tp_device_name(dev));
+    family(dev);
+    CASE("%s on %s, at its end", name, tp_device_name(dev));
+    cr_expect(tp_ok(), "%s: left an error: %s", check_name, tp_error());
+    tp_clear_error();
+    tp_thread_end();
+    cr_expect(tp__live() == before, "%s: %ld blocks leak", check_name, tp__live() - before);
+}
+
 /* Numbers uniform in lo..hi, the same in each run. */
 static inline tp_tensor *check_numbers(tp_shape s, tp_dtype t, double lo, double hi,
                                        tp_device *dev)

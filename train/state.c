@@ -256,12 +256,34 @@ static bool read_unkept(tp_state *s, tp_file *f, list *l, int *extra)
     return true;
 }
 
+static tp_tensor *loaded(const list *l, const char *name)
+{
+    for (int i = 0; i < l->n; i++)
+        if (!strcmp(l->items[i].name, name)) return l->items[i].read;
+    return NULL;
+}
+
+/* Places that a schedule or loader would refuse, when it is too late. */
+static bool check_place(const entry *e, const char *path, const list *l)
+{
+    int64_t v[2], most = e->kind == LOADER ? tp_data_batches(e->what) : -1;
+
+    if (e->kind != LOADER && e->kind != SCHED) return true;
+    if (!tp_read(loaded(l, e->name), v, sizeof v)) return false;
+    TP_REQUIRE_IN("tp_state_load", v[0] >= 0 && v[1] >= 0 && (most < 0 || v[1] <= most), TP_ERR_FORMAT,
+                  "%s: %s stands at %lld, batch %lld, and has %lld here: it is of other data, or another batch size",
+                  path, e->name, (long long)v[0], (long long)v[1], (long long)most);
+    return true;
+}
+
 static bool check(tp_state *s, tp_file *f, const char *path, list *l)
 {
     int known = l->n, extra = 0;
 
     for (int i = 0; i < known; i++)
         if (!check_item(f, path, &l->items[i])) return false;
+    for (int i = 0; i < s->n; i++)
+        if (!check_place(&s->entries[i], path, l)) return false;
     if (!read_unkept(s, f, l, &extra)) return false;
     TP_REQUIRE_IN("tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
                   "%s holds %d tensors where %d are known: it is the state of another program", path,
@@ -269,11 +291,19 @@ static bool check(tp_state *s, tp_file *f, const char *path, list *l)
     return true;
 }
 
-static tp_tensor *loaded(const list *l, const char *name)
+/* Optimizers show other tensors once their loading has begun: as many, in the same order. */
+static bool begin(tp_state *s, list *l)
 {
-    for (int i = 0; i < l->n; i++)
-        if (!strcmp(l->items[i].name, name)) return l->items[i].read;
-    return NULL;
+    list now = { 0 };
+    bool ok = true;
+
+    for (int i = 0; ok && i < s->n; i++)
+        if (s->entries[i].kind == OPTIM) ok = tp_optim_load_begin(s->entries[i].what);
+    ok = ok && gather(s, &now);
+    for (int i = 0; ok && i < now.n; i++)
+        l->items[i].t = now.items[i].t;
+    free_list(&now);
+    return ok;
 }
 
 static bool apply_host(const entry *e, const list *l)
@@ -324,15 +354,13 @@ bool tp_state_load(tp_state *s, const char *path)
 {
     list l = { 0 };
     tp_file *f;
-    bool ok = true;
+    bool ok;
 
     TP_SCOPE;
     if (!tp_ok()) return false;
     TP_REQUIRE(s && path, TP_ERR_ARG, "missing state or path");
     if (!(f = tp_file_open(path))) return false;
-    for (int i = 0; ok && i < s->n; i++)
-        if (s->entries[i].kind == OPTIM) ok = tp_optim_load_begin(s->entries[i].what);
-    ok = ok && gather(s, &l) && check(s, f, path, &l) && apply(s, &l);
+    ok = gather(s, &l) && check(s, f, path, &l) && begin(s, &l) && apply(s, &l);
     if (ok) note_machine(f);
     tp_file_close(f);
     free_list(&l);

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef TP_HAVE_base
 static bool base_runs(void)
 {
     return true;
 }
+#endif
 
 #if defined(__x86_64__)
 /* What the x86-64 psABI lists for each level, as far as our code can contain it. */
@@ -46,7 +48,9 @@ static const struct {
 #ifdef TP_HAVE_v3
     { "v3", &tp_cpu_backend_v3, v3_runs },
 #endif
+#ifdef TP_HAVE_base
     { "base", &tp_cpu_backend_base, base_runs },
+#endif
 };
 
 enum { LEVELS = sizeof levels / sizeof *levels };
@@ -67,7 +71,7 @@ static void choose(void)
 
     chosen = asked ? tp_cpu_backend_level(asked) : NULL;
     for (int i = 0; !chosen; i++)
-        if (levels[i].runs()) chosen = levels[i].backend;
+        if (i == LEVELS - 1 || levels[i].runs()) chosen = levels[i].backend;
 }
 
 const tp_backend *tp_cpu_backend(void)

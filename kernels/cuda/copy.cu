@@ -79,14 +79,45 @@ static __global__ void copy_all(tp_loop l, int64_t n, const T *x, bool add, T *y
     }
 }
 
-template <class T, class U>
-static __global__ void cast_all(tp_loop l, int64_t n, const T *x, U *y)
+/* y[i] = v in dtype `to`: a switch that all threads take alike, and not 64 kernels. */
+template <class A> static __device__ void put_as(tp_dtype to, void *y, int64_t i, A v)
+{
+    switch (to) {
+    case TP_F32:
+        ((float *)y)[i] = convert<float, A>::of(v);
+        break;
+    case TP_F64:
+        ((double *)y)[i] = convert<double, A>::of(v);
+        break;
+    case TP_BF16:
+        ((tp_bf16 *)y)[i] = convert<tp_bf16, A>::of(v);
+        break;
+    case TP_F16:
+        ((tp_f16 *)y)[i] = convert<tp_f16, A>::of(v);
+        break;
+    case TP_I64:
+        ((int64_t *)y)[i] = convert<int64_t, A>::of(v);
+        break;
+    case TP_I32:
+        ((int32_t *)y)[i] = convert<int32_t, A>::of(v);
+        break;
+    case TP_U8:
+        ((uint8_t *)y)[i] = convert<uint8_t, A>::of(v);
+        break;
+    case TP_BOOL:
+        ((bool *)y)[i] = convert<bool, A>::of(v);
+        break;
+    }
+}
+
+template <class T>
+static __global__ void cast_all(tp_loop l, int64_t n, const T *x, tp_dtype to, void *y)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[2];
 
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         tp_at(l, i, at);
-        y[at[0]] = convert<U, tp_acc<T>>::of(tp_load(x[at[1]]));
+        put_as(to, y, at[0], tp_load(x[at[1]]));
     }
 }
 
@@ -108,25 +139,13 @@ static int copy(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
                      (T *)y);
 }
 
-template <class T, class U>
-static int cast_to(tp_ctx *c, const tp_loop *l, const void *x, void *y)
-{
-    int64_t n = tp_loop_count(l);
-
-    return TP_LAUNCH(c, (cast_all<T, U>), tp_blocks(n), TP_THREADS, *l, n, (const T *)x,
-                     (U *)y);
-}
-
 template <class T>
 static int cast(tp_ctx *c, const tp_loop *l, const void *x, tp_dtype to, void *y)
 {
-    static int (*const casts[TP_DTYPES])(tp_ctx *, const tp_loop *, const void *,
-                                         void *) = {
-        cast_to<T, float>,   cast_to<T, double>,  cast_to<T, tp_bf16>, cast_to<T, tp_f16>,
-        cast_to<T, int64_t>, cast_to<T, int32_t>, cast_to<T, uint8_t>, cast_to<T, bool>,
-    };
+    int64_t n = tp_loop_count(l);
 
-    return casts[to](c, l, x, y);
+    return TP_LAUNCH(c, cast_all<T>, tp_blocks(n), TP_THREADS, *l, n, (const T *)x, to,
+                     y);
 }
 
 TP_ALL_DTYPES(fill)
