@@ -1,0 +1,392 @@
+/*
+ * test_train.c - what surrounds a loop: log.csv, the line on stderr, pictures, flags.
+ */
+#include "tests/files.h"
+
+#include <float.h>
+#include <signal.h>
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_PNG
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include <stb_image.h>
+#pragma GCC diagnostic pop
+
+#define IN_FOLDER .init = make_test_folder, .fini = remove_test_folder
+
+/* ---- log.csv ---- */
+
+static tp_tensor *scalar(double v)
+{
+    return tp_full(TP_SCALAR, v, TP_F32, tp_device_open("cpu"));
+}
+
+static void check_csv(const char *want)
+{
+    char *got = read_whole(in_folder("run/log.csv"), NULL);
+
+    cr_expect(got && !strcmp(got, want), "%s: log.csv is\n%s\nnot\n%s", check_name, got ? got : "absent", want);
+    free(got);
+}
+
+static tp_log_opts into(const char *dir)
+{
+    return (tp_log_opts){ .dir = in_folder(dir), .total = 10 };
+}
+
+Test(log, rows, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_log_opts o = into("run");
+
+    CASE("tensors are read a step late and written in their own row");
+    tp_logger *l = tp_log_open(o);
+    for (int i = 1; i <= 3; i++) {
+        tp_log_add(l, "loss", scalar(1.0 / i));
+        tp_log_step(l);
+    }
+    CHECK(tp_log_close(l));
+    check_csv("step,loss\n1,1\n2,0.5\n3,0.333333343\n");
+
+    CASE("a value goes to the last step that ended, also before the first and after the last");
+    l = tp_log_open(o);
+    tp_log_value(l, "accuracy", 0.125);
+    for (int i = 1; i <= 2; i++) {
+        tp_log_add(l, "loss", scalar(i));
+        tp_log_step(l);
+        tp_log_value(l, "accuracy", 0.25 * i);
+    }
+    CHECK(tp_log_close(l));
+    check_csv("step,accuracy,loss\n0,0.125,\n1,0.25,1\n2,0.5,2\n");
+
+    CASE("late keys");
+    l = tp_log_open(o);
+    for (int i = 1; i <= 4; i++) {
+        tp_log_add(l, "loss", scalar(i));
+        tp_log_step(l);
+        if (i >= 3) tp_log_value(l, "late", i);
+    }
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,late\n1,1\n2,2\n3,3,3\n4,4,4\n");
+
+    CASE("append");
+    o.append = true, o.from = 4;
+    l = tp_log_open(o);
+    tp_log_add(l, "loss", scalar(5)), tp_log_value(l, "other", 7), tp_log_step(l);
+    tp_log_add(l, "loss", scalar(6)), tp_log_step(l);
+    tp_log_value(l, "late", 6);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,late,other\n1,1\n2,2\n3,3,3\n4,4,4\n4,,,7\n5,5,,\n6,6,6,\n");
+
+    CASE("append to rows behind the checkpoint, the last cut short: they are written again");
+    o.from = 2;
+    write_whole(in_folder("run/log.csv"), "step,loss\n1,1\n2,2\n3,3\n4,", 25);
+    l = tp_log_open(o);
+    tp_log_add(l, "loss", scalar(33)), tp_log_step(l);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss\n1,1\n2,2\n3,33\n");
+
+    CASE("append to nothing");
+    remove(in_folder("run/log.csv"));
+    o.from = 0;
+    l = tp_log_open(o);
+    tp_log_add(l, "loss", scalar(NAN)), tp_log_add(l, "norm", scalar(INFINITY)), tp_log_step(l);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,norm\n1,,inf\n");
+
+    CASE("without a step");
+    CHECK(tp_log_close(tp_log_open(into("run"))));
+    check_csv("");
+}
+
+Test(log, many_steps_and_a_curve, IN_FOLDER)
+{
+    tp_log_opts o = into("deep/er/run");
+    tp_logger *l;
+    int w, h, c;
+    size_t n;
+
+    o.plot = true, o.total = 10000;
+    l = tp_log_open(o);
+    CASE("10000 steps");
+    for (int i = 1; i <= 10000; i++) {
+        TP_SCOPE;
+        tp_log_add(l, "loss", scalar(1.0 / i));
+        tp_log_step(l);
+        if (i % 1000 == 0) tp_log_value(l, "accuracy", i / 1e4);
+    }
+    CHECK(tp_log_close(l));
+    char *text = read_whole(in_folder("deep/er/run/log.csv"), &n);
+    CHECK(text && lines_of(text) == 10001 && strstr(text, "\n10000,"));
+    free(text);
+    unsigned char *p = stbi_load(in_folder("deep/er/run/curve.png"), &w, &h, &c, 3);
+    CHECK(p && w == 960 && h == 540);
+    stbi_image_free(p);
+}
+
+Test(log, refuses, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_log_opts o = into("file");
+    tp_logger *l;
+    char key[64] = "0123456789012345678901234567890123";
+
+    write_whole(in_folder("file"), "x", 1);
+    CASE("a file as folder");
+    CHECK_REFUSED(tp_log_open(o), TP_ERR_IO, "file");
+    o = into("file/below");
+    CHECK_REFUSED(tp_log_open(o), TP_ERR_IO, "can't be written to: Not a directory");
+    o.dir = "/proc/taper";
+    CHECK_REFUSED(tp_log_open(o), TP_ERR_IO, "/proc/taper can't be written to");
+    o.dir = "";
+    CHECK_REFUSED(tp_log_open(o), TP_ERR_IO, "can't be written to");
+    CASE("keys");
+    l = tp_log_open(into("run"));
+    tp_log_value(l, "a,b", 1);
+    CHECK_REFUSED(false, TP_ERR_ARG, "\"a,b\" can't be logged");
+    tp_log_value(l, key, 1);
+    CHECK_REFUSED(false, TP_ERR_ARG, "can't be logged");
+    for (int i = 0; i < 17; i++)
+        snprintf(key, sizeof key, "k%d", i), tp_log_value(l, key, i);
+    CHECK_REFUSED(false, TP_ERR_ARG, "\"k16\" can't be logged: at most 16 keys");
+    tp_log_add(l, "k1", tp_zeros(TP_SHAPE(2), TP_F32, tp_device_open("cpu")));
+    tp_log_step(l), tp_log_step(l);
+    CHECK_REFUSED(false, TP_ERR_SHAPE, "more or less than one");
+    CHECK(tp_log_close(l));
+    CASE("NULL");
+    tp_log_add(NULL, "a", NULL), tp_log_value(NULL, "a", 1), tp_log_step(NULL);
+    CHECK(tp_log_close(NULL) && tp_log_rate(NULL) == 0);
+    CASE("a full disk");
+    l = tp_log_open(into("run"));
+    for (int i = 0; i < 3; i++)
+        tp_log_value(l, "v", i), tp_log_step(l);
+    remove(in_folder("run/log.csv"));
+    CHECK(tp_log_close(l)); /* taken away meanwhile: nothing to complain of */
+    mkdir(in_folder("full"), 0700);
+    cr_assert(symlink("/dev/full", in_folder("full/log.csv")) == 0);
+    l = tp_log_open(into("full"));
+    tp_log_value(l, "v", 1), tp_log_step(l), tp_log_step(l);
+    CHECK_REFUSED(tp_log_close(l), TP_ERR_IO, "log.csv is not complete: No space left");
+}
+
+Test(log, bar_when_stderr_is_no_terminal, IN_FOLDER)
+{
+    tp_log_opts o = { .total = 4, .items = 64, .unit = "images", .bar = true };
+    tp_logger *l;
+
+    for (int endless = 0; endless < 2; endless++) {
+        TP_SCOPE;
+        CASE("total %d", endless ? 0 : 4);
+        o.total = endless ? 0 : 4;
+        catch_begin(STDERR_FILENO);
+        l = tp_log_open(o);
+        for (int i = 0; i < 4; i++)
+            tp_log_add(l, "loss", scalar(0.5)), tp_log_step(l);
+        bool closed = tp_log_close(l);
+        char *text = catch_end();
+        CHECK(closed && text && lines_of(text) <= 2 && !strchr(text, '\r') && !strchr(text, '\033'));
+        CHECK(strstr(text, "loss 0.5") && strstr(text, "images/s") && strstr(text, "in all"));
+        CHECK(endless || strstr(text, "4/4 [==================> ]") || strstr(text, "4/4 [===================>]"));
+        free(text);
+    }
+}
+
+/* ---- pictures ---- */
+
+static unsigned char *decode(const char *path, int *w, int *h)
+{
+    int c;
+    unsigned char *p = stbi_load(path, w, h, &c, 3);
+
+    cr_expect(p, "%s: %s is no picture", check_name, path);
+    return p;
+}
+
+static bool pen_in_column(const unsigned char *p, int w, int h, int x)
+{
+    bool any = false;
+
+    for (int y = 60; y < h - 70; y++) { /* the first pen is blue */
+        const unsigned char *q = p + 3 * (y * w + x);
+
+        any = any || q[2] > q[0] + 60;
+    }
+    return any;
+}
+
+Test(pictures, curves_of_all_kinds, IN_FOLDER)
+{
+    static const double x[] = { 0, 1, 2, 3, 4 };
+    static const struct {
+        const char *name;
+        double y[5];
+        int n;
+    } rows[] = {
+        { "line", { 1, 2, 3, 2, 1 }, 5 },          { "empty", { 0 }, 0 },
+        { "one point", { 3 }, 1 },                 { "constant", { 7, 7, 7, 7, 7 }, 5 },
+        { "zero", { 0, 0, 0, 0, 0 }, 5 },          { "NaN", { NAN, NAN, NAN, NAN, NAN }, 5 },
+        { "infinite", { 1, INFINITY, -INFINITY, 2, 3 }, 5 }, { "huge", { -DBL_MAX, DBL_MAX, 0, 1, 2 }, 5 },
+        { "tiny", { DBL_TRUE_MIN, 0, DBL_MIN, 0, 0 }, 5 },
+        { "almost constant", { 1, 1 + DBL_EPSILON, 1, 1, 1 }, 5 },
+        { "far from zero", { 1e17, 1e17 + 16, 1e17, 1e17, 1e17 }, 5 },
+    };
+
+    for (int i = 0; i < TP_LEN(rows); i++)
+        for (int swapped = 0; swapped < 2; swapped++) {
+            tp_series s = { rows[i].name, swapped ? rows[i].y : x, swapped ? x : rows[i].y, rows[i].n };
+            int w, h;
+
+            CASE("%s%s", rows[i].name, swapped ? ", as x" : "");
+            alarm(20); /* a grid of lines without end */
+            CHECK(tp_plot_lines(in_folder("p.png"), &s, 1, (tp_plot_opts){ .title = "t", .width = 400, .height = 300 }));
+            alarm(0);
+            unsigned char *p = decode(in_folder("p.png"), &w, &h);
+            CHECK(p && w == 400 && h == 300);
+            stbi_image_free(p);
+        }
+}
+
+Test(pictures, a_gap_is_a_gap, IN_FOLDER)
+{
+    double x[] = { 0, 1, 2, 3, 4 }, y[] = { 1, 1.5, NAN, 1.5, 1 };
+    tp_series s = { NULL, x, y, 5 };
+    int w, h;
+
+    CASE("gap");
+    CHECK(tp_plot_lines(in_folder("p.png"), &s, 1, (tp_plot_opts){ 0 }));
+    unsigned char *p = decode(in_folder("p.png"), &w, &h);
+    CHECK(p && w == 960 && h == 540 && pen_in_column(p, w, h, 72 + 864 / 8) && !pen_in_column(p, w, h, 72 + 864 / 2 - 3));
+    stbi_image_free(p);
+}
+
+Test(pictures, refuses, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_series s = { "s", (double[]){ 0 }, (double[]){ 0 }, 1 };
+    tp_device *cpu = tp_device_open("cpu");
+    tp_tensor *t = tp_zeros(TP_SHAPE(2, 1, 4, 4), TP_F32, cpu);
+    static const tp_grid_opts bad[] = { { .columns = -1 }, { .scale = -3 }, { .scale = 1 << 30 }, { .columns = 1 << 30 } };
+
+    mkdir(in_folder("dir"), 0700);
+    CASE("curves");
+    CHECK_REFUSED(tp_plot_lines(NULL, &s, 1, (tp_plot_opts){ 0 }), TP_ERR_ARG, "missing path");
+    CHECK_REFUSED(tp_plot_lines(in_folder("p"), &s, 0, (tp_plot_opts){ 0 }), TP_ERR_ARG, "or curves");
+    CHECK_REFUSED(tp_plot_lines(in_folder("p"), &s, 1, (tp_plot_opts){ .width = 1 << 20 }), TP_ERR_ARG, "1048576 by 540");
+    CHECK_REFUSED(tp_plot_lines(in_folder("p"), &s, 1, (tp_plot_opts){ .height = -4 }), TP_ERR_ARG, "by -4");
+    CHECK_REFUSED(tp_plot_lines(in_folder("no/p"), &s, 1, (tp_plot_opts){ 0 }), TP_ERR_IO, "No such file");
+    CHECK_REFUSED(tp_plot_lines(in_folder("dir"), &s, 1, (tp_plot_opts){ 0 }), TP_ERR_IO, "directory");
+    CHECK(!tp_file_exists(in_folder("dir.part")));
+    CASE("grids");
+    CHECK_REFUSED(tp_image_grid(in_folder("g"), NULL, (tp_grid_opts){ 0 }), TP_ERR_ARG, "missing");
+    CHECK_REFUSED(tp_image_grid(in_folder("g"), tp_flatten(t, 1), (tp_grid_opts){ 0 }), TP_ERR_SHAPE, "is wanted");
+    CHECK_REFUSED(tp_image_grid(in_folder("g"), tp_reshape(t, TP_SHAPE(1, 2, 4, 4)), (tp_grid_opts){ 0 }), TP_ERR_SHAPE,
+                  "1 or 3");
+    CHECK_REFUSED(tp_image_grid(in_folder("no/g"), t, (tp_grid_opts){ 0 }), TP_ERR_IO, "can't be written");
+    for (int i = 0; i < TP_LEN(bad); i++) {
+        CASE("%d columns, scale %d", bad[i].columns, bad[i].scale);
+        CHECK_REFUSED(tp_image_grid(in_folder("g"), t, bad[i]), TP_ERR_ARG, "");
+    }
+}
+
+Test(pictures, grids, IN_FOLDER)
+{
+    static const char *const label[] = { "plain", NULL, "", "na\xc3\xafve \x01\x7f\xff", "Gr\xc3\xb6\xc3\x9f" "e",
+                                         "a long label, which makes the cells as wide as it is" };
+    static const bool mark[] = { false, true, true, true, false, true };
+    TP_SCOPE;
+    tp_device *cpu = tp_device_open("cpu");
+    int w, h;
+
+    for (int colour = 0; colour < 2; colour++) {
+        tp_tensor *t = tp_rand(TP_SHAPE(6, colour ? 3 : 1, 5, 4), cpu);
+
+        CASE("%d channels", colour ? 3 : 1);
+        CHECK(tp_image_grid(in_folder("g.png"), t, (tp_grid_opts){ .columns = 3, .scale = 2 }));
+        unsigned char *p = decode(in_folder("g.png"), &w, &h);
+        CHECK(p && w == 3 * (4 * 2 + 6) + 6 && h == 2 * (5 * 2 + 6) + 6);
+        for (int k = 0; p && k < 3; k++) /* picture 4, its pixel (2, 1) */
+            CHECK_NEAR(p[3 * ((6 + 16 + 4) * w + 6 + 14 + 2) + k],
+                       floor(255 * check_at(t, ((4 * (colour ? 3 : 1) + (colour ? k : 0)) * 5 + 2) * 4 + 1) + 0.5), 0);
+        stbi_image_free(p);
+        CASE("%d channels, labels", colour ? 3 : 1);
+        CHECK(tp_image_grid(in_folder("l.png"), tp_channels_last(t), (tp_grid_opts){ .label = label, .mark = mark }));
+        stbi_image_free(decode(in_folder("l.png"), &w, &h));
+    }
+    CASE("strange numbers, other dtypes");
+    CHECK(tp_image_grid(in_folder("n.png"), tp_full(TP_SHAPE(1, 1, 2, 2), NAN, TP_F64, cpu), (tp_grid_opts){ 0 }));
+    CHECK(tp_image_grid(in_folder("n.png"), tp_full(TP_SHAPE(1, 1, 2, 2), 1e30, TP_BF16, cpu), (tp_grid_opts){ 0 }));
+}
+
+/* ---- flags ---- */
+
+Test(flags, wrong_ones_give_one_line_and_2, IN_FOLDER)
+{
+    static const char *const wrong[][4] = {
+        { "--epochs", "0" },   { "--epochs", "-1" },    { "--epochs", "x" },       { "--epochs", "1x" },
+        { "--epochs", "" },    { "--epochs", "9999999999999999999999" },           { "--epochs" },
+        { "--steps", "-1" },   { "--batch", "0" },      { "--batch", "16777217" }, { "--lr", "0" },
+        { "--lr", "-1" },      { "--lr", "nan" },       { "--lr", "inf" },         { "--lr", "1e-3x" },
+        { "--lr", "" },        { "--seed", "-1" },      { "--threads", "257" },    { "--threads", "-1" },
+        { "--amp", "f16" },    { "--amp", "" },         { "--plot=1" },            { "--nonsense" },
+        { "--nonsense=3" },    { "-x" },                { "--epochs", "2", "-xyz" }, { "-" }, { "word" },
+        { "--epochs", "1", "word" }, { "--", "word" },  { "--d" },                 { "--device" }, { "--resume" },
+    };
+
+    for (int i = 0; i < TP_LEN(wrong); i++) {
+        char *argv[6] = { (char *)"/usr/bin/prog" };
+        tp_train_args a = { 0 };
+        int argc = 1;
+
+        while (argc < 5 && wrong[i][argc - 1])
+            argv[argc] = (char *)wrong[i][argc - 1], argc++;
+        CASE("%s %s %s", wrong[i][0], wrong[i][1] ? wrong[i][1] : "", wrong[i][2] ? wrong[i][2] : "");
+        catch_begin(STDERR_FILENO);
+        int status = tp_train_parse(&a, argc, argv);
+        char *text = catch_end();
+        const char *named = wrong[i][2] ? wrong[i][2] : !strcmp(wrong[i][0], "--") ? "word" : wrong[i][0];
+        char head[8];
+        snprintf(head, sizeof head, named[0] == '-' && named[1] != '-' ? "%.2s" : "%.7s", named);
+        cr_expect(status == 2 && lines_of(text) == 1 && !strncmp(text, "prog: ", 6) && strstr(text, head),
+                  "%s: status %d, \"%s\"", check_name, status, text);
+        free(text);
+    }
+}
+
+Test(flags, right_ones, IN_FOLDER)
+{
+    char *help[] = { (char *)"prog", (char *)"--epochs", (char *)"3", (char *)"--help", NULL };
+    char *all[] = { (char *)"prog", (char *)"--device", (char *)"cpu", (char *)"--epochs=7", (char *)"--steps", (char *)"9",
+                    (char *)"--batch", (char *)"32", (char *)"--lr", (char *)"0.5", (char *)"--seed", (char *)"42",
+                    (char *)"--threads", (char *)"1", (char *)"--data", (char *)"d", (char *)"--out", (char *)"o",
+                    (char *)"--resume", (char *)"r", (char *)"--amp", (char *)"bf16", (char *)"--plot", NULL };
+    tp_train_args a = { .about = "does something", .lr = 2e-3 };
+
+    CASE("--help");
+    catch_begin(STDOUT_FILENO);
+    int status = tp_train_parse(&a, 4, help);
+    char *text = catch_end();
+    CHECK(status == 0 && strstr(text, "does something") && strstr(text, "--resume FILE"));
+    for (const char *const *flag = (const char *const[]){ "device", "epochs", "steps", "batch", "lr", "seed", "threads",
+                                                          "data", "out", "resume", "amp", "plot", "help", NULL };
+         *flag; flag++)
+        cr_expect(strstr(text, *flag), "--help says nothing of --%s", *flag);
+    free(text);
+    CASE("defaults");
+    a = (tp_train_args){ 0 };
+    CHECK(tp_train_parse(&a, 1, all) == -1 && a.epochs == 1 && a.batch == 64 && !strcmp(a.device, "auto") &&
+          !strcmp(a.out, "out") && !a.resume && !a.data && !strcmp(a.amp, "off") && a.steps == 0 && !a.plot);
+    CASE("all");
+    a = (tp_train_args){ 0 };
+    CHECK(tp_train_parse(&a, TP_LEN(all) - 1, all) == -1);
+    CHECK(!strcmp(a.device, "cpu") && a.epochs == 7 && a.steps == 9 && a.batch == 32 && a.lr == 0.5 && a.seed == 42 &&
+          a.threads == 1 && !strcmp(a.data, "d") && !strcmp(a.out, "o") && !strcmp(a.resume, "r") &&
+          !strcmp(a.amp, "bf16") && a.plot);
+    CHECK(tp_threads() == 1 && tp_rng_save().seed == 42);
+    CASE("Ctrl-C");
+    tp_train_catch_interrupt();
+    CHECK(!tp_train_interrupted());
+    raise(SIGINT);
+    CHECK(tp_train_interrupted());
+}
