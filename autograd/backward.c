@@ -178,9 +178,21 @@ static bool settle(tp_node *n)
     return !arrived || !s->hooks || run_hooks(s, true);
 }
 
+/* Kernels that compute gradients are no recorded ops: what they wrote is looked at here. */
+static bool gave_no_nan(const tp_node *n)
+{
+    for (int i = 0; i < n->n_in; i++) {
+        tp_tensor *g = tp__wants(n, i) ? n->in[i].node->out[n->in[i].out].grad : NULL;
+
+        if (!tp__nan_free(tp__node_name(n), "the gradient of an input", TP_LIST(g))) return false;
+    }
+    return true;
+}
+
 static bool differentiate(tp_node *n)
 {
     tp_thread *me = tp__me();
+    const char *outer = me->backward_of;
     bool any = false;
 
     for (int k = 0; k < n->n_out; k++) {
@@ -189,9 +201,12 @@ static bool differentiate(tp_node *n)
     }
     if (!any || !n->wanted) return true;
     if (n->path) tp__path_push(n->path);
+    me->backward_of = tp__node_name(n);
     n->op->backward(n);
+    me->backward_of = outer;
+    any = me->error == TP_OK && (!me->anomaly || gave_no_nan(n));
     if (n->path) tp__path_pop();
-    return me->error == TP_OK;
+    return any;
 }
 
 static bool visit(tp_node *n, bool retain)

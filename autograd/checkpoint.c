@@ -16,7 +16,8 @@ typedef struct entry {
     tp_storage *storage; /* of the second run */
     const tp_storage *first; /* of the first, to recognize parameters */
     int64_t offset, stride[TP_MAX_AXES];
-    unsigned version, rank;
+    unsigned version;
+    unsigned char dtype;
     tp_shape shape;
 } entry;
 
@@ -73,7 +74,8 @@ bool tp__segment_save(tp_segment *g, tp_saved *s, const tp_tensor *t)
         if (!grown) return false; /* saved in the ordinary way; the pending error ends the call */
         g->saved = grown, g->room = room;
     }
-    g->saved[g->n] = (entry){ .first = t->storage, .version = t->storage->version, .shape = t->shape };
+    g->saved[g->n] = (entry){ .first = t->storage, .version = t->storage->version, .dtype = t->dtype,
+                                 .shape = t->shape };
     s->segment = g, s->place = (unsigned)g->n++;
     atomic_fetch_add(&g->refs, 1);
     return true;
@@ -88,9 +90,9 @@ void tp__segment_refill(const tp_tensor *t)
     if (first_run) return; /* a checkpoint inside this one keeps its own list */
     if (g) g->at++;
     if (!e) return;
-    if (!tp__same(&e->shape, &t->shape)) {
-        tp__fail(TP_ERR_SHAPE, "tp_checkpoint", "the function saved %s the first time and %s the second",
-                 tp__shape_text(e->shape), tp__text(t));
+    if (!tp__same(&e->shape, &t->shape) || e->dtype != t->dtype) {
+        tp__fail(TP_ERR_SHAPE, "tp_checkpoint", "the function saved %s %s the first time and %s the second",
+                 tp_dtype_name((tp_dtype)e->dtype), tp__shape_text(e->shape), tp__text(t));
         return;
     }
     if (e->first == t->storage && e->version != t->storage->version) {
@@ -188,10 +190,15 @@ int tp__checkpoint(tp_multi_fn *f, tp_list in, void *user, void (*done)(void *us
     tp_segment *outer = first_run, *g = NULL;
     int n = -1;
 
+    TP_SCOPE; /* what happens inside is gone afterwards: that is the point */
     if (possible(f, in, room) && tp__recording()) g = begin(f, in, user, done);
     if (g) first_run = g;
     if (tp_ok()) n = f(in, user, out, room);
     first_run = outer;
+    if (n > room) tp__fail(TP_ERR_ARG, "tp_checkpoint", "%d outputs where there is room for %d", n, room);
+    if (n < 0 && tp_ok()) tp__fail(TP_ERR_USER, "tp_checkpoint", "the function failed without an error");
+    for (int i = 0; tp_ok() && i < n; i++)
+        tp_pass(out[i]);
     if (g) release(g);
     else if (done) done(user);
     return tp_ok() ? n : -1;

@@ -28,14 +28,14 @@ bool tp_copy_(tp_tensor *to, tp_tensor *from)
     int64_t stride[TP_MAX_AXES];
 
     TP_SCOPE;
-    if (!tp_ok()) return false;
-    TP_REQUIRE(to && from, TP_ERR_ARG, "missing input");
+    if (!tp__check(__func__, TP_LIST(to), 1) || !tp__check(__func__, TP_LIST(from), 1)) return false;
     if (!may_write(__func__, to, from, "tp_concat or tp_add")) return false;
     TP_REQUIRE(tp__expanded(from, &to->shape, stride), TP_ERR_SHAPE, "%s can't be copied into %s",
                tp__text(from), tp__text(to));
-    {
+    { /* like to like allocates nothing: loading relies on it */
         TP_NO_GRAD;
-        from = tp_cast(tp_to(from, tp__device(to)), (tp_dtype)to->dtype);
+        if (tp__device(from) != tp__device(to)) from = tp_to(from, tp__device(to));
+        if (from && from->dtype != to->dtype) from = tp_cast(from, (tp_dtype)to->dtype);
         if (from && from->storage == to->storage) from = tp_clone(from); /* they may overlap */
     }
     if (!from) return false;

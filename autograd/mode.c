@@ -61,19 +61,29 @@ tp_tensor *tp__autocast(tp_tensor *x)
     return x && to != TP_F32 && x->dtype == TP_F32 ? tp_cast(x, to) : x;
 }
 
-/* Anomaly mode waits for every result, so it is for finding, not for training. */
-bool tp__nan_free(const char *what, tp_list out)
+tp_tensor *tp__autocast_loss(tp_tensor *x)
 {
-    for (int i = 0; i < out.n; i++) {
-        tp_tensor *t = out.t[i], *n;
+    tp_dtype to = tp__me()->autocast;
+
+    return x && to != TP_F32 && x->dtype == to ? tp_cast(x, TP_F32) : x;
+}
+
+/* Anomaly mode waits for every result, so it is for finding, not for training. */
+bool tp__nan_free(const char *op, const char *which, tp_list list)
+{
+    const char *of = tp__me()->backward_of;
+
+    for (int i = 0; i < list.n; i++) {
+        tp_tensor *t = list.t[i], *n;
         tp_loop l;
 
-        if (!tp__is_float(t) || t->dtype == TP_F16) continue;
+        if (!t || !tp__is_float(t) || t->dtype == TP_F16) continue;
         TP_SCOPE;
         if (!(n = tp__new(TP_SCALAR, TP_I64, tp__device(t)))) return false;
         l = tp__loop(&t->shape, TP_LIST(t));
         if (!TP_RUN(count_nan, t, &l, tp__data(t), tp__data(n))) return false;
-        TP_REQUIRE_IN(what, tp_item(n) == 0, TP_ERR_NONFINITE, "output %d, %s, holds NaN", i, tp__text(t));
+        TP_REQUIRE_IN(op, tp_item(n) == 0, TP_ERR_NONFINITE, "%s %d, %s, holds NaN%s%s", which, i, tp__text(t),
+                      of ? ", in the backward of " : "", of ? of : "");
     }
     return true;
 }

@@ -179,7 +179,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     tp_node *n;
 
     if (me->error != TP_OK) return false;
-    if (me->anomaly && !tp__nan_free(op->name, out)) return false;
+    if (me->anomaly && !tp__nan_free(op->name, "output", out)) return false;
     if (!tp__will_record(in)) return true;
     if (!(n = make(op, in.n, out, saved, bytes, &sizes))) return false;
     connect(n, in);

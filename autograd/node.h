@@ -68,7 +68,8 @@ const char *tp__node_name(const tp_node *n);
 tp_shape tp__slot_shape(const tp_slot *s);
 void tp__attach(tp_tensor *t, tp_node *n, int out); /* t is that output, or leaf */
 void tp__free_saved(tp_node *n);
-bool tp__nan_free(const char *what, tp_list out); /* anomaly mode: an error names the op */
+/* Anomaly mode: an error names the op, and says which of its outputs, or gradients. */
+bool tp__nan_free(const char *op, const char *which, tp_list t);
 
 /* checkpoint.c */
 struct tp_segment *tp__segment_now(void); /* whose first run this is, or NULL */

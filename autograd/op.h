@@ -55,6 +55,8 @@ bool tp__will_record(tp_list in);
 bool tp__meet(const char *where, tp_tensor **a, tp_tensor **b);
 /* x in the autocast dtype while autocast is on and x is f32; else x. */
 tp_tensor *tp__autocast(tp_tensor *x);
+/* The other way, for losses: x in f32 while autocast is on and x is in its dtype; else x. */
+tp_tensor *tp__autocast_loss(tp_tensor *x);
 
 /* A leaf's gradient itself, not a handle of the caller's; NULL when nothing has arrived. */
 tp_tensor *tp__grad_peek(const tp_tensor *t);

@@ -1,7 +1,8 @@
 /*
  * file.c - a module's parameters and buffers in a safetensors file, by PyTorch's names.
  *
- * Loading first compares the whole file with the whole module; only then is anything changed.
+ * Loading compares the whole file with the whole module, then reads all that it needs; only
+ * then is anything changed.
  */
 #include "nn/internal.h"
 
@@ -62,7 +63,9 @@ typedef struct loading {
     tp_file *f;
     tp_load_opts o;
     tp_load_report r;
-    bool commit;
+    bool fetch;        /* the second walk: read what was found to fit */
+    tp_tensor **fresh; /* for each entry, what it becomes; NULL: it stays */
+    int n, at;
 } loading;
 
 static void note(loading *l, const char *what, const char *name, const char *detail)
@@ -88,17 +91,29 @@ static int find(const loading *l, const char *name)
     return tp_file_find(l->f, longer);
 }
 
-static bool load_one(loading *l, tp_entry *e, int i)
+/* What the entry becomes, with nothing changed yet. */
+static bool fetch(loading *l, const tp_entry *e, int i)
 {
     tp_device *dev = e->t ? tp_device_of(e->t) : tp_device_open("cpu");
     tp_tensor *t = tp_cast(tp_file_read(l->f, i, dev), e->dtype);
 
-    TP_NO_GRAD;
-    if (!t) return false;
-    if (e->t) return tp_copy_(e->t, t);
-    if (!(t = tp_clone(t)) || (!e->buffer && !e->frozen && !tp_requires_grad(t, true))) return false;
-    e->t = tp_keep(t);
+    if (!t || (!e->t && !e->buffer && !e->frozen && !tp_requires_grad(t, true))) return false;
+    l->fresh[l->at] = tp_keep(t);
     return true;
+}
+
+static void judge(loading *l, const char *name, const tp_entry *e, int i)
+{
+    tp_shape s = tp_file_shape(l->f, i);
+    char detail[300];
+
+    if (i < 0) {
+        l->r.missing++, note(l, "missing", name, "");
+    } else if (!tp__same(&s, &e->shape)) {
+        snprintf(detail, sizeof detail, ": %s in the file, %s in the model", tp__shape_text(s),
+                 tp__shape_text(e->shape));
+        l->r.misshaped++, note(l, "misshaped", name, detail);
+    }
 }
 
 static bool visit(void *user, const char *name, tp_module *m, tp_entry *e)
@@ -106,23 +121,32 @@ static bool visit(void *user, const char *name, tp_module *m, tp_entry *e)
     loading *l = user;
     int i = find(l, name);
     tp_shape s = tp_file_shape(l->f, i);
-    char detail[300];
+    bool ok = true;
 
     TP_SCOPE;
     (void)m;
-    if (skipped(l, name)) return true;
-    if (i < 0) {
-        if (!l->commit) l->r.missing++, note(l, "missing", name, "");
-        return true;
+    if (!l->fetch) {
+        l->n++;
+        if (!skipped(l, name)) judge(l, name, e, i);
+    } else {
+        if (i >= 0 && tp__same(&s, &e->shape) && !skipped(l, name)) ok = fetch(l, e, i);
+        l->at++;
     }
-    if (!tp__same(&s, &e->shape)) {
-        snprintf(detail, sizeof detail, ": %s in the file, %s in the model", tp__shape_text(s),
-                 tp__shape_text(e->shape));
-        if (!l->commit) l->r.misshaped++, note(l, "misshaped", name, detail);
-        return true;
-    }
-    if (l->commit) return l->r.loaded++, load_one(l, e, i);
-    return true;
+    return ok;
+}
+
+/* A copy that allocates nothing, so that all entries change or none. */
+static bool commit(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    loading *l = user;
+    tp_tensor **t = &l->fresh[l->at++];
+
+    (void)name, (void)m;
+    if (!*t) return true;
+    l->r.loaded++;
+    if (!e->t) return e->t = *t, *t = NULL, true;
+    e->t->storage->version++;
+    return tp__copy(e->t, *t, false);
 }
 
 static void find_unexpected(loading *l)
@@ -152,18 +176,34 @@ static bool accept(const loading *l, const char *path)
     return true;
 }
 
+static bool load(loading *l)
+{
+    size_t bytes = sizeof *l->fresh * (size_t)l->n;
+    bool ok;
+
+    if (!(l->fresh = tp__alloc_zeroed(bytes))) return false;
+    l->fetch = true;
+    ok = tp__entries(l->m, visit, l);
+    l->at = 0;
+    ok = ok && tp__entries(l->m, commit, l);
+    for (int i = 0; i < l->n; i++)
+        tp_free(l->fresh[i]);
+    tp__release(l->fresh, bytes);
+    return ok;
+}
+
 bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o)
 {
     loading l = { .m = m, .o = o };
     bool ok;
 
+    if (o.report) *o.report = l.r;
     if (!tp_ok()) return false;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     if (!(l.f = tp_file_open(path))) return false;
     ok = tp__entries(m, visit, &l);
     if (ok) find_unexpected(&l), ok = accept(&l, path);
-    l.commit = true;
-    ok = ok && tp__entries(m, visit, &l);
+    ok = ok && load(&l);
     tp_file_close(l.f);
     if (o.report) *o.report = l.r;
     return ok;

@@ -12,9 +12,10 @@ int tp__one(tp_tensor **out, tp_tensor *y)
     return y ? 1 : -1;
 }
 
-static bool ready(const tp_module *m)
+static bool ready(const tp_module *m, tp_tensor **out, int room)
 {
     TP_REQUIRE_IN("tp_nn_apply", m, TP_ERR_ARG, "missing module");
+    TP_REQUIRE_IN("tp_nn_apply", out && room > 0, TP_ERR_ARG, "no room for an output of %s", m->kind);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
         TP_REQUIRE_IN(m->kind, m->entry[i].t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first",
@@ -38,11 +39,13 @@ static int run(tp_module *m, tp_list in, tp_tensor **out, int room)
 
 int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room)
 {
+    static tp_tensor *const nothing[4]; /* what layers read where there is no input */
     int n = -1;
 
     TP_SCOPE;
+    if (!in.n) in.t = nothing;
     if (room > 0) memset(out, 0, sizeof *out * (size_t)room);
-    if (tp_ok() && ready(m)) n = run(m, in, out, room);
+    if (tp_ok() && ready(m, out, room)) n = run(m, in, out, room);
     for (int i = 0; i < n; i++)
         tp_pass(out[i]);
     if (n < 0 && room > 0) memset(out, 0, sizeof *out * (size_t)room);
@@ -172,14 +175,15 @@ typedef struct again {
 static int run_again(tp_list in, void *user, tp_tensor **out, int room)
 {
     again *a = user;
-    int n;
+    int n = -1;
 
     a->k.at = 0;
-    if (!tp__modules(a->m, swap_one, &a->k))
-        return tp__fail(TP_ERR_ARG, "tp_nn_checkpoint", "the model has changed since its first run"), -1;
-    n = tp_nn_apply(a->m, in, out, room);
+    if (tp__modules(a->m, swap_one, &a->k) && a->k.at == a->k.n)
+        n = tp_nn_apply(a->m, in, out, room);
+    else
+        tp__fail(TP_ERR_ARG, "tp_nn_checkpoint", "the model has changed since its first run");
     a->k.at = 0;
-    tp__modules(a->m, swap_one, &a->k);
+    tp__modules(a->m, swap_one, &a->k); /* back, as far as they went */
     return n;
 }
 

@@ -27,13 +27,16 @@ static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
     tp_device *dev = user;
     tp_tensor *t;
 
+    tp_rng before = tp_rng_save();
+
     TP_SCOPE;
     TP_NO_GRAD;
     (void)name, (void)m;
     if (e->t && tp_device_of(e->t) == dev) return true;
     t = tp_to(e->t ? e->t : drawn(e), dev);
-    if (!t || !(t = tp_clone(t))) return false; /* nobody else's bytes */
-    if (!e->buffer && !e->frozen && !tp_requires_grad(t, true)) return false;
+    if (!t || !(t = tp_clone(t)) || /* nobody else's bytes */
+        (!e->buffer && !e->frozen && !tp_requires_grad(t, true)))
+        return tp_rng_restore(before), false; /* a failure draws nothing */
     tp_free(e->t);
     e->t = tp_keep(t);
     return true;

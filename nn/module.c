@@ -91,11 +91,20 @@ static bool taken(const tp_module *m, const char *name)
 static bool may_add(const tp_module *parent, const char *name, const tp_module *kid)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN("tp_nn_add", parent && kid, TP_ERR_ARG, "missing %s for %s", parent ? "child" : "parent", name);
-    TP_REQUIRE_IN("tp_nn_add", !kid->added && parent != kid, TP_ERR_ARG, "%s already has a parent", name);
+    TP_REQUIRE_IN("tp_nn_add", parent && kid, TP_ERR_ARG, "missing %s for %s", parent ? "child" : "parent",
+                  name ? name : "a module");
+    TP_REQUIRE_IN("tp_nn_add", !kid->added, TP_ERR_ARG, "%s already has a parent", name ? name : "it");
     if (!name_ok("tp_nn_add", name)) return false;
     TP_REQUIRE_IN("tp_nn_add", !taken(parent, name), TP_ERR_ARG, "there is a %s already", name);
     return true;
+}
+
+/* Is `part` m itself or somewhere below it? */
+static bool holds(const tp_module *m, const tp_module *part)
+{
+    for (int i = 0; m != part && i < m->n_child; i++)
+        if (holds(m->child[i].m, part)) return true;
+    return m == part;
 }
 
 static bool room_for_child(tp_module *m)
@@ -114,6 +123,8 @@ tp_module *tp_nn_add(tp_module *parent, const char *name, tp_module *kid)
 {
     char *copy = NULL;
 
+    if (parent && kid && !kid->added && holds(kid, parent)) /* not freed: the parent would go with it */
+        return tp__fail(TP_ERR_ARG, "tp_nn_add", "%s can't be a child of its own part", kid->kind);
     if (!may_add(parent, name, kid) || !room_for_child(parent) || !(copy = tp__strdup(name))) {
         if (kid && !kid->added) tp_nn_free(kid);
         return NULL;
@@ -156,6 +167,8 @@ tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
     const char *rest = path;
     tp_child *c = NULL;
 
+    if (m && with && !with->added && holds(with, m))
+        return tp__fail(TP_ERR_ARG, "tp_nn_replace", "%s can't be a child of its own part", with->kind);
     if (tp_ok() && (!m || !path || !*path || !with || with->added))
         tp__fail(TP_ERR_ARG, "tp_nn_replace", "missing module or path, or the new one has a parent");
     while (tp_ok() && *rest) {

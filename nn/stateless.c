@@ -81,10 +81,17 @@ static int sequential(void *self, tp_list in, tp_tensor **out, int room)
     for (int i = 0; x && i < m->n_child; i++) {
         tp_tensor *y = tp_nn_forward(m->child[i].m, x);
 
-        if (x != in.t[0] && y != x) tp_free(tp_keep(x)); /* lives on only in what backward saved */
+        if (x != in.t[0] && y != x) tp__drop(x); /* lives on only in what backward saved */
         x = y;
     }
     return tp__one(out, x);
+}
+
+static bool named_before(tp_module *const *layers, int i)
+{
+    for (int j = 0; j < i; j++)
+        if (layers[i] && layers[j] == layers[i]) return true;
+    return false;
 }
 
 tp_module *tp_nn_sequential(tp_module **layers, int n)
@@ -94,6 +101,10 @@ tp_module *tp_nn_sequential(tp_module **layers, int n)
     bool all = true;
 
     for (int i = 0; i < n; i++) { /* takes every layer, also after a failure */
+        if (named_before(layers, i)) {
+            all = tp__fail(TP_ERR_ARG, __func__, "layer %d is there already", i);
+            continue;
+        }
         snprintf(name, sizeof name, "%d", i);
         all = tp_nn_add(m, name, layers[i]) && all;
     }

@@ -15,15 +15,21 @@ static void free_text(char *s)
     if (s) tp__release(s, strlen(s) + 1);
 }
 
-void tp_optim_free(tp_optim *o)
+/* Forgets all parameters but the first n. */
+static void take_back(tp_optim *o, int n)
 {
-    if (!o) return;
-    for (int i = 0; i < o->n; i++) {
-        tp_slotted *k = &o->each[i];
+    while (o->n > n) {
+        tp_slotted *k = &o->each[--o->n];
 
         tp_free(k->p), tp_free(k->m), tp_free(k->v), tp_free(k->step);
         free_text(k->name);
     }
+}
+
+void tp_optim_free(tp_optim *o)
+{
+    if (!o) return;
+    take_back(o, 0);
     for (int i = 0; i < o->n_group; i++)
         tp_free(o->group[i].lr);
     tp__release(o->each, sizeof *o->each * (size_t)o->room);
@@ -104,22 +110,22 @@ bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp
 {
     taking k = { where, o, &g, NULL, 0 };
     tp_group *grown;
-    bool ok;
 
     TP_SCOPE;
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, o && o->rule == rule, TP_ERR_ARG, "missing optimizer, or one of another kind");
     TP_REQUIRE_IN(where, g.host_lr >= 0, TP_ERR_ARG, "learning rate %g", g.host_lr);
     k.first = o->n;
-    ok = tp_nn_each(p, false, take, &k) > 0;
+    if (tp_nn_each(p, false, take, &k) > 0) g.lr = tp_keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
     tp_free(k.step);
-    if (!ok) return false;
-    grown = tp__grow(o->group, sizeof g * (size_t)o->n_group, sizeof g * (size_t)(o->n_group + 1));
-    if (!grown) return false;
+    grown = g.lr ? tp__grow(o->group, sizeof g * (size_t)o->n_group, sizeof g * (size_t)(o->n_group + 1)) : NULL;
+    if (!grown) {
+        tp_free(g.lr), take_back(o, k.first); /* the optimizer stays as it was */
+        return false;
+    }
     o->group = grown;
-    g.lr = tp_keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
     o->group[o->n_group++] = g;
-    return g.lr != NULL;
+    return true;
 }
 
 tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g)
@@ -202,13 +208,21 @@ static int launch_of(tp_optim *o, int first)
     return n;
 }
 
+/* A clock ticks once a step, though the dtypes that share it are launched apart. */
+static bool ticked(const tp_optim *o, const tp_slotted *lead)
+{
+    for (const tp_slotted *k = o->each; k < lead; k++)
+        if (k->grad && k->step == lead->step) return true;
+    return false;
+}
+
 static bool launch(tp_optim *o, const tp_slotted *lead, int n)
 {
     const tp_group *g = &o->group[lead->group];
     const double *lr = tp__data(g->lr);
     double *step = tp__data(lead->step);
 
-    if (!TP_RUN(tick, lead->step, step)) return false;
+    if (!ticked(o, lead) && !TP_RUN(tick, lead->step, step)) return false;
     if (o->rule == TP_RULE_SGD) return TP_RUN(sgd, lead->p, n, o->update, g->sgd, lr, step);
     return TP_RUN(adam, lead->p, n, o->update, g->adam, lr, step);
 }

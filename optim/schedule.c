@@ -89,8 +89,7 @@ bool tp_sched_advance(tp_sched *s)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(s, TP_ERR_ARG, "missing schedule");
-    s->at++;
-    return apply(s);
+    return tp_sched_seek(s, s->at + 1);
 }
 
 int64_t tp_sched_at(const tp_sched *s)
@@ -100,10 +99,14 @@ int64_t tp_sched_at(const tp_sched *s)
 
 bool tp_sched_seek(tp_sched *s, int64_t step)
 {
+    int64_t before = tp_sched_at(s);
+
     if (!tp_ok()) return false;
     TP_REQUIRE(s && step >= 0, TP_ERR_ARG, "missing schedule, or step %lld", (long long)step);
     s->at = step;
-    return apply(s);
+    if (apply(s)) return true;
+    s->at = before;
+    return false;
 }
 
 void tp_sched_free(tp_sched *s)

@@ -49,6 +49,14 @@ struct tp_tensor {
     int64_t stride[TP_MAX_AXES]; /* in elements */
 };
 
+/* Gives up one reference; true for the last.  Who holds the only one needs no locked
+ * subtraction: nobody else can be taking another. */
+static inline bool tp__last(atomic_int *refs)
+{
+    return atomic_load_explicit(refs, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
 /* ---- errors ---- */
 
 void *tp__fail(tp_code code, const char *where, const char *fmt, ...)
@@ -100,6 +108,7 @@ static inline tp_tensor *tp__new_like(const tp_tensor *t, tp_shape s)
 tp_tensor *tp__view(const tp_tensor *t, tp_shape shape, const int64_t *stride, int64_t offset);
 tp_tensor *tp__alias(const tp_tensor *t); /* a second handle, not recorded */
 tp_tensor *tp__retain(tp_tensor *t);
+void tp__drop(tp_tensor *t); /* ends t now if the innermost scope lent it; else nothing */
 void tp__quarantine_end(void); /* debug builds keep freed headers for a while */
 tp_storage *tp__storage_new(tp_device *dev, size_t bytes);
 tp_storage *tp__storage_wrap(void *host, size_t bytes, void (*done)(void *), void *user);
@@ -120,7 +129,7 @@ tp_shape tp__broadcast(const tp_shape *a, const tp_shape *b); /* rank -1: they d
 bool tp__expanded(const tp_tensor *t, const tp_shape *s, int64_t *stride);
 tp_loop tp__loop(const tp_shape *s, tp_list operands); /* operands broadcast to s */
 tp_loop tp__loop_logical(const tp_shape *s, tp_list operands);
-int tp__axis(const tp_tensor *t, int axis); /* from the front; -1 and an error when absent */
+int tp__axis(const char *where, const tp_tensor *t, int axis); /* from the front; -1 and an error when absent */
 /* Several axes as a mask; false and an error when one is absent or named twice. */
 bool tp__axes_mask(const char *where, const tp_tensor *t, tp_axes axes, bool *gone);
 

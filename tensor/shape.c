@@ -155,12 +155,12 @@ tp_loop tp__loop_logical(const tp_shape *s, tp_list operands)
 
 /* ---- axes ---- */
 
-int tp__axis(const tp_tensor *t, int axis)
+int tp__axis(const char *where, const tp_tensor *t, int axis)
 {
     int at = axis < 0 ? axis + t->shape.rank : axis;
 
     if (at >= 0 && at < t->shape.rank) return at;
-    tp__fail(TP_ERR_ARG, "axis", "%s has no axis %d", tp__text(t), axis);
+    tp__fail(TP_ERR_ARG, where, "%s has no axis %d", tp__text(t), axis);
     return -1;
 }
 
@@ -169,7 +169,7 @@ bool tp__axes_mask(const char *where, const tp_tensor *t, tp_axes axes, bool *go
     memset(gone, axes.n == 0, TP_MAX_AXES);
     TP_REQUIRE_IN(where, axes.n >= 0 && axes.n <= TP_MAX_AXES, TP_ERR_ARG, "%d axes", axes.n);
     for (int i = 0; i < axes.n; i++) {
-        int a = tp__axis(t, axes.axis[i]);
+        int a = tp__axis(where, t, axes.axis[i]);
 
         if (a < 0) return false;
         TP_REQUIRE_IN(where, !gone[a], TP_ERR_ARG, "axis %d is named twice", axes.axis[i]);

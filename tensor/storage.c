@@ -59,7 +59,7 @@ tp_storage *tp__storage_retain(tp_storage *s)
 
 void tp__storage_release(tp_storage *s)
 {
-    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!s || !tp__last(&s->refs)) return;
     atomic_fetch_sub_explicit(&s->device->now, s->bytes, memory_order_relaxed);
     if (s->done) s->done(s->user);
     if (!s->borrowed && s->data != (char *)s + HEAD) tp__pool_release(s->device, s->data, s->bytes);

@@ -137,12 +137,12 @@ tp_tensor *tp__retain(tp_tensor *t)
 
 void tp__counted_release(tp_counted *c)
 {
-    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) c->release(c);
+    if (c && tp__last(&c->refs)) c->release(c);
 }
 
 void tp_free(tp_tensor *t)
 {
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+    if (!t || !tp__last(&t->refs)) return;
     tp__storage_release(t->storage);
     if (t->node && t->node->unhandled) t->node->unhandled(t->node);
     tp__counted_release(t->node);
@@ -155,6 +155,13 @@ tp_tensor *tp_keep(tp_tensor *t)
     if (t->lent < 0) return tp__retain(t);
     tp__unlend(t);
     return t;
+}
+
+void tp__drop(tp_tensor *t)
+{
+    const tp_thread *me = tp__me();
+
+    if (t && me->depth && t->lent >= me->mark[me->depth]) tp_free(tp_keep(t));
 }
 
 bool tp_store(tp_tensor **slot, tp_tensor *t)

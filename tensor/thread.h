@@ -35,6 +35,7 @@ typedef struct tp_thread {
     bool no_grad, anomaly, releasing, second_run;
     tp_dtype autocast; /* TP_F32: off */
     struct tp_node *released;
+    const char *backward_of; /* the op whose backward runs, or NULL */
 
     tp_ctx *ctx[TP_DEVICES];
     tp_cache cache; /* of host memory */

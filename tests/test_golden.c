@@ -147,6 +147,7 @@ static void check_case(kase *k, bool (*run)(kase *k))
     tp_tensor *sum;
 
     if (!run(k)) {
+        if (check_not_offered(k->dev)) return;
         cr_expect(false, "%s: failed: %s", check_name, tp_error());
         tp_clear_error();
         return;
@@ -154,7 +155,8 @@ static void check_case(kase *k, bool (*run)(kase *k))
     for (int i = 0; i < k->n_out; i++)
         compare(k, "output", i, k->out[i], get(k->f, k->name, "out", i, k->dev), longest(k));
     if (!(sum = folded(k))) return;
-    cr_expect(tp_backward(sum), "%s: %s", check_name, tp_error());
+    if (!tp_backward(sum) && check_not_offered(k->dev)) return;
+    CHECK(tp_ok());
     for (int i = 0; i < k->n_in; i++) {
         tp_tensor *want = get(k->f, k->name, "grad", i, k->dev);
 

@@ -123,6 +123,15 @@ static void fill_in(tp_train_args *a, const char *self)
     if (a->lr <= 0) a->lr = 1e-3;
 }
 
+static int unknown(const tp_train_args *a, char **argv)
+{
+    char letter[] = { '-', (char)optopt, 0 }; /* inside of "-xyz" optind stands before it */
+
+    fprintf(stderr, "%s: %s isn't a flag here, or lacks its value; --help lists them\n", a->program,
+            optopt > HELP ? letter : argv[optind - 1]);
+    return 2;
+}
+
 int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
     fill_in(a, argv[0]);
@@ -130,11 +139,7 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int status;
 
-        if (c == '?' || c == ':') {
-            fprintf(stderr, "%s: %s isn't a flag here, or lacks its value; --help lists them\n", a->program,
-                    argv[optind - 1]);
-            return 2;
-        }
+        if (c == '?') return unknown(a, argv);
         if ((status = take(a, c, optarg)) >= 0) return status;
     }
     if (optind < argc) {

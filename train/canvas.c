@@ -70,9 +70,21 @@ void tp__canvas_line(tp_canvas *c, double x0, double y0, double x1, double y1, d
         }
 }
 
+/* The font has ASCII alone, and reads beyond its tables for the rest: a '?' for each character. */
+static char *plain(const char *text)
+{
+    static _Thread_local char copy[512];
+    size_t n = 0;
+
+    for (; *text && n + 1 < sizeof copy; text++)
+        if ((*text & 0xc0) != 0x80) copy[n++] = *text == '\n' || (*text >= ' ' && *text <= '~') ? *text : '?';
+    copy[n] = 0;
+    return copy;
+}
+
 int tp__canvas_text_width(const char *text, int scale)
 {
-    return stb_easy_font_width((char *)text) * scale;
+    return stb_easy_font_width(plain(text)) * scale;
 }
 
 typedef struct corner {
@@ -83,7 +95,7 @@ typedef struct corner {
 int tp__canvas_text(tp_canvas *c, int x, int y, int scale, const char *text, tp_color color)
 {
     static _Thread_local corner quads[4 * 4096];
-    int n = stb_easy_font_print(0, 0, (char *)text, NULL, quads, sizeof quads);
+    int n = stb_easy_font_print(0, 0, plain(text), NULL, quads, sizeof quads);
 
     for (int q = 0; q < n; q++) {
         const corner *a = &quads[4 * q], *b = a + 2;

@@ -36,10 +36,22 @@ static bool make_folder(const char *dir)
     return access(dir, W_OK) == 0;
 }
 
+/* Where an earlier log's rows end that ours go on below: before those of steps that are made
+ * again, and before one cut short. */
+static long end_of_rows(const tp_logger *l, FILE *f)
+{
+    char line[4096];
+    long end = ftell(f);
+
+    while (fgets(line, sizeof line, f) && strchr(line, '\n') && (!l->o.from || atoll(line) <= l->o.from))
+        end = ftell(f);
+    return end;
+}
+
 /* An earlier log's columns, so that ours go on below them. */
 static bool read_columns(tp_logger *l, const char *path)
 {
-    FILE *f = fopen(path, "r");
+    FILE *f = fopen(path, "r+");
     char line[1024];
 
     if (!f) return true;
@@ -48,6 +60,8 @@ static bool read_columns(tp_logger *l, const char *path)
         for (char *rest = line, *key = strtok_r(line, ",", &rest); key; key = strtok_r(NULL, ",", &rest))
             if (strcmp(key, "step") != 0 && !tp__log_track(l, key)) break;
         l->columns = l->n, l->header = true;
+        if (ftruncate(fileno(f), end_of_rows(l, f)))
+            tp__fail(TP_ERR_IO, "tp_log_open", "%s can't be written: %s", path, strerror(errno));
     }
     fclose(f);
     return tp_ok();
@@ -162,10 +176,11 @@ static void put_row(tp_logger *l, const double *v)
 static void end_row(tp_logger *l)
 {
     double v[TP_TRACKS];
+    bool any = l->row > l->o.from; /* before the first step there may be values, but need not */
 
     for (int i = 0; i < l->n; i++)
-        v[i] = settle(l, &l->track[i]);
-    if (l->row > l->o.from) put_row(l, v);
+        v[i] = settle(l, &l->track[i]), any = any || !isnan(v[i]);
+    if (any) put_row(l, v);
 }
 
 void tp_log_step(tp_logger *l)
@@ -201,14 +216,13 @@ void tp__log_free(tp_logger *l)
 /* Keys that came after the first row: the header is written anew, above the same rows. */
 static bool widen_header(tp_logger *l)
 {
-    char path[4096], line[4096];
+    char path[4096], part[4100], line[4096];
     FILE *old, *wide;
     bool ok;
 
-    snprintf(path, sizeof path, "%s/log.csv", l->dir);
-    if (!(old = fopen(path, "r"))) return false;
-    unlink(path);
-    if ((wide = fopen(path, "w"))) {
+    snprintf(path, sizeof path, "%s/log.csv", l->dir), snprintf(part, sizeof part, "%s.part", path);
+    if (!(old = fopen(path, "r"))) return errno == ENOENT; /* taken away meanwhile */
+    if ((wide = fopen(part, "w"))) {
         put_header(l, wide);
         for (bool first = true; fgets(line, sizeof line, old); first = false)
             if (!first) fputs(line, wide);
@@ -216,7 +230,7 @@ static bool widen_header(tp_logger *l)
     ok = wide && !ferror(wide) && !ferror(old);
     if (wide && fclose(wide)) ok = false;
     fclose(old);
-    return ok;
+    return (ok && rename(part, path) == 0) || (unlink(part), false);
 }
 
 static bool close_csv(tp_logger *l)

@@ -16,23 +16,34 @@ typedef struct frame {
     int left, right, top, bottom; /* of the picture */
 } frame;
 
+/* So that no span is infinite. */
+static bool drawable(double x, double y)
+{
+    return fabs(x) < 1e300 && fabs(y) < 1e300;
+}
+
+/* A range that steps of a double can't divide is that of a constant. */
+static void widen(double *from, double *to)
+{
+    if (*to - *from <= 1e-9 * fmax(fabs(*from), fabs(*to)) || *to - *from < 1e-300)
+        *to = *from + fmax(1, fabs(*from));
+}
+
 /* The range of all that can be drawn; never empty. */
-static bool range_of(const tp_series *s, int n, frame *f)
+static void range_of(const tp_series *s, int n, frame *f)
 {
     bool any = false;
 
     f->x0 = f->y0 = INFINITY, f->x1 = f->y1 = -INFINITY;
     for (int k = 0; k < n; k++)
         for (int64_t i = 0; i < s[k].n; i++) {
-            if (!isfinite(s[k].x[i]) || !isfinite(s[k].y[i])) continue;
+            if (!drawable(s[k].x[i], s[k].y[i])) continue;
             any = true;
             f->x0 = fmin(f->x0, s[k].x[i]), f->x1 = fmax(f->x1, s[k].x[i]);
             f->y0 = fmin(f->y0, s[k].y[i]), f->y1 = fmax(f->y1, s[k].y[i]);
         }
     if (!any) f->x0 = f->y0 = 0, f->x1 = f->y1 = 1;
-    if (f->x1 == f->x0) f->x1 = f->x0 + 1;
-    if (f->y1 == f->y0) f->y1 = f->y0 + fmax(1, fabs(f->y0));
-    return any;
+    widen(&f->x0, &f->x1), widen(&f->y0, &f->y1);
 }
 
 /* 1, 2 or 5 times a power of ten: about `wanted` of them in a range. */
@@ -79,16 +90,13 @@ static void draw_grid(tp_canvas *c, const frame *f)
 
 static void draw_curve(tp_canvas *c, const frame *f, const tp_series *s, tp_color pen)
 {
-    int64_t before = -1;
-
     for (int64_t i = 0; i < s->n; i++) {
-        if (!isfinite(s->x[i]) || !isfinite(s->y[i])) continue;
-        if (before >= 0)
-            tp__canvas_line(c, to_x(f, s->x[before]), to_y(f, s->y[before]), to_x(f, s->x[i]), to_y(f, s->y[i]), 1.6,
-                            pen);
-        else
-            tp__canvas_line(c, to_x(f, s->x[i]), to_y(f, s->y[i]), to_x(f, s->x[i]), to_y(f, s->y[i]), 4, pen);
-        before = i;
+        bool joined = i > 0 && drawable(s->x[i - 1], s->y[i - 1]);
+        int64_t from = joined ? i - 1 : i;
+
+        if (!drawable(s->x[i], s->y[i])) continue;
+        tp__canvas_line(c, to_x(f, s->x[from]), to_y(f, s->y[from]), to_x(f, s->x[i]), to_y(f, s->y[i]),
+                        joined ? 1.6 : 4, pen);
     }
 }
 

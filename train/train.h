@@ -45,7 +45,7 @@ typedef struct tp_log_opts {
 tp_logger *tp_log_open(tp_log_opts o);
 /* A value of this step, read one step late, so that nothing waits for the device. */
 void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
-void tp_log_value(tp_logger *l, const char *key, double v);
+void tp_log_value(tp_logger *l, const char *key, double v); /* of the last step that ended */
 void tp_log_step(tp_logger *l); /* ends a step: a row of log.csv, the bar */
 double tp_log_rate(const tp_logger *l); /* items a second so far */
 bool tp_log_close(tp_logger *l);        /* false and an error when something was not written */

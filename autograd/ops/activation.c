@@ -223,7 +223,10 @@ tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
     tp_tensor *each;
 
     TP_SCOPE;
+    x = tp__autocast_loss(x), t = tp__autocast_loss(t);
     if (!tp__meet("bce_with_logits", &x, &t)) return NULL;
+    TP_REQUIRE_IN("bce_with_logits", (unsigned)o.reduction <= TP_NONE, TP_ERR_ARG, "there is no reduction %d",
+                  o.reduction);
     TP_REQUIRE_IN("bce_with_logits", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "logits %s and targets %s must have one shape", tp__text(x), tp__text(t));
     each = tp__binary(TP_FRESH, &bce_op, TP_SLOT(x, bce), x, t, true);
@@ -239,7 +242,9 @@ tp_tensor *tp_bce_with_logits(tp_tensor *x, tp_tensor *t)
 tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t)
 {
     TP_SCOPE;
-    TP_REQUIRE_IN("mse", !x || !t || tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
+    x = tp__autocast_loss(x), t = tp__autocast_loss(t);
+    if (!tp__check("mse", TP_LIST(x, t), 2)) return NULL;
+    TP_REQUIRE_IN("mse", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "%s and %s must have one shape", tp__text(x), tp__text(t));
     return tp_pass(tp_mean(tp_square(tp_sub(x, t)), TP_ALL));
 }

@@ -78,7 +78,7 @@ tp_tensor *tp_flip(tp_tensor *x, int axis)
     int a;
 
     TP_SCOPE;
-    if (!tp__check("flip", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return NULL;
+    if (!tp__check("flip", TP_LIST(x), 1) || (a = tp__axis("flip", x, axis)) < 0) return NULL;
     memcpy(stride, x->stride, sizeof stride);
     last = x->shape.n[a] ? (x->shape.n[a] - 1) * x->stride[a] : 0, stride[a] = -x->stride[a];
     back = tp__view(x, x->shape, stride, x->offset + last);
@@ -219,7 +219,7 @@ tp_tensor *tp_concat(tp_list xs, int axis)
     TP_SCOPE;
     if (!tp__check("concat", xs, xs.n)) return NULL;
     TP_REQUIRE_IN("concat", xs.n > 0 && xs.n < 1 << 15, TP_ERR_ARG, "%d tensors", xs.n);
-    if ((a = tp__axis(xs.t[0], axis)) < 0 || !(j = tp__alloc(bytes))) return NULL;
+    if ((a = tp__axis("concat", xs.t[0], axis)) < 0 || !(j = tp__alloc(bytes))) return NULL;
     if (fit(xs, a, j, &s)) y = joined(xs, j, s, bytes);
     tp__release(j, bytes);
     return tp_pass(y);

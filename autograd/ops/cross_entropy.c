@@ -113,7 +113,7 @@ tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_op
     TP_REQUIRE_IN("cross_entropy", (unsigned)o.reduction <= TP_NONE, TP_ERR_ARG, "there is no reduction %d",
                   o.reduction);
     if (!fits(x, y)) return NULL;
-    x = tp__rows(x), y = tp__rows(tp_cast(y, TP_I64));
+    x = tp__rows(tp__autocast_loss(x)), y = tp__rows(tp_cast(y, TP_I64));
     if (!x || !y) return NULL;
     p = tp__new_like(x, x->shape), row = tp__new(y->shape, wide(x), tp__device(x));
     loss = tp__new(TP_SCALAR, wide(x), tp__device(x)), count = tp__new(TP_SCALAR, wide(x), tp__device(x));

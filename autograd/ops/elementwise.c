@@ -208,6 +208,7 @@ tp_tensor *tp_neg(tp_tensor *x)
 tp_tensor *tp_lerp(tp_tensor *a, tp_tensor *b, tp_tensor *weight)
 {
     TP_SCOPE;
+    if (!tp__check("lerp", TP_LIST(a, b, weight), 3)) return NULL;
     return tp_pass(tp_add(a, tp_mul(weight, tp_sub(b, a))));
 }
 

@@ -237,7 +237,7 @@ static tp_tensor *linear_rows(tp_tensor *x, tp_tensor *w, tp_tensor *bias, tp_ac
 
 tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o)
 {
-    tp_shape s;
+    tp_shape s, rows;
     tp_tensor *y;
 
     TP_SCOPE;
@@ -247,7 +247,8 @@ tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_l
     if (!tp_ok() || !linear_fits(x, weight, bias)) return NULL;
     s = x->shape, s.n[s.rank - 1] = tp_dim(weight, 0);
     if (x->shape.rank == 2) return tp_pass(linear_rows(x, weight, bias, o.activation));
-    y = tp_reshape(x, TP_SHAPE(tp_dim(x, -1) ? tp_count(x) / tp_dim(x, -1) : 0, tp_dim(x, -1)));
+    rows = x->shape, rows.rank--;
+    y = tp_reshape(x, TP_SHAPE(tp__elements(&rows), tp_dim(x, -1)));
     y = y ? linear_rows(y, weight, bias, o.activation) : NULL;
     return y ? tp_pass(tp_reshape(y, s)) : NULL;
 }

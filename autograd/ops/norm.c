@@ -213,13 +213,13 @@ static bool weight_fits(const tp_tensor *x, const tp_tensor *t, const tp_shape *
 
 tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_tensor *bias, double eps)
 {
-    int64_t cols = tp__elements(&shape);
-    tp_shape s, flat = TP_SHAPE(cols);
+    int64_t cols;
+    tp_shape s, flat;
     tp_tensor *y;
 
     TP_SCOPE;
     if (!tp__check("layer_norm", TP_LIST(x, weight, bias), 1) || !tp__shape_ok("layer_norm", shape)) return NULL;
-    s = x->shape;
+    s = x->shape, cols = tp__elements(&shape), flat = TP_SHAPE(cols);
     for (int i = 1; i <= shape.rank; i++)
         TP_REQUIRE_IN("layer_norm", i <= s.rank && s.n[s.rank - i] == shape.n[shape.rank - i], TP_ERR_SHAPE,
                       "x is %s, its last axes should be %s", tp__text(x), tp__shape_text(shape));

@@ -59,9 +59,11 @@ tp_tensor *tp_sum(tp_tensor *x, tp_axes axes)
 
 tp_tensor *tp_mean(tp_tensor *x, tp_axes axes)
 {
+    bool gone[TP_MAX_AXES];
     tp_tensor *s;
 
     TP_SCOPE;
+    if (!tp__check("mean", TP_LIST(x), 1) || !tp__axes_mask("mean", x, axes, gone)) return NULL;
     if (!(s = tp_sum(x, axes))) return NULL;
     if (tp_count(s) == 0) return tp_pass(s);
     return tp_pass(tp_scale(s, tp_count(x) ? (double)tp_count(s) / (double)tp_count(x) : (double)NAN));
@@ -102,7 +104,7 @@ tp_tensor *tp_argmax(tp_tensor *x, int axis)
 
     TP_SCOPE;
     TP_NO_GRAD;
-    if (!tp__check("argmax", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return NULL;
+    if (!tp__check("argmax", TP_LIST(x), 1) || (a = tp__axis("argmax", x, axis)) < 0) return NULL;
     TP_REQUIRE_IN("argmax", x->shape.n[a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d",
                   tp__text(x), axis);
     for (int i = 0; i < x->shape.rank; i++)

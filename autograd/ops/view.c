@@ -57,7 +57,7 @@ static const tp_op reshape_op = { "reshape", reshape_backward, reshape_view };
 /* -1 becomes what is left. */
 static bool complete(const tp_tensor *x, tp_shape *s)
 {
-    int64_t known = 1;
+    int64_t known;
     int open = -1;
 
     TP_REQUIRE_IN("reshape", s->rank >= 0 && s->rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: at most %d",
@@ -66,8 +66,10 @@ static bool complete(const tp_tensor *x, tp_shape *s)
         TP_REQUIRE_IN("reshape", s->n[i] >= 0 || (s->n[i] == -1 && open < 0), TP_ERR_SHAPE,
                       "%s: one size may be -1, none below", tp__shape_text(*s));
         if (s->n[i] < 0) open = i;
-        else known *= s->n[i];
     }
+    if (open >= 0) s->n[open] = 1;
+    if (!tp__shape_ok("reshape", *s)) return false;
+    known = tp__elements(s);
     if (open >= 0 && known) s->n[open] = tp_count(x) / known;
     TP_REQUIRE_IN("reshape", (open < 0 || known) && tp__elements(s) == tp_count(x), TP_ERR_SHAPE,
                   "%s can't become %s", tp__text(x), tp__shape_text(*s));
@@ -95,7 +97,7 @@ tp_tensor *tp_flatten(tp_tensor *x, int from)
     TP_SCOPE;
     if (!tp__check("flatten", TP_LIST(x), 1)) return NULL;
     if (x->shape.rank == 0) return tp_pass(tp_reshape(x, TP_SHAPE(1)));
-    if ((a = tp__axis(x, from)) < 0) return NULL;
+    if ((a = tp__axis("flatten", x, from)) < 0) return NULL;
     s = x->shape, s.rank = a + 1;
     for (int i = a + 1; i < x->shape.rank; i++)
         s.n[a] *= x->shape.n[i];
@@ -138,7 +140,7 @@ tp_tensor *tp_permute(tp_tensor *x, tp_axes order)
     if (order.n && !tp__axes_mask("permute", x, order, seen)) return NULL;
     s.rank = order.n;
     for (int i = 0; i < order.n; i++) {
-        order.axis[i] = tp__axis(x, order.axis[i]);
+        order.axis[i] = tp__axis("permute", x, order.axis[i]);
         s.n[i] = x->shape.n[order.axis[i]], stride[i] = x->stride[order.axis[i]];
     }
     return tp__record(&permute_op, TP_LIST(x), tp__view(x, s, stride, x->offset), TP_NONE_SAVED, &order,
@@ -150,7 +152,7 @@ tp_tensor *tp_transpose(tp_tensor *x, int a, int b)
     tp_axes order = { 0 };
 
     if (!tp__check("transpose", TP_LIST(x), 1)) return NULL;
-    if ((a = tp__axis(x, a)) < 0 || (b = tp__axis(x, b)) < 0) return NULL;
+    if ((a = tp__axis("transpose", x, a)) < 0 || (b = tp__axis("transpose", x, b)) < 0) return NULL;
     order.n = x->shape.rank;
     for (int i = 0; i < order.n; i++)
         order.axis[i] = i == a ? b : i == b ? a : i;
@@ -242,7 +244,7 @@ tp_tensor *tp_slice_step(tp_tensor *x, int axis, int64_t from, int64_t to, int64
     int64_t size;
     int a;
 
-    if (!tp__check("slice", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return NULL;
+    if (!tp__check("slice", TP_LIST(x), 1) || (a = tp__axis("slice", x, axis)) < 0) return NULL;
     size = x->shape.n[a];
     from = from < 0 ? from + size : from, to = to < 0 ? to + size : to;
     TP_REQUIRE_IN("slice", from >= 0 && from <= to && to <= size && step > 0, TP_ERR_ARG,
@@ -281,7 +283,7 @@ bool tp_split_sizes(tp_tensor *x, int axis, const int64_t *sizes, int n, tp_tens
     int a;
 
     if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
-    if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return false;
+    if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
     TP_REQUIRE_IN("split", out && sizes && n > 0 && n < 1 << 15, TP_ERR_ARG, "%d parts", n);
     if (!sizes_fit(x, a, sizes, n) || !(c = tp__alloc(bytes))) return false;
     c->axis = a, c->step = 1, c->whole = x->shape, c->start[0] = 0;
@@ -301,7 +303,7 @@ bool tp_split(tp_tensor *x, int axis, int n, tp_tensor **out)
     int a;
 
     if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
-    if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis(x, axis)) < 0) return false;
+    if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
     TP_REQUIRE_IN("split", n > 0 && x->shape.n[a] % n == 0, TP_ERR_ARG, "%d equal parts of axis %d of %s", n,
                   axis, tp__text(x));
     if (!(sizes = tp__alloc(bytes))) return false;

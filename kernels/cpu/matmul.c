@@ -12,6 +12,7 @@
  * finds it near.  Packing the columns of B where it is transposed means turning it.  Where B is the larger,
  * Y' = B' A' is computed instead: A is turned, and so is each tile's result.
  */
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/brgemm_pack.h"
 #include "kernels/cpu/brgemm_tiles.h"
 
@@ -304,6 +305,9 @@ int KERNEL(gemm)(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
     int64_t items, grain, flops;
 
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
+#if TP_IS(f64)
+    if (tp__blas_wants(g)) return tp__blas_gemm_f64(c, g, a, b, y);
+#endif
     choose_sides(&w), plan(&w);
     items = g->batch * w.tiles;
     flops = 2 * g->m * g->n * (g->k + 1) / w.tiles + 1;

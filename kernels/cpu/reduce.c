@@ -501,7 +501,7 @@ static void count_nan_body(void *user, int worker, int64_t from, int64_t to)
                                j->x + r.at[0] + first * r.step[0], r.step[0]);
         if (++cut == j->cuts) tp_row_next(j->l, &r), cut = 0;
     }
-    j->count[worker * APART] = count;
+    j->count[worker * APART] += count; /* a worker may get several ranges */
 }
 
 int KERNEL(count_nan)(tp_ctx *c, const tp_loop *l, const void *x, int64_t *n)

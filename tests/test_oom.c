@@ -1,0 +1,465 @@
+/*
+ * test_oom.c - the n-th allocation fails, for every n of whatever a program does.
+ *
+ * What must hold each time: nothing crashes or leaks, the error is TP_ERR_MEMORY, parameters,
+ * optimizer and step count are as before, and the next step gives what it would have given.
+ */
+#include "tests/check.h"
+
+#include <unistd.h>
+
+enum { MOST = 200000 }; /* allocations: a loop that never ends is a failure */
+
+/* Runs f with the n-th allocation failing, for n = 0, 1, ... until it succeeds; after each
+ * failure `after` looks at what is left.  Gives the number of failures. */
+static int at_every_allocation(bool (*f)(void *user), void (*after)(void *user, bool done), void *user)
+{
+    char name[sizeof check_name];
+    bool done = false;
+    int n = 0;
+
+    memcpy(name, check_name, sizeof name);
+    for (; !done && n < MOST; n++) {
+        CASE("%.80s, allocation %d", name, n);
+        tp__fail_after = n;
+        done = f(user);
+        tp__fail_after = -1;
+        if (!done) CHECK(tp_error_code() == TP_ERR_MEMORY);
+        CHECK(!done || tp_ok());
+        tp_clear_error();
+        after(user, done);
+    }
+    CASE("%.80s", name);
+    fprintf(stderr, "out of memory, %s: %d places\n", name, n - 1);
+    CHECK(n > 1 && n < MOST);
+    return n - 1;
+}
+
+/* ---- snapshots of all tensors of a model and its optimizer ---- */
+
+typedef struct snapshot {
+    unsigned char *bytes;
+    size_t n;
+    bool write; /* back into the tensors, instead of out of them */
+} snapshot;
+
+static bool shoot(void *user, const char *name, tp_tensor **t)
+{
+    snapshot *s = user;
+    size_t bytes = (size_t)tp_count(*t) * tp_dtype_size(tp_dtype_of(*t));
+    bool ok = true;
+
+    TP_SCOPE;
+    TP_NO_GRAD;
+    (void)name;
+    if (s->write) ok = tp_copy_(*t, tp_from(s->bytes + s->n, tp_shape_of(*t), tp_dtype_of(*t), tp_device_of(*t)));
+    else s->bytes = realloc(s->bytes, s->n + bytes), ok = tp_read(*t, s->bytes + s->n, bytes);
+    s->n += bytes;
+    return ok;
+}
+
+static void all_tensors(snapshot *s, tp_module *m, tp_optim *o)
+{
+    s->n = 0;
+    CHECK(tp_nn_each(tp_nn_params(m, "*"), false, shoot, s) > 0);
+    CHECK(!o || tp_optim_each(o, shoot, s) > 0);
+}
+
+static bool same(const snapshot *a, const snapshot *b)
+{
+    return a->n == b->n && !memcmp(a->bytes, b->bytes, a->n);
+}
+
+/* ---- a step with everything in it ---- */
+
+typedef struct trainer {
+    tp_module *net, *conv, *embed, *lstm, *norm, *drop, *fc, *segment;
+    tp_optim *opt;
+    tp_tensor *pictures, *tokens, *labels;
+    tp_dtype autocast;
+    bool anomaly, broken;
+    snapshot start, after, now;
+    long live;
+} trainer;
+
+static bool twice_forward(tp_call *c)
+{
+    c->out[0] = tp_scale(c->in.t[0], 2), c->out[1] = tp_square(c->in.t[0]), c->n_out = 2;
+    return c->out[1];
+}
+
+static bool twice_backward(tp_call *c, tp_tensor *const *dy, tp_tensor **dx)
+{
+    tp_tensor *a = dy[0] ? tp_scale(dy[0], 2) : NULL, *b = dy[1] ? tp_scale(tp_mul(dy[1], c->in.t[0]), 2) : NULL;
+
+    dx[0] = a && b ? tp_add(a, b) : a ? a : b;
+    return tp_ok();
+}
+
+static const tp_user_op twice = { "twice", twice_forward, twice_backward };
+
+static tp_tensor *seen(const trainer *k)
+{
+    tp_tensor *h = tp_nn_forward(k->conv, k->pictures), *part[4], *both[2] = { NULL };
+
+    if (!tp_split(h, 1, 4, part)) return NULL; /* the third part is not used */
+    h = tp_concat(TP_LIST(part[3], tp_slice(part[0], 1, 0, 1), tp_tanh(part[1])), 1);
+    if (tp_apply_all(&twice, TP_LIST(h), NULL, 0, both, 2) != 2) return NULL;
+    return tp_add(both[0], tp_gelu(both[1]));
+}
+
+static tp_tensor *told(const trainer *k)
+{
+    tp_lstm_out o = tp_nn_lstm_forward(k->lstm, tp_nn_forward(k->embed, k->tokens), NULL, NULL);
+    tp_tensor *last = tp_slice(o.y, 1, 2, 3), *out = NULL;
+
+    last = last ? tp_flatten(last, 1) : NULL;
+    return tp_nn_checkpoint(k->segment, TP_LIST(last), &out, 1) == 1 ? out : NULL;
+}
+
+/* The gradient's own gradient, as in WGAN-GP. */
+static tp_tensor *penalty(const trainer *k, tp_tensor *features)
+{
+    tp_tensor *mid = tp_requires_grad(tp_detach(features), true), *y = tp_nn_forward(k->fc, tp_sigmoid(mid));
+    tp_tensor *g = tp_grad_of(tp_sum(y, TP_ALL), mid, (tp_grad_opts){ .create_graph = true });
+
+    return tp_mean(tp_square(tp_shift(tp_sqrt(tp_sum(tp_square(g), TP_AXES(1))), -1)), TP_ALL);
+}
+
+static tp_tensor *loss_of(const trainer *k)
+{
+    TP_AUTOCAST(k->autocast);
+    tp_mode anomaly __attribute__((cleanup(tp__mode_close), unused)) = tp_anomaly_begin(k->anomaly);
+    tp_tensor *h = seen(k), *t = told(k), *f, *loss;
+
+    if (!tp_ok()) return NULL;
+    f = tp_concat(TP_LIST(tp_cast(h, TP_F32), tp_cast(t, TP_F32)), 1);
+    f = tp_nn_forward(k->drop, tp_nn_forward(k->norm, f));
+    loss = tp_cross_entropy(tp_cast(tp_nn_forward(k->fc, f), TP_F32), k->labels);
+    return tp_add(loss, tp_cast(penalty(k, f), TP_F32));
+}
+
+static bool step(void *user)
+{
+    trainer *k = user;
+    bool ok;
+
+    tp_seed(7);
+    {
+        TP_SCOPE;
+        ok = tp_optim_zero_grad(k->opt) && tp_backward(loss_of(k)) && tp_optim_clip_norm(k->opt, .5) &&
+             tp_optim_step(k->opt);
+    }
+    return ok;
+}
+
+/* ---- what must hold ---- */
+
+static bool count_grads(void *user, const char *name, tp_tensor **t)
+{
+    TP_SCOPE;
+    (void)name;
+    ((int *)user)[0]++, ((int *)user)[1] += tp_grad(*t) != NULL;
+    return true;
+}
+
+static void after_step(void *user, bool done)
+{
+    trainer *k = user;
+    int grads[2] = { 0, 0 };
+    int64_t steps;
+
+    tp_nn_each(tp_nn_params(k->net, "*"), false, count_grads, grads);
+    CHECK(grads[1] == 0 || grads[1] == grads[0]); /* never some of them */
+    CHECK(tp_optim_zero_grad(k->opt));
+    steps = tp_optim_steps(k->opt);
+    CHECK(steps == done);
+    all_tensors(&k->now, k->net, k->opt);
+    CHECK(same(&k->now, done ? &k->after : &k->start));
+    if (!done) {
+        CHECK(step(k));
+        all_tensors(&k->now, k->net, k->opt);
+        CHECK(same(&k->now, &k->after)); /* as if nothing had happened */
+        k->start.write = true, all_tensors(&k->start, k->net, k->opt), k->start.write = false;
+    }
+    tp_optim_zero_grad(k->opt);
+    tp_thread_end();
+    CHECK(tp__live() == k->live);
+}
+
+static tp_module *sequential_of(tp_module *a, tp_module *b, tp_module *c, tp_module *d, tp_module *e)
+{
+    return tp_nn_sequential((tp_module *[]){ a, b, c, d, e }, 5);
+}
+
+static void build(trainer *k, bool adam, tp_device *dev)
+{
+    tp_sgd_opts sgd = tp_sgd(.1);
+
+    k->net = tp_nn_container("net");
+    k->conv = tp_nn_add(k->net, "conv", sequential_of(tp_nn_conv2d(1, 2, 3, (tp_conv2d_opts){ .padding = 1 }),
+                                                      tp_nn_batch_norm(2), tp_nn_relu(), tp_nn_max_pool2d(2), tp_nn_flatten()));
+    k->embed = tp_nn_add(k->net, "embed", tp_nn_embedding(5, 4));
+    k->lstm = tp_nn_add(k->net, "lstm", tp_nn_lstm(4, 3, (tp_lstm_opts){ .layers = 2, .dropout = .2, .batch_first = true,
+                                                                         .bidirectional = true }));
+    k->segment = tp_nn_add(k->net, "segment", sequential_of(tp_nn_linear(6, 4), tp_nn_dropout(.3), tp_nn_gelu(),
+                                                            tp_nn_batch_norm(4), tp_nn_tanh()));
+    k->norm = tp_nn_add(k->net, "norm", tp_nn_layer_norm(TP_SHAPE(9)));
+    k->drop = tp_nn_add(k->net, "drop", tp_nn_dropout(.1));
+    k->fc = tp_nn_add(k->net, "fc", tp_nn_linear(9, 3));
+    tp_nn_init(k->net, dev);
+    sgd.momentum = .9, sgd.nesterov = true, sgd.weight_decay = .01;
+    k->opt = adam ? tp_optim_adamw(tp_nn_params(k->net, "*"), tp_adamw(.1)) : tp_optim_sgd(tp_nn_params(k->net, "*"), sgd);
+    k->pictures = tp_keep(check_numbers(TP_SHAPE(2, 1, 4, 4), TP_F32, -1, 1, dev));
+    k->tokens = tp_keep(tp_from((int64_t[]){ 0, 1, 4, 2, 2, 3 }, TP_SHAPE(2, 3), TP_I64, dev));
+    k->labels = tp_keep(tp_from((int64_t[]){ 2, 0 }, TP_SHAPE(2), TP_I64, dev));
+}
+
+static void train_out_of_memory(const char *name, bool adam, bool anomaly, tp_dtype autocast, tp_device *dev)
+{
+    trainer k = { .anomaly = anomaly, .autocast = autocast };
+    snapshot *all[] = { &k.start, &k.after, &k.now };
+
+    CASE("%s on %s", name, tp_device_name(dev));
+    build(&k, adam, dev);
+    cr_assert(tp_ok() && k.opt, "%s", tp_error());
+    all_tensors(&k.start, k.net, k.opt);
+    CHECK(step(&k) && tp_optim_zero_grad(k.opt));
+    all_tensors(&k.after, k.net, k.opt);
+    CHECK(!same(&k.start, &k.after));
+    k.start.write = true, all_tensors(&k.start, k.net, k.opt), k.start.write = false;
+    tp_thread_end(), k.live = tp__live();
+    CHECK(at_every_allocation(step, after_step, &k) > 300);
+    for (int i = 0; i < TP_LEN(all); i++)
+        free(all[i]->bytes);
+    tp_optim_free(k.opt), tp_nn_free(k.net), tp_free(k.pictures), tp_free(k.tokens), tp_free(k.labels);
+}
+
+ON_EACH_DEVICE(oom, a_step_of_sgd)
+{
+    train_out_of_memory("sgd", false, false, TP_F32, dev);
+}
+
+ON_EACH_DEVICE(oom, a_step_of_adamw_in_anomaly_mode)
+{
+    train_out_of_memory("adamw, anomaly", true, true, TP_F32, dev);
+}
+
+ON_EACH_DEVICE(oom, a_step_under_autocast)
+{
+    train_out_of_memory("autocast", true, false, TP_BF16, dev);
+}
+
+/* ---- a backward over gradients that were there ---- */
+
+typedef struct graph {
+    tp_tensor *w, *loss;
+} graph;
+
+static bool differentiate(void *user)
+{
+    const graph *g = user;
+
+    return tp_backward_with(g->loss, (tp_backward_opts){ .retain_graph = true });
+}
+
+static void after_backward(void *user, bool done)
+{
+    const graph *g = user;
+    TP_SCOPE;
+    tp_tensor *d = tp_grad(g->w);
+
+    if (done || d) CHECK(check_at(d, 0) == (done ? 1 + 6 + 1 : 1)); /* refused at once, or none is left */
+    if (done) return;
+    tp_zero_grad(g->w); /* each begins with a gradient of 1 */
+    CHECK(tp_backward(tp_sum(g->w, TP_ALL)) && check_at(tp_grad(g->w), 0) == 1);
+}
+
+ON_EACH_DEVICE(oom, a_failed_backward_leaves_no_half_gradient)
+{
+    TP_SCOPE;
+    graph g = { .w = tp_requires_grad(tp_full(TP_SHAPE(2), 3, TP_F32, dev), true) };
+    tp_tensor *h = tp_exp(tp_affine(g.w, 0, 0)), *part[2];
+
+    CHECK(tp_split(tp_mul(h, g.w), 0, 2, part) && tp_backward(tp_sum(g.w, TP_ALL)));
+    g.loss = tp_add(tp_sum(tp_square(g.w), TP_ALL), tp_sum(tp_concat(TP_LIST(part[1], part[0]), 0), TP_ALL));
+    CASE("backward on %s", tp_device_name(dev));
+    at_every_allocation(differentiate, after_backward, &g);
+}
+
+/* ---- making everything ---- */
+
+typedef struct made {
+    tp_module *net, *copy;
+    tp_optim *opt;
+    tp_sched *sched;
+    tp_loader *loader;
+    tp_state *state;
+    tp_device *dev;
+    int64_t step;
+    double ema;
+    int begun, ended; /* modules with a self */
+    long live;
+} made;
+
+static int identity(void *self, tp_list in, tp_tensor **out, int room)
+{
+    (void)self, (void)room;
+    out[0] = in.t[0];
+    return 1;
+}
+
+static void ended(void *self)
+{
+    ++*(int *)self;
+}
+
+static tp_module *own_layer(made *k)
+{
+    k->begun++;
+    return tp_nn_from("own", &k->ended, identity, ended);
+}
+
+static tp_module *a_network(made *k)
+{
+    tp_module *net = tp_nn_container("net");
+
+    tp_nn_add(net, "body", sequential_of(tp_nn_linear(3, 4), tp_nn_relu(), own_layer(k), tp_nn_dropout(.5), own_layer(k)));
+    tp_nn_add(net, "norm", sequential_of(tp_nn_batch_norm(4), tp_nn_layer_norm(TP_SHAPE(4)), tp_nn_global_avg_pool2d(),
+                                         tp_nn_conv2d(2, 2, 3, (tp_conv2d_opts){ .groups = 2 }), tp_nn_max_pool2d(2)));
+    tp_nn_add(net, "lstm", tp_nn_lstm(2, 3, (tp_lstm_opts){ .layers = 2, .bidirectional = true }));
+    tp_nn_add(net, "embed", tp_nn_embedding(4, 2));
+    tp_nn_param(net, "scale", TP_SHAPE(2), (tp_init){ TP_INIT_NORMAL, 0, 1 });
+    tp_nn_buffer(net, "seen", TP_SCALAR, TP_I64, 0);
+    return net;
+}
+
+static tp_dataset *a_dataset(void)
+{
+    TP_SCOPE;
+    return tp_data_range(tp_data_tensors(TP_LIST(tp_zeros(TP_SHAPE(8, 3), TP_F32, tp_device_open("cpu")))), 2, 8);
+}
+
+static bool make_all(void *user)
+{
+    made *k = user;
+    TP_SCOPE;
+
+    k->net = tp_nn_init(a_network(k), k->dev);
+    tp_nn_freeze(k->net, "embed.*", true);
+    tp_nn_replace(k->net, "body.1", own_layer(k));
+    k->copy = tp_nn_clone(tp_nn_get(k->net, "lstm"));
+    tp_nn_cast(k->copy, TP_F64);
+    k->opt = tp_optim_adamw(tp_nn_params(k->net, "body.*"), tp_adamw(.1));
+    tp_optim_add_adam_group(k->opt, tp_nn_params(k->net, "norm.*"), tp_adam(.2));
+    k->sched = tp_sched_cosine(k->opt, 2, 10, 0);
+    k->loader = tp_data_loader(a_dataset(), (tp_loader_opts){ .batch = 2, .shuffle = true });
+    k->state = tp_state_new();
+    return tp_state_module(k->state, "net", k->net) && tp_state_optim(k->state, "opt", k->opt) &&
+           tp_state_sched(k->state, "sched", k->sched) && tp_state_loader(k->state, "loader", k->loader) &&
+           tp_state_i64(k->state, "step", &k->step) && tp_state_f64(k->state, "ema", &k->ema) && tp_ok();
+}
+
+static bool give_gradient(void *user, const char *name, tp_tensor **t)
+{
+    TP_SCOPE;
+    (void)user, (void)name;
+    return !tp_needs_grad(*t) || tp_backward(tp_sum(*t, TP_ALL));
+}
+
+static void free_all(void *user, bool done)
+{
+    made *k = user;
+
+    CHECK(!done || (k->net && k->copy && k->opt && k->sched && k->loader && k->state));
+    if (k->opt) { /* it is whole, whatever failed later */
+        CHECK(tp_nn_each(tp_nn_params(k->net, "*"), false, give_gradient, NULL) > 0);
+        CHECK(tp_optim_step(k->opt));
+    }
+    tp_clear_error();
+    tp_nn_free(k->net), tp_state_free(k->state), tp_data_free(k->loader), tp_nn_free(k->copy);
+    tp_optim_free(k->opt), tp_sched_free(k->sched);
+    CHECK(k->begun == k->ended);
+    tp_thread_end();
+    CHECK(tp__live() == k->live);
+    *k = (made){ .dev = k->dev, .live = k->live };
+}
+
+ON_EACH_DEVICE(oom, making_everything)
+{
+    made k = { .dev = dev, .live = tp__live() };
+
+    CASE("making on %s", tp_device_name(dev));
+    CHECK(at_every_allocation(make_all, free_all, &k) > 200);
+}
+
+/* ---- files ---- */
+
+typedef struct filing {
+    made of;
+    char path[64];
+    snapshot start, stored, now;
+    bool (*io)(struct filing *k);
+    bool loads;
+} filing;
+
+static bool load_module(filing *k) { return tp_nn_load(k->of.net, k->path, (tp_load_opts){ 0 }); }
+static bool save_module(filing *k) { return tp_nn_save(k->of.net, k->path); }
+static bool load_state(filing *k) { return tp_state_load(k->of.state, k->path); }
+static bool save_state(filing *k) { return tp_state_save(k->of.state, k->path); }
+
+static bool run_io(void *user)
+{
+    filing *k = user;
+
+    return k->io(k);
+}
+
+static void after_io(void *user, bool done)
+{
+    filing *k = user;
+
+    all_tensors(&k->now, k->of.net, k->of.opt);
+    CHECK(same(&k->now, done && k->loads ? &k->stored : &k->start));
+    CHECK(tp_optim_load_end(k->of.opt)); /* a load that began gave each parameter its own clock */
+    tp_thread_end();
+    CHECK(tp__live() == k->of.live);
+}
+
+static void check_io(const char *name, bool (*save)(filing *), bool (*load)(filing *), tp_device *dev)
+{
+    filing k = { .of = { .dev = dev } };
+    snapshot *all[] = { &k.start, &k.stored, &k.now };
+
+    strcpy(k.path, "/tmp/taper-oom-XXXXXX");
+    close(mkstemp(k.path));
+    CASE("making for %s", name);
+    CHECK(make_all(&k.of));
+    all_tensors(&k.stored, k.of.net, k.of.opt);
+    CHECK(save(&k) && load(&k)); /* and the clocks of the optimizer are as after loading */
+    all_tensors(&k.start, k.of.net, k.of.opt);
+    tp_thread_end(), k.of.live = tp__live();
+    CASE("saving %s", name);
+    k.io = save, at_every_allocation(run_io, after_io, &k);
+    memset(k.start.bytes, 0, k.start.n);
+    k.start.write = true, all_tensors(&k.start, k.of.net, k.of.opt), k.start.write = false;
+    CASE("loading %s", name);
+    tp_thread_end(), k.of.live = tp__live();
+    k.io = load, k.loads = true, at_every_allocation(run_io, after_io, &k);
+    for (int i = 0; i < TP_LEN(all); i++)
+        free(all[i]->bytes);
+    k.of.live = 0;
+    tp_nn_free(k.of.net), tp_nn_free(k.of.copy), tp_state_free(k.of.state), tp_data_free(k.of.loader);
+    tp_optim_free(k.of.opt), tp_sched_free(k.of.sched);
+    unlink(k.path);
+}
+
+ON_EACH_DEVICE(oom, modules_and_files)
+{
+    check_io("a module", save_module, load_module, dev);
+}
+
+ON_EACH_DEVICE(oom, states_and_files)
+{
+    check_io("a state", save_state, load_state, dev);
+}
