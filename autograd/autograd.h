@@ -27,8 +27,8 @@ typedef struct tp_backward_opts {
 } tp_backward_opts;
 
 /* Adds the gradient of loss to every leaf it was made from.  It is never itself recorded.
- * When it fails, no leaf is left with half a sum: nothing has changed, or, if memory ran out
- * on the way, the leaves that it reaches have none. */
+ * When it fails, no leaf is left with half a sum: nothing has changed, or, if it failed on the
+ * way (memory, a hook, a user's op, anomaly), the leaves that it reaches have none. */
 bool tp_backward(tp_tensor *loss);
 bool tp_backward_with(tp_tensor *loss, tp_backward_opts o);
 
@@ -87,6 +87,7 @@ typedef int tp_multi_fn(tp_list in, void *user, tp_tensor **out, int room);
 /* out = f(in): what ops inside would save is computed again when backward first asks.  The
  * second run sees the same random numbers and modes, and moves no buffers and no hooks.
  * user must stay valid until the graph is gone. */
+bool tp_recomputing(void); /* this is a second run: leave buffers of one's own alone */
 int tp_checkpoint(tp_multi_fn *f, tp_list in, void *user, tp_tensor **out, int room);
 
 /* ---- ops of one's own ---- */
@@ -95,13 +96,14 @@ enum { TP_CALL_SAVED = 8 };
 
 /* One call of a user's op, in forward and in backward. */
 typedef struct tp_call {
-    tp_list in;                      /* in backward: those given to tp_call_save, else NULL */
+    tp_list in;                      /* in backward too */
     tp_tensor *out[TP_CALL_SAVED];   /* forward sets them; in backward as `in` */
     tp_tensor *saved[TP_CALL_SAVED]; /* forward sets what backward will need */
     int n_out;                       /* forward sets it; 1 at first */
     const void *opts;
 } tp_call;
 
+/* It must live as long as what it made: make it static. */
 typedef struct tp_user_op {
     const char *name;
     bool (*forward)(tp_call *c); /* runs without recording */

@@ -96,6 +96,8 @@ static void mark_wanted(pass *p, bool leaves)
 static bool unchanged(const tp_node *n)
 {
     for (int i = 0; i < n->n_saved; i++)
+        if (n->saved[i].segment && !tp__segment_unchanged(n->saved[i].segment)) return false;
+    for (int i = 0; i < n->n_saved; i++)
         TP_REQUIRE_IN("backward", !n->saved[i].storage ||
                       n->saved[i].storage->version == n->saved[i].version, TP_ERR_ARG,
                       "a tensor that %s needs for its gradient was changed in place after it ran",
@@ -125,6 +127,8 @@ static bool seed_ok(tp_tensor *y, tp_tensor *dy)
                   "%s is no scalar: give grad_output", tp__text(y));
     TP_REQUIRE_IN("backward", !dy || (tp__same(&dy->shape, &y->shape) && dy->dtype == y->dtype),
                   TP_ERR_SHAPE, "grad_output is %s for %s", tp__text(dy), tp__text(y));
+    TP_REQUIRE_IN("backward", !dy || tp__device(dy) == tp__device(y), TP_ERR_DEVICE,
+                  "grad_output is on %s, the root on %s", tp__device(dy)->name, tp__device(y)->name);
     return true;
 }
 
@@ -147,7 +151,7 @@ static bool run_hooks(tp_slot *s, bool leaf)
 
         if (leaf != (h->leaf != NULL)) continue;
         if (leaf) {
-            h->leaf(tp__alias(s->grad), h->user);
+            if ((g = tp__alias(s->grad))) h->leaf(g, h->user);
         } else if ((g = h->f(s->grad, h->user))) {
             if (tp__slot_fits("hook", s, g)) tp__slot_put(s, g, false);
         }
@@ -174,6 +178,7 @@ static bool settle(tp_node *n)
     } else if (s->hooks && !run_hooks(s, false)) {
         return false;
     }
+    if (s->hooks && s->grad && atomic_load(&s->grad->refs) > 1) s->own = false; /* a hook keeps it */
     if (s->grad && !tp__slot_separate(s)) return false;
     return !arrived || !s->hooks || run_hooks(s, true);
 }
@@ -184,7 +189,7 @@ static bool gave_no_nan(const tp_node *n)
     for (int i = 0; i < n->n_in; i++) {
         tp_tensor *g = tp__wants(n, i) ? n->in[i].node->out[n->in[i].out].grad : NULL;
 
-        if (!tp__nan_free(tp__node_name(n), "the gradient of an input", TP_LIST(g))) return false;
+        if (!tp__nan_free(tp__node_name(n), "the gradient of input", i, TP_LIST(g))) return false;
     }
     return true;
 }

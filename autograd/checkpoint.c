@@ -14,7 +14,7 @@ enum { MOST_IN = 16, MOST_OUT = 16 };
 
 typedef struct entry {
     tp_storage *storage; /* of the second run */
-    const tp_storage *first; /* of the first, to recognize parameters */
+    tp_storage *first;   /* of the first run, if it was a leaf's: a parameter, held */
     int64_t offset, stride[TP_MAX_AXES];
     unsigned version;
     unsigned char dtype;
@@ -49,7 +49,7 @@ static void release(tp_segment *g)
     for (int i = 0; i < g->n_in; i++)
         tp_free(g->in[i]);
     for (int i = 0; i < g->n; i++)
-        tp__storage_release(g->saved[i].storage);
+        tp__storage_release(g->saved[i].storage), tp__storage_release(g->saved[i].first);
     if (g->done) g->done(g->user);
     tp__release(g->saved, sizeof *g->saved * (size_t)g->room);
     tp__release(g, sizeof *g);
@@ -95,12 +95,21 @@ void tp__segment_refill(const tp_tensor *t)
                  tp_dtype_name((tp_dtype)e->dtype), tp__shape_text(e->shape), tp__text(t));
         return;
     }
-    if (e->first == t->storage && e->version != t->storage->version) {
-        tp__fail(TP_ERR_ARG, "tp_checkpoint", "%s was changed in place since the first run", tp__text(t));
-        return;
-    }
     e->storage = tp__storage_retain(t->storage);
     e->offset = t->offset, memcpy(e->stride, t->stride, sizeof e->stride);
+}
+
+/* Asked before a pass begins, so that a refusal changes nothing. */
+bool tp__segment_unchanged(const tp_segment *g)
+{
+    for (int i = 0; i < g->n_in; i++)
+        TP_REQUIRE_IN("tp_checkpoint", !g->in[i] || g->in[i]->storage->version == g->version[i], TP_ERR_ARG,
+                      "input %d was changed in place since the first run", i);
+    for (int i = 0; i < g->n; i++)
+        TP_REQUIRE_IN("tp_checkpoint", !g->saved[i].first || g->saved[i].first->version == g->saved[i].version,
+                      TP_ERR_ARG, "a parameter, %s, was changed in place since the first run",
+                      tp__shape_text(g->saved[i].shape));
+    return true;
 }
 
 /* ---- the second run ---- */
@@ -129,9 +138,9 @@ static bool again(tp_segment *g)
     TP_SCOPE;
 
     second_run = g, first_run = NULL, g->at = 0, me->second_run = true;
-    tp_rng_restore(g->rng);
+    me->rng = g->rng;
     if (inputs_again(g, in)) g->f((tp_list){ in, g->n_in }, g->user, out, MOST_OUT);
-    tp_rng_restore(rng);
+    me->rng = rng;
     second_run = outer, first_run = outer_first, me->second_run = was;
     TP_REQUIRE_IN("tp_checkpoint", g->at == g->n || !tp_ok(), TP_ERR_ARG,
                   "the function saved %d tensors the first time and %d the second", g->n, g->at);

@@ -50,6 +50,18 @@ static bool poke(tp_tensor *x, int64_t i, double v)
     return TP_RUN(fill, one, &l, v, tp__data(one));
 }
 
+/* Puts an element back, also while an error is pending. */
+static void put_back(tp_tensor *x, int64_t i, double v)
+{
+    tp_code code = tp_error_code();
+    char text[768];
+
+    snprintf(text, sizeof text, "%s", tp_error());
+    tp_clear_error();
+    poke(x, i, v);
+    if (code != TP_OK) tp__fail(code, NULL, "%s", text);
+}
+
 typedef struct probe {
     tp_function *f;
     tp_list in;
@@ -68,7 +80,7 @@ static bool compare(const probe *p, int i, const double *x, const double *d)
 
         poke(p->in.t[i], j, x[j] + h), up = folded(p->f, p->in, p->user);
         poke(p->in.t[i], j, x[j] - h), down = folded(p->f, p->in, p->user);
-        poke(p->in.t[i], j, x[j]);
+        put_back(p->in.t[i], j, x[j]);
         error = fabs((up - down) / (2 * h) - (d ? d[j] : 0)) / scale;
         if (error <= p->r->worst) continue; /* NaN goes on */
         p->r->worst = error;

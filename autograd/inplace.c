@@ -32,6 +32,9 @@ bool tp_copy_(tp_tensor *to, tp_tensor *from)
     if (!may_write(__func__, to, from, "tp_concat or tp_add")) return false;
     TP_REQUIRE(tp__expanded(from, &to->shape, stride), TP_ERR_SHAPE, "%s can't be copied into %s",
                tp__text(from), tp__text(to));
+    for (int i = 0; i < to->shape.rank; i++)
+        TP_REQUIRE(to->stride[i] || to->shape.n[i] < 2, TP_ERR_ARG,
+                   "%s is expanded: several of its elements are one number in memory", tp__text(to));
     { /* like to like allocates nothing: loading relies on it */
         TP_NO_GRAD;
         if (tp__device(from) != tp__device(to)) from = tp_to(from, tp__device(to));

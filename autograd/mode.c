@@ -54,6 +54,11 @@ bool tp_grad_enabled(void)
     return !tp__me()->no_grad;
 }
 
+bool tp_recomputing(void)
+{
+    return tp__me()->second_run;
+}
+
 tp_tensor *tp__autocast(tp_tensor *x)
 {
     tp_dtype to = tp__me()->autocast;
@@ -69,7 +74,7 @@ tp_tensor *tp__autocast_loss(tp_tensor *x)
 }
 
 /* Anomaly mode waits for every result, so it is for finding, not for training. */
-bool tp__nan_free(const char *op, const char *which, tp_list list)
+bool tp__nan_free(const char *op, const char *which, int first, tp_list list)
 {
     const char *of = tp__me()->backward_of;
 
@@ -82,7 +87,8 @@ bool tp__nan_free(const char *op, const char *which, tp_list list)
         if (!(n = tp__new(TP_SCALAR, TP_I64, tp__device(t)))) return false;
         l = tp__loop(&t->shape, TP_LIST(t));
         if (!TP_RUN(count_nan, t, &l, tp__data(t), tp__data(n))) return false;
-        TP_REQUIRE_IN(op, tp_item(n) == 0, TP_ERR_NONFINITE, "%s %d, %s, holds NaN%s%s", which, i, tp__text(t),
+        TP_REQUIRE_IN(op, tp_item(n) == 0, TP_ERR_NONFINITE, "%s %d, %s, holds NaN%s%s", which, first + i,
+                      tp__text(t),
                       of ? ", in the backward of " : "", of ? of : "");
     }
     return true;

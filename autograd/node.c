@@ -179,7 +179,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     tp_node *n;
 
     if (me->error != TP_OK) return false;
-    if (me->anomaly && !tp__nan_free(op->name, "output", out)) return false;
+    if (me->anomaly && !tp__nan_free(op->name, "output", 0, out)) return false;
     if (!tp__will_record(in)) return true;
     if (!(n = make(op, in.n, out, saved, bytes, &sizes))) return false;
     connect(n, in);
@@ -235,6 +235,11 @@ static tp_slot *leaf(const tp_tensor *t)
     tp_node *n = t ? (tp_node *)t->node : NULL;
 
     return n && !n->op ? &n->out[0] : NULL;
+}
+
+bool tp__is_leaf(const tp_tensor *t)
+{
+    return leaf(t) != NULL;
 }
 
 tp_tensor *tp__grad_peek(const tp_tensor *t)

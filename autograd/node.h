@@ -68,13 +68,15 @@ const char *tp__node_name(const tp_node *n);
 tp_shape tp__slot_shape(const tp_slot *s);
 void tp__attach(tp_tensor *t, tp_node *n, int out); /* t is that output, or leaf */
 void tp__free_saved(tp_node *n);
-/* Anomaly mode: an error names the op, and says which of its outputs, or gradients. */
-bool tp__nan_free(const char *op, const char *which, tp_list t);
+/* Anomaly mode: an error names the op, and says which of its outputs, or gradients,
+ * counted from `first`. */
+bool tp__nan_free(const char *op, const char *which, int first, tp_list t);
 
 /* checkpoint.c */
 struct tp_segment *tp__segment_now(void); /* whose first run this is, or NULL */
 /* Saved tensors during a first run (gives the place), during a second run, when unpacked, when
  * no longer needed. */
+bool tp__segment_unchanged(const struct tp_segment *g); /* its inputs, and parameters it used */
 bool tp__segment_save(struct tp_segment *g, tp_saved *s, const tp_tensor *t);
 void tp__segment_refill(const tp_tensor *t);
 bool tp__segment_filled(tp_saved *s); /* runs the function again if need be */

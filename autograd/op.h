@@ -61,6 +61,8 @@ tp_tensor *tp__autocast_loss(tp_tensor *x);
 /* A leaf's gradient itself, not a handle of the caller's; NULL when nothing has arrived. */
 tp_tensor *tp__grad_peek(const tp_tensor *t);
 
+bool tp__is_leaf(const tp_tensor *t);
+
 /* tp_checkpoint whose user data is freed with the graph, also after a failure. */
 int tp__checkpoint(tp_multi_fn *f, tp_list in, void *user, void (*done)(void *user), tp_tensor **out,
                    int room);

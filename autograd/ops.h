@@ -50,7 +50,8 @@ tp_tensor *tp_reshape(tp_tensor *x, tp_shape s);
 tp_tensor *tp_flatten(tp_tensor *x, int from); /* axes from, from + 1, ... become one */
 tp_tensor *tp_transpose(tp_tensor *x, int a, int b); /* a view: two axes swapped */
 tp_tensor *tp_permute(tp_tensor *x, tp_axes order);  /* a view: axis i is x's order.axis[i] */
-/* x[..., from:to, ...] along axis, a view; negative places count from the end. */
+/* x[..., from:to, ...] along axis, a view; negative places count from the end.  Unlike Python's,
+ * places past the end are refused. */
 tp_tensor *tp_slice(tp_tensor *x, int axis, int64_t from, int64_t to);
 tp_tensor *tp_slice_step(tp_tensor *x, int axis, int64_t from, int64_t to, int64_t step); /* step > 0 */
 bool tp_split(tp_tensor *x, int axis, int n, tp_tensor **out); /* n equal views */
@@ -154,7 +155,7 @@ tp_cross_entropy_opts tp_cross_entropy_defaults(void);
 /* Softmax over the last axis, then the negative log-likelihood of the labels.
  *   x (N, C) logits, y (N) labels of i64, i32 or u8 -> () or, unreduced, (N)
  * Rows labelled ignore_index count for nothing; any other label outside 0..C-1 is an error.
- * The mean is NaN when every row is ignored.  Two derivatives. */
+ * The mean is NaN when every row is ignored.  Two derivatives.  Of bf16 logits the loss is f32. */
 tp_tensor *tp_cross_entropy(tp_tensor *x, tp_tensor *y);
 tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o);
 tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t); /* the mean of (x - t)^2 */

@@ -226,6 +226,8 @@ bool tp__slot_fits(const char *what, const tp_slot *s, const tp_tensor *g)
     TP_REQUIRE_IN(what, tp__same(&g->shape, &shape) && g->dtype == s->dtype, TP_ERR_SHAPE,
                   "the gradient of %s %s can't be %s", tp_dtype_name((tp_dtype)s->dtype),
                   tp__shape_text(shape), tp__text(g));
+    TP_REQUIRE_IN(what, tp__device(g) == s->device, TP_ERR_DEVICE, "a gradient on %s for a tensor on %s",
+                  tp__device(g)->name, s->device->name);
     return true;
 }
 

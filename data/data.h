@@ -26,7 +26,9 @@ typedef struct tp_source {
     int fields;
     tp_shape shape[TP_FIELDS]; /* of one sample */
     tp_dtype dtype[TP_FIELDS];
-    /* Writes sample i, one pointer per field; called from workers, several at a time. */
+    /* Writes sample i, one pointer per field; called from workers, several at a time.  The
+     * thread's generator is set by seed, pass and place, so that what is drawn here (tp_rand)
+     * doesn't depend on who draws it.  TP_END ends the batch early. */
     tp_got (*get)(void *user, int64_t i, void *const *fields);
     /* A stream instead: the next sample; rewind starts a new pass.  Called by one thread. */
     tp_got (*next)(void *user, void *const *fields);

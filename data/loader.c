@@ -63,6 +63,7 @@ static tp_got fetch(tp_loader *l, slot *s, int64_t i, int64_t row)
     for (int f = 0; f < from->fields; f++)
         at[f] = (char *)tp__data(s->field[f]) + (size_t)row * tp__field_bytes(from, f);
     if (from->count < 0) return from->next(from->user, at);
+    tp__me()->rng = (tp_rng){ l->o.seed + 0x9E3779B97F4A7C15u * (uint64_t)(l->pass + 1), (uint64_t)i << 24 };
     return from->get(from->user, l->order ? l->order[i] : i, at);
 }
 
@@ -87,6 +88,7 @@ static bool fill(tp_loader *l, slot *s, int64_t k)
 static void prepare(tp_loader *l, slot *s, int64_t k)
 {
     bool stream = l->d->s.count < 0;
+    tp_rng own = tp__me()->rng;
 
     TP_SCOPE;
     if (stream) pthread_mutex_lock(&l->stream);
@@ -96,6 +98,7 @@ static void prepare(tp_loader *l, slot *s, int64_t k)
         snprintf(s->error, sizeof s->error, "%s", tp_error());
         tp_clear_error();
     }
+    tp__me()->rng = own;
     if (stream) pthread_mutex_unlock(&l->stream);
 }
 
@@ -193,6 +196,7 @@ static slot *take_slot(tp_loader *l)
 /* The batch leaves its slot; the tensors of the batch before take its place. */
 static bool hand_over(tp_loader *l, slot *s, tp_batch *b)
 {
+    bool elsewhere = l->o.device && l->o.device != tp__cpu();
     tp_tensor **to[TP_FIELDS] = { &b->x, &b->y };
 
     for (int f = 2; f < TP_FIELDS; f++)
@@ -206,16 +210,18 @@ static bool hand_over(tp_loader *l, slot *s, tp_batch *b)
 
             shape.n[0] = s->size;
             t = tp_keep(tp__view(t, shape, t->stride, t->offset));
-            tp_free(s->field[f]), s->field[f] = NULL;
-        } else if (l->o.device && l->o.device != tp__cpu()) {
+            if (!t) return false;
+            tp_free(s->field[f]), s->field[f] = elsewhere ? t : NULL;
+        }
+        if (elsewhere) {
             tp_ctx *c = tp__device_ctx(l->o.device);
             tp_tensor *on = tp__new(t->shape, (tp_dtype)t->dtype, l->o.device);
 
             if (!c || !on) return false;
-            if (c->backend->upload(c, tp__data(on), tp__data(t), t->storage->bytes))
+            if (c->backend->upload(c, tp__data(on), tp__data(t), on->storage->bytes))
                 return tp__fail(TP_ERR_DEVICE, "data", "%s", c->error), false;
             t = tp_keep(on);
-        } else {
+        } else if (t == s->field[f]) {
             s->field[f] = l->out[f], l->out[f] = NULL;
         }
         tp_free(l->out[f]);
@@ -238,13 +244,23 @@ static bool finished(const tp_loader *l)
     return l->over || (l->batches >= 0 && l->given >= l->batches);
 }
 
+/* A numbered batch that failed is made again when the caller has cleared the error; a stream
+ * can't go back. */
+static bool retry(tp_loader *l, slot *s)
+{
+    tp_fail(s->code, "%s", s->error);
+    if (l->n < 0) l->over = true;
+    pause_workers(l), resume_workers(l);
+    return false;
+}
+
 static bool next_batch(tp_loader *l, tp_batch *b)
 {
     slot *s = take_slot(l);
     bool ok = false, partial = s->size < l->o.batch;
 
-    if (s->code) tp__fail(s->code, "data", "%s", s->error);
-    else if (s->size && !(l->n < 0 && partial && l->o.drop_last)) ok = hand_over(l, s, b);
+    if (s->code) return retry(l, s);
+    if (s->size && !(l->n < 0 && partial && l->o.drop_last)) ok = hand_over(l, s, b);
     l->over = l->n < 0 && partial;
     l->fresh = l->given == 0;
     give_back(l, s);

@@ -6,6 +6,8 @@
  */
 #include "nn/internal.h"
 
+#include <string.h>
+
 /* In the dtype that the entry wants: drawn in f32, then cast, so a seed means one network. */
 static tp_tensor *drawn(const tp_entry *e)
 {
@@ -19,6 +21,7 @@ static tp_tensor *drawn(const tp_entry *e)
     } else {
         t = tp_affine(tp_randn(e->shape, host), e->init.b, e->init.a);
     }
+    if (e->zero_row && t && !tp_fill_(tp_slice(t, 0, e->zero_row - 1, e->zero_row), 0)) return NULL;
     return tp_cast(t, e->dtype);
 }
 
@@ -37,8 +40,7 @@ static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
     if (!t || !(t = tp_clone(t)) || /* nobody else's bytes */
         (!e->buffer && !e->frozen && !tp_requires_grad(t, true)))
         return tp_rng_restore(before), false; /* a failure draws nothing */
-    tp_free(e->t);
-    e->t = tp_keep(t);
+    become(k, e, t);
     return true;
 }
 
@@ -47,7 +49,7 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
     if (!tp_ok()) return m; /* also after a failure: the caller may hold it by this result alone */
     if (!m) return tp__fail(TP_ERR_ARG, __func__, "missing module");
     if (!dev) tp__fail(TP_ERR_DEVICE, __func__, "missing device");
-    else tp__entries(m, place, dev);
+    else tp__entries(m, place, &(moving){ .root = m, .dev = dev });
     return m;
 }
 
@@ -55,7 +57,8 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
 
 static bool cast_one(void *user, const char *name, tp_module *m, tp_entry *e)
 {
-    tp_dtype to = *(const tp_dtype *)user;
+    bool norm = !strcmp(m->kind, "batch_norm") || !strcmp(m->kind, "layer_norm");
+    tp_dtype to = *(const tp_dtype *)user == TP_BF16 && norm ? TP_F32 : *(const tp_dtype *)user;
     tp_tensor *t;
 
     TP_SCOPE;
@@ -65,8 +68,7 @@ static bool cast_one(void *user, const char *name, tp_module *m, tp_entry *e)
     if (e->t) {
         if (!(t = tp_cast(e->t, to))) return false;
         if (!e->buffer && !e->frozen && !tp_requires_grad(t, true)) return false;
-        tp_free(e->t);
-        e->t = tp_keep(t);
+        become(k, e, t);
     }
     e->dtype = to;
     return true;
@@ -78,5 +80,5 @@ bool tp_nn_cast(tp_module *m, tp_dtype d)
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     TP_REQUIRE(d == TP_F32 || d == TP_F64 || d == TP_BF16, TP_ERR_DTYPE, "parameters can't be %s",
                tp_dtype_name(d));
-    return tp__entries(m, cast_one, &d);
+    return tp__entries(m, cast_one, &(moving){ .root = m, .dtype = d });
 }

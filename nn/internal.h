@@ -14,6 +14,7 @@ typedef struct tp_entry {
     tp_init init;
     tp_dtype dtype;
     bool buffer, frozen;
+    int64_t zero_row; /* 1 + a row that starts as zeros; 0: none */
     tp_tensor *t; /* NULL until drawn or loaded */
 } tp_entry;
 

@@ -155,8 +155,12 @@ tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
     TP_REQUIRE_IN("tp_nn_embedding", o.filled, TP_ERR_ARG, "start from tp_embedding_defaults()");
     TP_REQUIRE_IN("tp_nn_embedding", rows > 0 && cols > 0, TP_ERR_ARG, "%lld rows, %lld columns", (long long)rows,
                   (long long)cols);
+    TP_REQUIRE_IN("tp_nn_embedding", o.padding_idx >= -1 && o.padding_idx < rows, TP_ERR_ARG,
+                  "padding_idx %lld of %lld rows", (long long)o.padding_idx, (long long)rows);
     m = tp__layer("embedding", embedding, &o, sizeof o);
-    return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(rows, cols), (tp_init){ TP_INIT_NORMAL, 0, 1 }));
+    if (!tp_nn_param(m, "weight", TP_SHAPE(rows, cols), (tp_init){ TP_INIT_NORMAL, 0, 1 })) return tp__made(m, false);
+    m->entry[WEIGHT].zero_row = o.padding_idx + 1;
+    return m;
 }
 
 tp_module *tp_nn_embedding(int64_t rows, int64_t cols)

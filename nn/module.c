@@ -251,6 +251,11 @@ bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t)
     TP_REQUIRE(e, TP_ERR_ARG, "there is no parameter %s", path);
     TP_REQUIRE(tp__same(&e->shape, &t->shape), TP_ERR_SHAPE, "%s is %s, not %s", path, tp__shape_text(e->shape),
                tp__text(t));
+    TP_REQUIRE(!t->node || tp__is_leaf(t), TP_ERR_ARG, "%s is an op's result, not a leaf: tp_detach it", path);
+    TP_REQUIRE(tp__dense(t, TP_ROW_MAJOR), TP_ERR_ARG, "%s is a strided view: tp_contiguous makes it a parameter", path);
+    TP_REQUIRE(t->dtype == e->dtype || (tp__is_float(t) && e->dtype <= TP_F16), TP_ERR_DTYPE, "%s is %s, not %s", path,
+               tp_dtype_name(e->dtype), tp__text(t));
+    if (!e->buffer && !e->frozen && !tp_requires_grad(t, true)) return false;
     tp__retain(t);
     tp_free(e->t);
     e->t = t, e->dtype = (tp_dtype)t->dtype;

@@ -80,7 +80,8 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
 
 tp_module *tp_nn_get(tp_module *m, const char *path);     /* "layer1.0.conv1"; "" is m itself */
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path);  /* the module's own, not lent */
-/* The parameter or buffer becomes t itself, kept: for tied weights.  Shapes must be equal. */
+/* The parameter or buffer becomes t itself, kept: for tied weights.  t is a dense leaf of its
+ * shape; a parameter that isn't frozen makes it require a gradient. */
 bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
@@ -90,7 +91,8 @@ void tp_nn_free(tp_module *m);
 
 /* Draws what isn't there yet, in order, on the host, and puts all of it on dev; gives m. */
 tp_module *tp_nn_init(tp_module *m, tp_device *dev);
-bool tp_nn_cast(tp_module *m, tp_dtype d); /* float parameters and buffers; f32 at first */
+/* Float parameters and buffers, f32 at first; those of norms stay f32 under bf16. */
+bool tp_nn_cast(tp_module *m, tp_dtype d);
 
 /* ---- running ---- */
 

@@ -133,7 +133,7 @@ static bool clone_entry(tp_module *to, const tp_entry *from)
     return true;
 }
 
-tp_module *tp_nn_clone(tp_module *m)
+static tp_module *clone_tree(tp_module *m)
 {
     tp_module *to;
     bool ok;
@@ -147,6 +147,45 @@ tp_module *tp_nn_clone(tp_module *m)
     for (int i = 0; ok && i < m->n_entry; i++)
         ok = clone_entry(to, &m->entry[i]);
     for (int i = 0; ok && i < m->n_child; i++)
-        ok = tp_nn_add(to, m->child[i].name, tp_nn_clone(m->child[i].m)) != NULL;
+        ok = tp_nn_add(to, m->child[i].name, clone_tree(m->child[i].m)) != NULL;
     return tp__made(to, ok);
+}
+
+/* What is one tensor under two names in m is one in the clone. */
+typedef struct tying {
+    tp_module *from, *to;
+    const tp_tensor *t;
+    char first[TP_NAME];
+} tying;
+
+static bool find_first(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    tying *k = user;
+
+    (void)m;
+    if (e->t != k->t) return true;
+    memcpy(k->first, name, strlen(name) + 1);
+    return false;
+}
+
+static bool tie_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    tying *k = user;
+    tp_entry *a, *b;
+
+    (void)m;
+    if (!(k->t = e->t)) return true;
+    tp__entries(k->from, find_first, k);
+    a = tp__entry_find(k->to, k->first), b = tp__entry_find(k->to, name);
+    if (a == b) return true;
+    tp__retain(a->t), tp_free(b->t), b->t = a->t;
+    return true;
+}
+
+tp_module *tp_nn_clone(tp_module *m)
+{
+    tp_module *to = clone_tree(m);
+
+    if (to) tp__entries(m, tie_one, &(tying){ .from = m, .to = to });
+    return to;
 }

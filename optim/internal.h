@@ -37,6 +37,7 @@ struct tp_optim {
     tp_group *group;
     tp_update *update; /* room for one launch */
     int n, room, n_group;
+    bool loading; /* its state is being replaced */
     bool broken; /* a kernel of an update failed to launch: nobody knows what was written */
 };
 

@@ -59,7 +59,7 @@ typedef struct tp_sched tp_sched;
  * (Loshchilov & Hutter 2017). */
 tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min_ratio);
 tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma); /* gamma^(step / every) */
-/* share(step, user) */
+/* share(step, user), called for step 0 at once; groups added later keep their own rate */
 tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), void *user);
 bool tp_sched_advance(tp_sched *s); /* after each optimizer step */
 int64_t tp_sched_at(const tp_sched *s);

@@ -89,6 +89,8 @@ static bool take(void *user, const char *name, tp_tensor **t)
 
     TP_SCOPE;
     TP_REQUIRE_IN(k->where, *t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
+    TP_REQUIRE_IN(k->where, tp__dense(*t, TP_ROW_MAJOR) || tp__dense(*t, TP_CHANNELS_LAST), TP_ERR_ARG,
+                  "%s is a strided view: tp_contiguous makes it a parameter", name);
     if (known(k, *t, &elsewhere)) {
         TP_REQUIRE_IN(k->where, !elsewhere, TP_ERR_ARG, "%s is in another group already", name);
         return true;
@@ -229,17 +231,20 @@ static bool launch(tp_optim *o, const tp_slotted *lead, int n)
 
 bool tp_optim_step(tp_optim *o)
 {
+    bool ok = true;
+
     TP_SCOPE;
     if (!gather(__func__, o) || !split_clocks(o)) return false;
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
         if (!k->grad || k->done) continue;
-        if (!launch(o, k, launch_of(o, i))) return o->broken = true, false;
+        if (!(ok = launch(o, k, launch_of(o, i)))) break;
     }
     for (int i = 0; i < o->n; i++)
         if (o->each[i].grad) o->each[i].p->storage->version++;
-    return true;
+    o->broken = !ok;
+    return ok;
 }
 
 bool tp_optim_zero_grad(tp_optim *o)
@@ -284,6 +289,8 @@ tp_tensor *tp_optim_clip_norm(tp_optim *o, double max)
     squares = tp_zeros(TP_SCALAR, TP_F64, o->device);
     if (!squares || !clip_launches(o, tp__data(squares), max, true)) return NULL;
     if (!(norm = tp_sqrt(squares)) || !clip_launches(o, tp__data(squares), max, false)) return NULL;
+    for (int i = 0; i < o->n; i++)
+        if (o->each[i].grad) o->each[i].grad->storage->version++;
     return tp_pass(norm);
 }
 
@@ -342,6 +349,7 @@ int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user)
 
     if (!tp_ok()) return -1;
     if (!o || !f) return tp__fail(TP_ERR_ARG, __func__, "missing optimizer or function"), -1;
+    if (!o->loading && !usable(__func__, o)) return -1;
     for (int i = 0; i < o->n_group; i++) {
         snprintf(name, sizeof name, "%d.lr", i);
         if (n++, !f(user, name, &o->group[i].lr)) return -1;
@@ -369,7 +377,7 @@ bool tp_optim_load_begin(tp_optim *o)
         tp_free(o->each[i].step);
         o->each[i].step = tp_keep(own);
     }
-    return true;
+    return o->loading = true;
 }
 
 /* Equal clocks of a group become one again. */
@@ -386,6 +394,6 @@ bool tp_optim_load_end(tp_optim *o)
         tp_free(k->step);
         k->step = tp__retain(before->step);
     }
-    o->broken = o->broken && !tp_ok();
+    o->loading = false, o->broken = o->broken && !tp_ok();
     return tp_ok();
 }

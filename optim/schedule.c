@@ -44,7 +44,15 @@ static bool apply(tp_sched *s)
     return true;
 }
 
-tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), void *user)
+/* The rate of step 0 is set at once. */
+static tp_sched *begun(tp_sched *s)
+{
+    if (!s || apply(s)) return s;
+    tp_sched_free(s);
+    return NULL;
+}
+
+static tp_sched *made(tp_optim *o, double (*share)(int64_t step, void *user), void *user)
 {
     tp_sched *s;
 
@@ -55,19 +63,23 @@ tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), 
     if ((s->first = tp__alloc(sizeof *s->first * (size_t)s->n)))
         for (int i = 0; i < s->n; i++)
             s->first[i] = o->group[i].host_lr;
-    return s->first ? s : (tp__release(s, sizeof *s), NULL);
+    if (s->first) return s;
+    tp__release(s, sizeof *s);
+    return NULL;
 }
 
-/* A ready-made one is its own user; its first rate is set at once. */
+tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), void *user)
+{
+    return begun(made(o, share, user));
+}
+
+/* A ready-made one is its own user. */
 static tp_sched *ready(tp_optim *o, double (*share)(int64_t, void *), tp_sched own)
 {
-    tp_sched *s = tp_sched_from(o, share, NULL);
+    tp_sched *s = made(o, share, NULL);
 
-    if (!s) return NULL;
-    s->own = own.own, s->user = s;
-    if (apply(s)) return s;
-    tp_sched_free(s);
-    return NULL;
+    if (s) s->own = own.own, s->user = s;
+    return begun(s);
 }
 
 tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min_ratio)

@@ -114,10 +114,14 @@ tp_device *tp_device_open(const char *name)
 
 static bool grow(tp_ctx *c, size_t bytes)
 {
+    bool ok = tp_ok();
     size_t whole = bytes + bytes / 4;
     void *p = tp__pool_alloc(c->device, whole);
 
-    if (!p) return tp_clear_error(), false; /* the kernel's status says it */
+    if (!p) { /* the kernel's status says it */
+        if (ok) tp_clear_error();
+        return false;
+    }
     if (c->scratch) tp__pool_release(c->device, c->scratch, c->scratch_bytes);
     c->scratch = p, c->scratch_bytes = whole;
     return true;

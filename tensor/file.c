@@ -112,18 +112,21 @@ static bool put_all(writer *w, json_t *all, const tp_named *tensors, int n)
     return ok;
 }
 
+/* The mode is what any new file gets; asking for the umask would change it for other threads. */
 static bool open_temporary(writer *w)
 {
-    int fd, n = snprintf(w->temporary, sizeof w->temporary, "%s.XXXXXX", w->path);
-    mode_t mask = umask(0);
+    static atomic_uint serial;
+    int fd = -1, n;
 
-    umask(mask);
-    if (n < 0 || (size_t)n >= sizeof w->temporary) return errno = ENAMETOOLONG, failed(w, "written");
-    if ((fd = mkstemp(w->temporary)) < 0) return failed(w, "written");
-    fchmod(fd, 0666 & ~mask); /* mkstemp's own mode would hide the file from others */
-    if ((w->f = fdopen(fd, "wb"))) return true;
-    close(fd), unlink(w->temporary);
-    return failed(w, "written");
+    for (int tries = 0; fd < 0 && (tries == 0 || errno == EEXIST) && tries < 100; tries++) {
+        n = snprintf(w->temporary, sizeof w->temporary, "%s.%ld-%u", w->path, (long)getpid(), atomic_fetch_add(&serial, 1));
+        if (n < 0 || (size_t)n >= sizeof w->temporary) return errno = ENAMETOOLONG, failed(w, "written");
+        fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    }
+    if (fd >= 0 && (w->f = fdopen(fd, "wb"))) return true;
+    failed(w, "written");
+    if (fd >= 0) close(fd), unlink(w->temporary);
+    return false;
 }
 
 /* The new name is on disk only when the folder is. */

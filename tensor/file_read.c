@@ -117,7 +117,7 @@ static bool read_header(tp_file *f)
     uint64_t n = 0;
     json_error_t why;
     const char *name;
-    json_t *v;
+    json_t *v, *texts;
 
     for (int i = 0; i < 8 && f->size >= 8; i++)
         n |= (uint64_t)f->map[i] << 8 * i;
@@ -129,26 +129,28 @@ static bool read_header(tp_file *f)
     if (!(f->items = tp__alloc(sizeof *f->items * (size_t)f->room))) return false;
     json_object_foreach(f->header, name, v)
         if (strcmp(name, "__metadata__") != 0 && !read_item(f, name, v)) return false;
-    json_object_foreach(json_object_get(f->header, "__metadata__"), name, v)
+    texts = json_object_get(f->header, "__metadata__");
+    if (texts && !json_is_object(texts)) return refuse(f, "metadata that is no text");
+    json_object_foreach(texts, name, v)
         if (!json_is_string(v)) return refuse(f, "metadata that is no text");
     return without_gaps(f);
 }
 
 static bool map(tp_file *f)
 {
-    struct stat st;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC), why = errno;
+    struct stat st = { 0 };
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), why = errno; /* a pipe would wait */
     void *p = MAP_FAILED;
 
     if (fd >= 0 && fstat(fd, &st) == 0) {
         f->size = (size_t)st.st_size;
-        errno = S_ISREG(st.st_mode) ? EINVAL : EISDIR;
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
         if (f->size && S_ISREG(st.st_mode)) p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
         why = errno;
     }
     if (fd >= 0) close(fd);
     if (p != MAP_FAILED) return f->map = p, true;
-    if (fd >= 0 && f->size == 0) return refuse(f, "it is empty");
+    if (S_ISREG(st.st_mode) && f->size == 0) return refuse(f, "it is empty");
     tp__fail(TP_ERR_IO, "tp_file_open", "%s can't be read: %s", f->path, strerror(why));
     return false;
 }

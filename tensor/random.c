@@ -8,7 +8,7 @@
 
 void tp_seed(uint64_t seed)
 {
-    tp__me()->rng = (tp_rng){ seed, 0 };
+    if (tp_ok()) tp__me()->rng = (tp_rng){ seed, 0 };
 }
 
 tp_rng tp_rng_save(void)
@@ -18,7 +18,7 @@ tp_rng tp_rng_save(void)
 
 void tp_rng_restore(tp_rng r)
 {
-    tp__me()->rng = r;
+    if (tp_ok()) tp__me()->rng = r;
 }
 
 static bool seed_device(tp_device *dev, tp_ctx *c)

@@ -143,6 +143,7 @@ void tp__counted_release(tp_counted *c)
 void tp_free(tp_tensor *t)
 {
     if (!t || !tp__last(&t->refs)) return;
+    if (t->lent >= 0) tp__unlend(t); /* freed before its scope ends */
     tp__storage_release(t->storage);
     if (t->node && t->node->unhandled) t->node->unhandled(t->node);
     tp__counted_release(t->node);

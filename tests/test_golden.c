@@ -413,3 +413,88 @@ Test(golden, promotion)
         }
     tp_file_close(f);
 }
+
+/* ---- casts: every bit, but for which NaN it is ---- */
+
+static bool is_nan(tp_tensor *t, int64_t i)
+{
+    return tp_dtype_of(t) <= TP_F16 && isnan(check_at(t, i));
+}
+
+static void check_cast(const tp_file *f, int c, tp_device *dev)
+{
+    kase k = { .f = f, .dev = dev };
+    size_t size;
+    unsigned char *a, *b;
+    tp_tensor *x, *want, *got;
+
+    TP_SCOPE;
+    snprintf(k.name, sizeof k.name, "cast.%d", c);
+    get_options(&k);
+    x = get(f, k.name, "in", 0, dev), want = get(f, k.name, "out", 0, dev);
+    CASE("%s, %s to %s, %s", k.name, tp__text(x), tp_dtype_name((tp_dtype)k.opts[0]), tp_device_name(dev));
+    got = tp_cast(tp_slice(tp_concat(TP_LIST(x, x), 0), 0, 0, tp_dim(x, 0)), (tp_dtype)k.opts[0]);
+    size = tp_dtype_size(tp_dtype_of(want)), a = malloc(size * (size_t)tp_count(x)), b = malloc(size * (size_t)tp_count(x));
+    CHECK(tp_read(got, a, size * (size_t)tp_count(x)) && tp_read(want, b, size * (size_t)tp_count(x)));
+    for (int64_t i = 0; tp_ok() && i < tp_count(x); i++)
+        cr_expect(!memcmp(a + size * (size_t)i, b + size * (size_t)i, size) || (is_nan(got, i) && is_nan(want, i)),
+                  "%s: %.9g became %.9g, not %.9g", check_name, check_at(x, i), check_at(got, i), check_at(want, i));
+    tp_clear_error();
+    free(a), free(b);
+}
+
+/* Of bf16 products: at most three times as far from f64's result as PyTorch's, by norm. */
+static void compare_bf16(const kase *k, const char *role, const char *ref, int i, tp_tensor *got)
+{
+    tp_tensor *theirs = get(k->f, k->name, role, i, k->dev), *want = get(k->f, k->name, ref, i, k->dev);
+    double *x, *y, *w, ours = 0, bound = 0;
+
+    CHECK(got && tp_dtype_of(got) == TP_BF16 && tp_count(got) == tp_count(want));
+    if (!got || tp_count(got) != tp_count(want)) return;
+    x = values(got), y = values(theirs), w = values(want);
+    for (int64_t j = 0; j < tp_count(want); j++)
+        ours += (x[j] - w[j]) * (x[j] - w[j]), bound += (y[j] - w[j]) * (y[j] - w[j]);
+    cr_expect(sqrt(ours) <= 3 * sqrt(bound), "%s: %s %d is off by %.3g, PyTorch's by %.3g", check_name, role, i, sqrt(ours),
+              sqrt(bound));
+    free(x), free(y), free(w);
+}
+
+static void check_linear_bf16(const tp_file *f, int c, tp_device *dev)
+{
+    kase k = { .f = f, .dev = dev, .dtype = TP_BF16 };
+
+    TP_SCOPE;
+    snprintf(k.name, sizeof k.name, "linear_bf16.%d", c);
+    CASE("%s, %s", k.name, tp_device_name(dev));
+    get_options(&k), load_operands(&k, DENSE);
+    CHECK(run_linear(&k) && tp_backward(folded(&k)));
+    compare_bf16(&k, "out", "ref", 0, k.out[0]);
+    for (int i = 0; i < k.n_in; i++)
+        compare_bf16(&k, "grad", "gradref", i, tp_grad(k.in[i]));
+    CHECK(tp_ok());
+    tp_clear_error();
+}
+
+static int check_cases(const tp_file *f, const char *op, void (*check)(const tp_file *f, int c, tp_device *dev))
+{
+    char name[64];
+    tp_device *dev;
+    int n = 0;
+
+    for (int d = 0; (dev = check_device(d)); d++)
+        for (n = 0; snprintf(name, sizeof name, "%s.%d.out.0", op, n), tp_file_find(f, name) >= 0; n++)
+            check(f, n, dev);
+    cr_expect(n > 0, "no case of %s", op);
+    return n;
+}
+
+Test(golden, cast)
+{
+    tp_file *f = open_golden("cast");
+    int n;
+
+    cr_assert(f, "%s", tp_error());
+    n = check_cases(f, "cast", check_cast) + check_cases(f, "linear_bf16", check_linear_bf16);
+    fprintf(stderr, "golden cast: %d cases\n", n);
+    tp_file_close(f);
+}

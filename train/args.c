@@ -135,7 +135,7 @@ static int unknown(const tp_train_args *a, char **argv)
 int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
     fill_in(a, argv[0]);
-    opterr = 0, optind = 1;
+    opterr = 0, optind = 0;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         int status;
 

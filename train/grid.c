@@ -39,10 +39,10 @@ static bool lay_out(const tp_tensor *t, tp_grid_opts o, layout *k)
 {
     int words = 0;
 
+    *k = (layout){ (int)tp_dim(t, 0), (int)tp_dim(t, 1), (int)tp_dim(t, 2), (int)tp_dim(t, 3), o.columns, o.scale, 0, 0 };
     TP_REQUIRE_IN("tp_image_grid", o.columns >= 0 && o.scale >= 0 && (double)o.scale * (double)tp_dim(t, 2) < 16384 &&
                   (double)o.scale * (double)tp_dim(t, 3) < 16384, TP_ERR_ARG, "%d columns of %s, %d times as large",
                   o.columns, tp__text(t), o.scale);
-    *k = (layout){ (int)tp_dim(t, 0), (int)tp_dim(t, 1), (int)tp_dim(t, 2), (int)tp_dim(t, 3), o.columns, o.scale, 0, 0 };
     if (!k->columns) k->columns = (int)ceil(sqrt(k->n));
     if (!k->scale) k->scale = (56 + k->w - 1) / k->w;
     for (int i = 0; o.label && i < k->n; i++) {

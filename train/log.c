@@ -216,7 +216,7 @@ void tp__log_free(tp_logger *l)
 /* Keys that came after the first row: the header is written anew, above the same rows. */
 static bool widen_header(tp_logger *l)
 {
-    char path[4096], part[4100], line[4096];
+    char path[4096], part[sizeof path + 8], line[4096];
     FILE *old, *wide;
     bool ok;
 

@@ -328,10 +328,12 @@ static bool apply_host(const entry *e, const list *l)
 static bool apply(tp_state *s, const list *l)
 {
     TP_NO_GRAD;
+    for (int i = 0; i < s->n; i++) /* a stream may not find its place: before anything else changes */
+        if (s->entries[i].kind == LOADER && !apply_host(&s->entries[i], l)) return false;
     for (int i = 0; i < l->n; i++)
         if (l->items[i].read != l->items[i].t && !tp_copy_(l->items[i].t, l->items[i].read)) return false;
     for (int i = 0; i < s->n; i++)
-        if (!apply_host(&s->entries[i], l)) return false;
+        if (s->entries[i].kind != LOADER && !apply_host(&s->entries[i], l)) return false;
     return apply_host(&generator, l);
 }
 

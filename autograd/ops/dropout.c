@@ -44,9 +44,14 @@ static tp_tensor *draw(tp_device *dev, int64_t n)
 
 tp_tensor *tp_dropout(tp_tensor *x, double p)
 {
+    tp_rng before = tp_rng_save();
+    tp_tensor *y;
+
     TP_SCOPE;
     if (!tp__check("dropout", TP_LIST(x), 1)) return NULL;
     TP_REQUIRE_IN("dropout", p >= 0 && p <= 1, TP_ERR_ARG, "p is %g: a probability is wanted", p);
     TP_REQUIRE_IN("dropout", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
-    return tp_pass(dropout(TP_FRESH, x, draw(tp__device(x), tp_count(x)), p));
+    y = dropout(TP_FRESH, x, draw(tp__device(x), tp_count(x)), p);
+    if (!y) tp__me()->rng = before; /* a failed op consumes no random numbers */
+    return tp_pass(y);
 }

@@ -97,6 +97,8 @@ static tp_tensor *batch_norm(tp_tensor *x, tp_tensor *w, tp_tensor *b, tp_tensor
                 moves ? tp__data(rm) : NULL, moves ? tp__data(rv) : NULL, tp__data(mean), tp__data(rstd),
                 tp__data(y)))
         return NULL;
+    if (moves && rm) rm->storage->version++;
+    if (moves && rv) rv->storage->version++;
     return tp__record(&batch_norm_op, TP_LIST(x, w, b), y, TP_LIST(x, w, mean, rstd), &k, sizeof k);
 }
 
@@ -150,7 +152,9 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     s = x->shape, channels = TP_SHAPE(1, tp_dim(x, 1), 1, 1);
     TP_REQUIRE_IN("batch_norm", !o.training || tp_count(x) > tp_dim(x, 1), TP_ERR_SHAPE,
                   "more than one value per channel is needed in training, x is %s", tp__text(x));
-    four = s.rank == 4 ? s : TP_SHAPE(s.n[0], s.n[1], s.rank > 2 ? s.n[2] : 1, -1);
+    four = s.rank == 4 ? s : TP_SHAPE(s.n[0], s.n[1], s.rank > 2 ? s.n[2] : 1, 1);
+    for (int i = 3; s.rank != 4 && i < s.rank; i++)
+        four.n[3] *= s.n[i];
     if (s.rank != 4) x = tp_reshape(x, four);
     if (weight) weight = tp_reshape(weight, channels);
     if (bias) bias = tp_reshape(bias, channels);

@@ -91,11 +91,14 @@ static tp_tensor *projected(tp_tensor *const *in)
     return tp_linear(in[X], in[W_IH], in[B_IH] ? tp_add(in[B_IH], in[B_HH]) : NULL);
 }
 
+/* A copy: a state that is carried on must not hold the whole sequence. */
 static tp_tensor *last(tp_tensor *t)
 {
     tp_shape s = TP_SHAPE(tp_dim(t, 1), tp_dim(t, 2));
+    tp_tensor *from = tp__view(t, s, t->stride + 1, t->offset + (tp_dim(t, 0) - 1) * t->stride[0]);
+    tp_tensor *to = from ? tp__new_like(t, s) : NULL;
 
-    return tp__view(t, s, t->stride + 1, t->offset + (tp_dim(t, 0) - 1) * t->stride[0]);
+    return to && tp__copy(to, from, false) ? to : NULL;
 }
 
 static bool run(tp_tensor **in, tp_tensor **out)

@@ -174,7 +174,7 @@ static tp_tensor *look_at(const tp_tensor *x, int axis, int64_t from, int64_t to
     tp_shape s = x->shape;
 
     memcpy(stride, x->stride, sizeof stride);
-    s.n[axis] = (to - from + step - 1) / step, stride[axis] *= step;
+    s.n[axis] = to > from ? (to - from - 1) / step + 1 : 0, stride[axis] *= s.n[axis] > 1 ? step : 1;
     return tp__view(x, s, stride, x->offset + from * x->stride[axis]);
 }
 

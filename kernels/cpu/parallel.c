@@ -103,11 +103,12 @@ static uint64_t await(uint64_t last)
 
 static void *serve(void *user)
 {
-    int worker = (int)(intptr_t)user;
+    int worker = (int)(intptr_t)user, ranges;
 
     for (uint64_t job = 0;;) {
         job = await(job);
-        take_part(worker, job, atomic_load_explicit(&pool.ranges, memory_order_relaxed));
+        if (worker < (ranges = atomic_load_explicit(&pool.ranges, memory_order_relaxed)))
+            take_part(worker, job, ranges); /* else it has no scratch in this job */
     }
     return NULL;
 }

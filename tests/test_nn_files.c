@@ -1,0 +1,140 @@
+/*
+ * test_nn_files.c - copies of modules, and their files: strict, in part, under other names.
+ */
+#include "tests/check.h"
+
+#include <unistd.h>
+
+static const char *const names[] = { "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
+                                     "1.num_batches_tracked" };
+
+/* Linear and batch norm; all its tensors hold v. */
+static tp_module *filled(int64_t out, double v, tp_device *dev)
+{
+    tp_module *l[] = { tp_nn_linear(3, out), tp_nn_batch_norm(out) }, *m = tp_nn_init(tp_nn_sequential(l, 2), dev);
+
+    TP_NO_GRAD;
+    for (int i = 0; i < TP_LEN(names); i++)
+        CHECK(tp_fill_(tp_nn_tensor(m, names[i]), v + i));
+    return m;
+}
+
+/* Which tensors hold v + their number, as a string of 0 and 1. */
+static const char *holds(tp_module *m, double v)
+{
+    static char text[8];
+
+    for (int i = 0; i < TP_LEN(names); i++)
+        text[i] = check_at(tp_nn_tensor(m, names[i]), 0) == v + i ? '1' : '0';
+    return text;
+}
+
+static const char *temporary(void)
+{
+    static char path[] = "/tmp/taper-nn-XXXXXX";
+
+    if (strstr(path, "XXXXXX")) close(mkstemp(path));
+    return path;
+}
+
+ON_EACH_DEVICE(nn_files, copies_and_clones)
+{
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *d, *bare = tp_nn_linear(3, 4);
+    TP_SCOPE;
+    void *where = tp__data(tp_nn_tensor(b, "0.weight"));
+
+    CHECK(tp_nn_copy(b, a) && !strcmp(holds(b, 10), "1111111") && tp__data(tp_nn_tensor(b, "0.weight")) == where);
+    CHECK_REFUSED(tp_nn_copy(c, a), TP_ERR_SHAPE, "0.weight is f32 (5, 3) here and f32 (4, 3) there");
+    CHECK_REFUSED(tp_nn_copy(bare, a), TP_ERR_ARG, "weight isn't there in both");
+    CHECK_REFUSED(tp_nn_copy(NULL, a), TP_ERR_ARG, "missing module");
+    CHECK(!strcmp(holds(c, 30), "1111111"));
+    CHECK(tp_nn_cast(b, TP_F64) && tp_nn_copy(b, a) && tp_nn_copy(a, b) && !strcmp(holds(a, 10), "1111111"));
+    CHECK(tp_dtype_of(tp_nn_tensor(b, "1.num_batches_tracked")) == TP_I64 && tp_dtype_of(tp_nn_tensor(b, "1.running_var")) == TP_F64);
+    CHECK_REFUSED(tp_nn_cast(a, TP_I64), TP_ERR_DTYPE, "parameters can't be i64");
+    tp_nn_freeze(a, "0.bias", true), tp_nn_train(a, "1", false);
+    d = tp_nn_clone(a);
+    CHECK(d && !strcmp(holds(d, 10), "1111111") && !tp_needs_grad(tp_nn_tensor(d, "0.bias")) && tp_needs_grad(tp_nn_tensor(d, "0.weight")));
+    CHECK(!tp_nn_training(tp_nn_get(d, "1")) && tp_nn_training(d) && tp__data(tp_nn_tensor(d, "0.bias")) != tp__data(tp_nn_tensor(a, "0.bias")));
+    tp_nn_free(a);
+    CHECK(tp_nn_forward(d, tp_ones(TP_SHAPE(2, 3), TP_F32, dev)) != NULL);
+    a = tp_nn_clone(bare); /* described, and not drawn */
+    CHECK(a && !tp_nn_tensor(a, "weight") && tp_nn_init(a, dev) && tp_nn_tensor(a, "weight"));
+    CHECK_REFUSED(tp_nn_clone(NULL), TP_ERR_ARG, "missing module");
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), tp_nn_free(d), tp_nn_free(bare);
+}
+
+ON_EACH_DEVICE(nn_files, loading_is_strict)
+{
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *bare = tp_nn_batch_norm(4), *drawn;
+    tp_load_report r = { .loaded = 99 };
+    tp_load_opts o = { .report = &r };
+    void *where = tp__data(tp_nn_tensor(b, "0.weight"));
+
+    CHECK(tp_nn_save(a, temporary()) && tp_nn_load(b, temporary(), o) && !strcmp(holds(b, 10), "1111111"));
+    CHECK(r.loaded == 7 && !r.missing && !r.unexpected && !r.misshaped && !*r.text);
+    CHECK(tp__data(tp_nn_tensor(b, "0.weight")) == where && tp_needs_grad(tp_nn_tensor(b, "0.weight")));
+    CHECK_REFUSED(tp_nn_load(c, temporary(), o), TP_ERR_FORMAT, "0 missing, 0 unexpected, 6 misshaped");
+    CHECK(r.loaded == 0 && r.misshaped == 6 && strstr(r.text, "  misshaped  0.weight: (4, 3) in the file, (5, 3) in the model\n"));
+    CHECK(!strcmp(holds(c, 30), "1111111"));
+    CHECK_REFUSED(tp_nn_load(bare, temporary(), o), TP_ERR_FORMAT, "5 missing, 7 unexpected, 0 misshaped");
+    CHECK(strstr(r.text, "  missing    running_mean\n") && strstr(r.text, "  unexpected 1.bias\n") && !tp_nn_tensor(bare, "weight"));
+    CHECK_REFUSED(tp_nn_save(bare, temporary()), TP_ERR_ARG, "weight isn't there yet: call tp_nn_init first");
+    CHECK_REFUSED(tp_nn_load(b, "/nowhere/x", o), TP_ERR_IO, "/nowhere/x can't be read");
+    CHECK_REFUSED(tp_nn_save(a, "/nowhere/x"), TP_ERR_IO, "/nowhere/x can't be");
+    CHECK_REFUSED(tp_nn_load(NULL, temporary(), o), TP_ERR_ARG, "missing module");
+    CHECK(r.loaded == 0); /* the report is of this call */
+    drawn = tp_nn_sequential((tp_module *[]){ tp_nn_linear(3, 4), tp_nn_batch_norm(4) }, 2);
+    CHECK(tp_nn_cast(drawn, TP_F64) && tp_nn_load(drawn, temporary(), o) && tp_nn_init(drawn, dev)); /* instead of drawing */
+    CHECK(!strcmp(holds(drawn, 10), "1111111") && tp_dtype_of(tp_nn_tensor(drawn, "0.weight")) == TP_F64);
+    CHECK(tp_needs_grad(tp_nn_tensor(drawn, "0.weight")) && !tp_needs_grad(tp_nn_tensor(drawn, "1.running_mean")));
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), tp_nn_free(bare), tp_nn_free(drawn);
+    unlink(temporary());
+}
+
+ON_EACH_DEVICE(nn_files, loading_in_part)
+{
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *other = tp_nn_container("other");
+    tp_load_report r;
+
+    CHECK(tp_nn_save(a, temporary()));
+    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .skip = "1.*", .report = &r }));
+    CHECK(r.loaded == 2 && !r.missing && !r.unexpected && !strcmp(holds(b, 10), "1100000") && !strcmp(holds(b, 20), "0011111"));
+    CHECK(tp_nn_load(c, temporary(), (tp_load_opts){ .partial = true, .report = &r }));
+    CHECK(r.loaded == 1 && r.misshaped == 6 && !strcmp(holds(c, 10), "0000001") && !strcmp(holds(c, 30), "1111110"));
+    tp_nn_add(other, "linear", tp_nn_linear(3, 4)), tp_nn_init(other, dev);
+    CHECK(tp_nn_load(other, temporary(), (tp_load_opts){ .partial = true, .report = &r }) && !r.loaded && r.missing == 2 && r.unexpected == 7);
+    tp_nn_free(other), unlink(temporary());
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(c);
+}
+
+ON_EACH_DEVICE(nn_files, a_prefix_is_taken_off)
+{
+    tp_module *a = tp_nn_container("wrapped"), *b = filled(4, 20, dev);
+    tp_load_report r;
+
+    tp_nn_add(a, "module", filled(4, 10, dev));
+    CHECK(tp_nn_save(a, temporary()));
+    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT, "unexpected module.0.weight");
+    CHECK(r.missing == 7 && r.unexpected == 7 && !strcmp(holds(b, 20), "1111111"));
+    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .report = &r }) && r.loaded == 7);
+    CHECK(!strcmp(holds(b, 10), "1111111"));
+    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .skip = "?.bias", .report = &r }) && r.loaded == 5);
+    tp_nn_free(a), tp_nn_free(b), unlink(temporary());
+}
+
+/* A report keeps to its room, however much is wrong. */
+ON_EACH_DEVICE(nn_files, reports_of_large_models)
+{
+    tp_module *a = tp_nn_container("large"), *b = tp_nn_linear(1, 1);
+    tp_load_report r;
+    char name[80];
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "a_parameter_with_quite_a_long_name_%d", i);
+        CHECK(tp_nn_param(a, name, TP_SHAPE(1), (tp_init){ 0 }));
+    }
+    CHECK(tp_nn_save(tp_nn_init(a, dev), temporary()));
+    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT, "2 missing, 100 unexpected");
+    CHECK(r.unexpected == 100 && strlen(r.text) < sizeof r.text && strlen(r.text) > 1900);
+    tp_nn_free(a), tp_nn_free(b), unlink(temporary());
+}
