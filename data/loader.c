@@ -38,6 +38,7 @@ struct tp_loader {
     int64_t next; /* batch to prepare */
     int busy;     /* workers inside prepare */
     bool stop, paused;
+    bool failed; /* workers wait until the consumer asks again */
 };
 
 /* ---- one batch ---- */
@@ -78,7 +79,7 @@ static bool fill(tp_loader *l, slot *s, int64_t k)
         tp_got got = fetch(l, s, first + s->size, s->size);
 
         if (got == TP_FAILED && tp_ok()) tp_fail(TP_ERR_USER, "sample %lld: its source failed without an error",
-                                                 (long long)(first + s->size));
+                                                 (long long)(l->order ? l->order[first + s->size] : first + s->size));
         if (got == TP_FAILED) return false;
         if (got == TP_END) break;
     }
@@ -152,7 +153,7 @@ static void pause_workers(tp_loader *l)
 static void resume_workers(tp_loader *l)
 {
     pthread_mutex_lock(&l->lock);
-    l->next = l->given, l->paused = false;
+    l->next = l->given, l->paused = l->failed = false;
     pthread_cond_broadcast(&l->wanted);
     pthread_mutex_unlock(&l->lock);
 }
@@ -168,11 +169,15 @@ static bool begin_pass(tp_loader *l, int64_t batch)
     if (l->order) tp__shuffle(l->order, l->n, l->o.seed, l->pass);
     if (l->n < 0 && l->begun && l->d->s.rewind && !l->d->s.rewind(l->d->s.user)) {
         if (tp_ok()) tp__fail(TP_ERR_USER, "data", "the stream can't be rewound");
-        return false;
+        return l->ended = true, false; /* workers are out: the next call must begin again */
     }
     l->given = 0, l->ended = false, l->over = l->drained = false, l->begun = true;
-    for (int64_t k = 0; l->n < 0 && k < batch; k++) /* a stream is read up to its place */
+    for (int64_t k = 0; l->n < 0 && k < batch; k++) { /* a stream is read up to its place */
         prepare(l, &l->slots[0], k);
+        if (!l->slots[0].code) continue;
+        tp__fail(l->slots[0].code, "data", "%s", l->slots[0].error);
+        return l->ended = true, false;
+    }
     l->given = batch;
     resume_workers(l);
     return true;
@@ -250,7 +255,7 @@ static bool retry(tp_loader *l, slot *s)
 {
     tp_fail(s->code, "%s", s->error);
     if (l->n < 0) l->over = true;
-    pause_workers(l), resume_workers(l);
+    pause_workers(l), l->failed = true;
     return false;
 }
 
@@ -272,6 +277,7 @@ bool tp_data_next(tp_loader *l, tp_batch *b)
     if (b) memset(b, 0, sizeof *b);
     if (!tp_ok()) return false;
     TP_REQUIRE(l && b, TP_ERR_ARG, "missing loader or batch");
+    if (l->failed) resume_workers(l);
     if (l->ended && !begin_pass(l, 0)) return false;
     for (int tries = 0; tries < 2; tries++) {
         if (!finished(l) && next_batch(l, b)) return true;
@@ -300,7 +306,7 @@ static bool set_up(tp_loader *l)
 {
     l->n = l->d->s.count;
     if (l->n < 0 && l->o.workers > 1) l->o.workers = 1; /* its samples come in one order */
-    l->batches = l->n < 0 ? -1 : l->o.drop_last ? l->n / l->o.batch : (l->n + l->o.batch - 1) / l->o.batch;
+    l->batches = l->n < 0 ? -1 : l->n / l->o.batch + (!l->o.drop_last && l->n % l->o.batch != 0);
     l->depth = l->o.workers ? 2 * l->o.workers + 1 : 1;
     if (!(l->slots = tp__alloc_zeroed(sizeof *l->slots * (size_t)l->depth))) return false;
     for (int i = 0; i < l->depth; i++)

@@ -25,12 +25,43 @@ static tp_tensor *drawn(const tp_entry *e)
     return tp_cast(t, e->dtype);
 }
 
+/* Where tensors go; tied entries, which share one, go together. */
+typedef struct moving {
+    tp_module *root;
+    tp_device *dev;
+    tp_dtype dtype;
+    const tp_tensor *old;
+    tp_tensor *t; /* in its place */
+} moving;
+
+static bool follow(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    const moving *k = user;
+
+    (void)name, (void)m;
+    if (e->t != k->old) return true;
+    tp_free(e->t);
+    e->t = tp__retain(k->t), e->dtype = (tp_dtype)k->t->dtype;
+    return true;
+}
+
+/* e becomes t, and with it all that were the same tensor. */
+static void become(moving *k, tp_entry *e, tp_tensor *t)
+{
+    if (!e->t) {
+        e->t = tp_keep(t);
+        return;
+    }
+    k->old = e->t, k->t = t;
+    tp__entries(k->root, follow, k);
+}
+
 static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
 {
-    tp_device *dev = user;
-    tp_tensor *t;
-
+    moving *k = user;
+    tp_device *dev = k->dev;
     tp_rng before = tp_rng_save();
+    tp_tensor *t;
 
     TP_SCOPE;
     TP_NO_GRAD;
@@ -58,7 +89,8 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
 static bool cast_one(void *user, const char *name, tp_module *m, tp_entry *e)
 {
     bool norm = !strcmp(m->kind, "batch_norm") || !strcmp(m->kind, "layer_norm");
-    tp_dtype to = *(const tp_dtype *)user == TP_BF16 && norm ? TP_F32 : *(const tp_dtype *)user;
+    moving *k = user;
+    tp_dtype to = k->dtype == TP_BF16 && norm ? TP_F32 : k->dtype;
     tp_tensor *t;
 
     TP_SCOPE;

@@ -97,7 +97,7 @@ Test(idx, refuses, .init = make_files, .fini = remove_test_folder, .timeout = 12
         write_whole(in_folder("bad"), packed, cut);
         CHECK_REFUSED(open_idx("bad", "y"), TP_ERR_FORMAT, in_folder("bad"));
     }
-    for (size_t at = 10; at < packed_n; at++) {
+    for (size_t at = 11; at < packed_n; at++) {
         CASE("gzip changed at %zu of %zu", at, packed_n);
         memcpy(b, packed, packed_n), b[at] ^= 0x10;
         write_whole(in_folder("bad"), b, packed_n);
@@ -304,7 +304,7 @@ Test(loader, failures_surface_with_their_text, LIMITED)
             CHECK(take(l, -1, seen) == 16);
             CHECK_REFUSED(false, kind & 2 ? TP_ERR_USER : TP_ERR_IO, kind & 2 ? "sample 21: its source failed" : "disk 21 is gone");
             s.fail = -1;
-            take(l, -1, seen); /* whatever is left of the pass */
+            CHECK(take(l, -1, seen) == (kind & 1 ? 0 : 34)); /* made again; a stream can't go back */
             CHECK(take(l, -1, seen) == 50 && tp_ok());
             tp_data_free(l);
         }

@@ -176,11 +176,11 @@ static void put_row(tp_logger *l, const double *v)
 static void end_row(tp_logger *l)
 {
     double v[TP_TRACKS];
-    bool any = l->row > l->o.from; /* before the first step there may be values, but need not */
+    bool first = l->row == l->o.from, any = false;
 
     for (int i = 0; i < l->n; i++)
         v[i] = settle(l, &l->track[i]), any = any || !isnan(v[i]);
-    if (any) put_row(l, v);
+    if (!first || (any && !l->o.append)) put_row(l, v); /* an earlier log has that row */
 }
 
 void tp_log_step(tp_logger *l)
