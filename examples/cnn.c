@@ -26,9 +26,9 @@ static tp_module *convnet(void)
         tp_nn_relu(),
         tp_nn_max_pool2d(2), /* (N, 64, 7, 7) */
         tp_nn_flatten(),
-        tp_nn_dropout(0.3),
+        tp_nn_dropout(0.2),
         tp_nn_linear_with(64 * 7 * 7, 128, (tp_linear_layer_opts){ .activation = TP_RELU }),
-        tp_nn_dropout(0.3),
+        tp_nn_dropout(0.2),
         tp_nn_linear(128, 10),
     };
 

@@ -1,56 +1,72 @@
 #!/bin/sh
-# test_layers.sh LIBRARY - the house's rules, checked: includes go one way; each public header
-# compiles alone, as C11 and as C++17; the library exports tp_ names and nothing else.
-set -eu
+# test_layers.sh LIBRARY - who includes whom, each public header alone, what is exported.
+set -u
+library=$1 cc=${CC:-cc} cxx=${CXX:-c++}
+cd "$(dirname "$0")/.." || exit 1
+bad=0
 
-library=$1
-cd "$(dirname "$0")/.."
-status=0
-wrong() {
-    echo "test_layers: $*" >&2
-    status=1
+fail()
+{
+    echo "FAIL: $*"
+    bad=1
 }
 
-# folder: what its files may include, beside their own folder
-allowed() {
-    case $1 in
-    kernels) echo "" ;;
-    tensor) echo "kernels" ;;
-    autograd) echo "kernels tensor" ;;
-    nn) echo "kernels tensor autograd" ;;
-    optim) echo "kernels tensor autograd nn" ;;
-    data) echo "kernels tensor" ;;
-    train) echo "kernels tensor autograd nn optim data" ;;
-    esac
+# arrows FOLDER ALLOWED...: FOLDER includes its own files and those of ALLOWED alone
+arrows()
+{
+    [ -d "$1" ] || return
+    folder=$1 allowed=$(echo "$*" | tr ' ' '|')
+    found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$folder" --include='*.[ch]' --include='*.def' --include='*.cu*' |
+        grep -E "\"(kernels|tensor|autograd|nn|optim|data|models|train|examples|tests|taper\.h)" |
+        grep -vE "\"($allowed)/|launch.cuh:.*\"tests/cudasim/") # launch.cuh: what the simulator replaces
+    [ -z "$found" ] || fail "$folder includes what it must not:
+$found"
+    found=$(grep -rnE '#[[:space:]]*include[[:space:]]*[<"](\.\./|taper\.h)' "$folder" --include='*.[ch]' --include='*.cu')
+    [ -z "$found" ] || fail "$folder: $found"
 }
 
-for folder in kernels tensor autograd nn optim data train; do
-    for file in $(find $folder -name '*.c' -o -name '*.h' -o -name '*.def'); do
-        for included in $(sed -n 's/^#include "\([a-z]*\)\/.*/\1/p' "$file" | sort -u); do
-            case " $folder $(allowed $folder) " in
-            *" $included "*) ;;
-            *) wrong "$file includes $included/, which is above $folder/" ;;
-            esac
-        done
-    done
-done
+arrows kernels
+arrows tensor kernels
+arrows autograd tensor kernels
+arrows nn autograd tensor kernels
+arrows data tensor kernels
+arrows optim nn autograd tensor kernels
+arrows models nn autograd tensor kernels
+arrows train optim nn data autograd tensor kernels
+found=$(grep -rn '#[[:space:]]*include[[:space:]]*"' examples)
+[ -z "$found" ] || fail "an example includes more than <taper.h>: $found"
 for file in examples/*.c; do
-    if grep -q '^#include "' "$file" || [ "$(grep -c '^#include <taper.h>' "$file")" -ne 1 ]; then
-        wrong "$file includes more of taper than <taper.h>"
-    fi
-    [ "$(wc -l <"$file")" -lt 150 ] || wrong "$file has 150 lines or more"
+    [ "$(wc -l <"$file")" -lt 150 ] || fail "$file has 150 lines or more"
+done
+found=$(grep -rln 'omp.h\|#pragma omp' --include='*.[ch]' kernels tensor autograd nn optim data train)
+[ -z "$found" ] || fail "OpenMP, and not the pool of kernels/cpu/parallel.c: $found"
+grep -n 'setlocale\|fesetround' -r --include='*.c' kernels tensor autograd nn optim data train && fail "locale or floating-point mode is touched"
+
+# ---- each public header alone ----
+headers="taper.h kernels/dtype.h $(sed -n 's/^#include "\(.*\)"$/\1/p' taper.h)"
+dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+for h in $headers; do
+    echo "#include \"$h\"" >"$dir/h.c"
+    echo "#include \"$h\"" >>"$dir/h.c" # twice is once
+    cp "$dir/h.c" "$dir/h.cpp"
+    "$cc" -std=c11 -pedantic -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror -I. -c "$dir/h.c" -o "$dir/h.o" || fail "$h as C11"
+    "$cxx" -std=c++17 -pedantic -Wall -Wextra -Werror -I. -c "$dir/h.cpp" -o "$dir/h.o" || fail "$h as C++17"
+done
+for h in $(sed -n 's/^#include "\(.*\)"$/\1/p' $headers | sort -u); do
+    case " $(echo $headers) " in *" $h "*) ;; *) fail "$h is included by a public header, and isn't one" ;; esac
 done
 
-for header in kernels/dtype.h tensor/tensor.h tensor/file.h autograd/autograd.h autograd/ops.h nn/nn.h \
-    optim/optim.h data/data.h train/train.h taper.h; do
-    echo "#include \"$header\"" | ${CC:-cc} -std=c11 -Wall -Wextra -Wpedantic -Werror -I. -fsyntax-only -x c - ||
-        wrong "$header doesn't compile alone as C11"
-    echo "#include \"$header\"" | ${CXX:-c++} -std=c++17 -Wall -Wextra -Werror -I. -fsyntax-only -x c++ - ||
-        wrong "$header doesn't compile alone as C++17"
-done
+# ---- what the library shows ----
+nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sed 's/@.*//' | sort -u >"$dir/exported"
+[ "$(wc -l <"$dir/exported")" -gt 100 ] || fail "only $(wc -l <"$dir/exported") symbols are exported"
+grep -v '^tp_' "$dir/exported" && fail "exported, and not tp_"
+cat $headers | tr -c 'A-Za-z0-9_' '\n' | sort -u >"$dir/words"
+comm -23 "$dir/exported" "$dir/words" >"$dir/secret"
+[ ! -s "$dir/secret" ] || fail "exported, and in no public header: $(cat "$dir/secret")"
+sed -n '/^inline\|^typedef/d; s/^[a-z].*[ *]\(tp_[a-z0-9_]*\)(.*/\1/p' $headers | grep -v '^tp_[a-z0-9_]*_fn$' | sort -u >"$dir/promised"
+comm -13 "$dir/exported" "$dir/promised" >"$dir/missing"
+[ ! -s "$dir/missing" ] || fail "in a public header, and not exported: $(cat "$dir/missing")"
 
-others=$(nm -D --defined-only "$library" | awk '$3 !~ /^tp_/ { print $3 }')
-[ -z "$others" ] || wrong "exported without tp_: $others"
-inner=$(nm -D --defined-only "$library" | awk '$3 ~ /^tp_cpu_/ { print $3 }')
-[ -z "$inner" ] || wrong "kernels are exported: $inner"
-exit $status
+[ $bad -eq 0 ] && echo "$(wc -l <"$dir/exported") symbols, $(echo $headers | wc -w) headers: all as it should be"
+exit $bad

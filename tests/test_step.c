@@ -62,7 +62,7 @@ static void open_run(run *r, int64_t batch)
     tp_linear_layer_opts relu = { TP_RELU, false };
     tp_module *l[] = { tp_nn_conv2d(1, 32, 3, same), tp_nn_batch_norm(32), tp_nn_relu(), tp_nn_max_pool2d(2),
                        tp_nn_conv2d(32, 64, 3, same), tp_nn_batch_norm(64), tp_nn_relu(), tp_nn_max_pool2d(2),
-                       tp_nn_flatten(), tp_nn_dropout(0.3), tp_nn_linear_with(64 * 49, 128, relu),
+                       tp_nn_flatten(), tp_nn_dropout(0.2), tp_nn_linear_with(64 * 49, 128, relu),
                        tp_nn_linear(128, 10) };
     TP_SCOPE;
     tp_device *dev = tp_device_open("cpu");
