@@ -97,7 +97,7 @@ enum { TP_CALL_SAVED = 8 };
 /* One call of a user's op, in forward and in backward. */
 typedef struct tp_call {
     tp_list in;                      /* in backward too */
-    tp_tensor *out[TP_CALL_SAVED];   /* forward sets them; in backward as `in` */
+    tp_tensor *out[TP_CALL_SAVED];   /* forward sets them; in backward as they were */
     tp_tensor *saved[TP_CALL_SAVED]; /* forward sets what backward will need */
     int n_out;                       /* forward sets it; 1 at first */
     const void *opts;

@@ -67,6 +67,8 @@ void tp__segment_drop(tp_saved *s)
 
 bool tp__segment_save(tp_segment *g, tp_saved *s, const tp_tensor *t)
 {
+    const tp_node *n = (const tp_node *)t->node;
+
     if (g->n == g->room) {
         int room = g->room ? 2 * g->room : 32;
         entry *grown = tp__grow(g->saved, sizeof *grown * (size_t)g->room, sizeof *grown * (size_t)room);
@@ -74,8 +76,8 @@ bool tp__segment_save(tp_segment *g, tp_saved *s, const tp_tensor *t)
         if (!grown) return false; /* saved in the ordinary way; the pending error ends the call */
         g->saved = grown, g->room = room;
     }
-    g->saved[g->n] = (entry){ .first = t->storage, .version = t->storage->version, .dtype = t->dtype,
-                                 .shape = t->shape };
+    g->saved[g->n] = (entry){ .version = t->storage->version, .dtype = t->dtype, .shape = t->shape };
+    if (n && !n->op) g->saved[g->n].first = tp__storage_retain(t->storage);
     s->segment = g, s->place = (unsigned)g->n++;
     atomic_fetch_add(&g->refs, 1);
     return true;

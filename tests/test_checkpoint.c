@@ -225,7 +225,7 @@ ON_EACH_DEVICE(checkpoint, a_function_that_changes_is_refused)
                                        "f64 (2, 3) the first time and f64 (1, 3) the second",
                                        "f64 (2, 3) the first time and f32 (2, 3) the second", "only once",
                                        "the function failed without an error", "2 outputs where there is room for 1",
-                                       "input 0 was changed in place", "f64 (2, 3) was changed in place since the first run" };
+                                       "input 0 was changed in place", "a parameter, (2, 3), was changed in place since the first run" };
 
     for (int i = 0; i < TP_LEN(why); i++) {
         TP_SCOPE;
@@ -242,7 +242,7 @@ ON_EACH_DEVICE(checkpoint, a_function_that_changes_is_refused)
         }
         CHECK_REFUSED(n == 1 && tp_backward(tp_sum(tp_add(y, v), TP_ALL)), tp_error_code(), why[i]);
         CHECK(!tp_grad(x) && !tp_grad(v) && tp_ok());
-        CHECK(k.calls == (i == 5 || i == 6 || i == 7 ? 1 : 2));
+        CHECK(k.calls == (i >= 5 ? 1 : 2));
     }
 }
 

@@ -127,8 +127,7 @@ ON_EACH_DEVICE(errors, every_op_wants_its_inputs)
 ON_EACH_DEVICE(errors, shapes_that_do_not_fit)
 {
     TP_SCOPE;
-    tp_tensor *a = F32(2, 3), *four = F32(2, 4, 5, 5), *w = F32(3, 2, 3, 3);
-    tp_batch_norm_opts o = norm_opts(true);
+    tp_tensor *a = F32(2, 3);
 
     SHAPE(tp_add(a, F32(2)), "add: f32 (2, 3) and f32 (2) don't broadcast");
     SHAPE(tp_sub(a, F32(3, 3)), "sub: f32 (2, 3) and f32 (3, 3) don't broadcast");
@@ -160,6 +159,14 @@ ON_EACH_DEVICE(errors, shapes_that_do_not_fit)
     SHAPE(tp_linear(SCALAR, F32(4, 3), NULL), "linear: x is f32 ()");
     SHAPE(tp_linear(a, F32(4, 3), F32(3)), "linear: bias is f32 (3), not (4)");
     SHAPE(tp_linear(a, F32(4, 3), F32(1, 4)), "linear: bias is f32 (1, 4), not (4)");
+}
+
+ON_EACH_DEVICE(errors, shapes_that_do_not_fit_a_layer)
+{
+    TP_SCOPE;
+    tp_tensor *a = F32(2, 3), *four = F32(2, 4, 5, 5), *w = F32(3, 2, 3, 3);
+    tp_batch_norm_opts o = norm_opts(true);
+
     SHAPE(tp_conv2d(a, w, NULL, plain_conv), "conv2d: x must be (N, C, H, W), not f32 (2, 3)");
     SHAPE(tp_conv2d(four, a, NULL, plain_conv), "conv2d: weight must be (O, C / groups, KH, KW), not f32 (2, 3)");
     SHAPE(tp_conv2d(four, w, NULL, plain_conv), "conv2d: x is f32 (2, 4, 5, 5): weight f32 (3, 2, 3, 3) in 1 groups wants 2 channels");

