@@ -351,6 +351,12 @@ Test(loader, kept_batches_survive, LIMITED)
     }
 }
 
+#ifdef TP_DEBUG
+enum { CACHED = 0 }; /* freed headers are kept for a while, and sanitizers see each allocation */
+#else
+enum { CACHED = 1 };
+#endif
+
 Test(loader, memory_does_not_grow, LIMITED)
 {
     for (int w = 0; w < 3; w++) {
@@ -367,7 +373,8 @@ Test(loader, memory_does_not_grow, LIMITED)
                 ;
         }
         after = tp_memory_stats(tp_device_open("cpu"));
-        CHECK(after.reserved == before.reserved && after.calls == before.calls);
+        CHECK(after.now == before.now);
+        CHECK(!CACHED || (after.reserved == before.reserved && after.calls == before.calls));
         for (int i = 0; i < 200; i++) { /* begun and freed at once, in the middle of preparing */
             tp_data_free(l);
             l = tp_data_loader(tp_data_retain(d), (tp_loader_opts){ .batch = 1, .workers = workers[w], .endless = true });
@@ -375,7 +382,7 @@ Test(loader, memory_does_not_grow, LIMITED)
                 CHECK(tp_data_next(l, &b));
         }
         tp_data_free(l), tp_data_set_free(d);
-        CHECK(s.freed == 1 && tp_memory_stats(tp_device_open("cpu")).reserved - after.reserved < 4 << 20);
+        CHECK(s.freed == 1 && tp_memory_stats(tp_device_open("cpu")).reserved <= after.reserved + (4 << 20));
     }
 }
 

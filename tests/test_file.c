@@ -356,7 +356,8 @@ Test(file, an_earlier_file_survives, IN_FOLDER)
 
 static tp_module *small_net(int64_t hidden, bool more)
 {
-    tp_module *l[] = { tp_nn_linear(3, hidden), tp_nn_batch_norm(hidden), tp_nn_linear(hidden, 2), tp_nn_linear(2, 2) };
+    tp_module *l[] = { tp_nn_linear(3, hidden), tp_nn_batch_norm(hidden), tp_nn_linear(hidden, 2),
+                       more ? tp_nn_linear(2, 2) : NULL };
 
     return tp_nn_init(tp_nn_sequential(l, more ? 4 : 3), tp_device_open("cpu"));
 }
