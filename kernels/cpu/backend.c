@@ -19,7 +19,7 @@ static bool base_runs(void)
 }
 #endif
 
-#if defined(__x86_64__)
+#if defined(TP_HAVE_v3) || defined(TP_HAVE_v4)
 /* What the x86-64 psABI lists for each level, as far as our code can contain it. */
 static bool v3_runs(void)
 {
@@ -27,7 +27,9 @@ static bool v3_runs(void)
            __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
            __builtin_cpu_supports("popcnt");
 }
+#endif
 
+#ifdef TP_HAVE_v4
 static bool v4_runs(void)
 {
     return v3_runs() && __builtin_cpu_supports("avx512f") &&
