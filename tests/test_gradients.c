@@ -1,18 +1,9 @@
 /*
  * test_gradients.c - every op against finite differences in f64, once and twice.
  *
- * A row is a function of tensors, their shapes and range, and which derivatives exist.  The
- * worst error over all rows is printed.
+ * The ops of the spine; families that came later have tests of their own.
  */
-#include "tests/check.h"
-
-#define F(name, expression)                                                              \
-    static tp_tensor *name(tp_list in, void *user)                                       \
-    {                                                                                    \
-        tp_tensor *a = in.t[0], *b = in.n > 1 ? in.t[1] : NULL, *c = in.n > 2 ? in.t[2] : NULL; \
-        (void)user, (void)a, (void)b, (void)c;                                           \
-        return expression;                                                               \
-    }
+#include "tests/gradients.h"
 
 /* ---- elementwise ---- */
 F(f_add, tp_add(a, b))
@@ -217,22 +208,28 @@ static tp_tensor *f_checkpoint(tp_list in, void *user)
 
 /* ---- the rows ---- */
 
-enum { ONCE = 1 }; /* no second derivative */
-typedef struct row {
-    const char *name;
-    tp_function *f;
-    int n;
-    tp_shape s[7];
-    double lo;
-    const char *user; /* "labels", "index", or NULL */
-    int flags;
-} row;
+static void *labels(tp_device *dev)
+{
+    return tp_from((int64_t[]){ 1, -100, 3, 0 }, TP_SHAPE(4), TP_I64, dev);
+}
 
-#define R0         { 0, { 0 } }
-#define R1(a)      { 1, { a } }
-#define R2(a, b)   { 2, { a, b } }
-#define R3(a, b, c) { 3, { a, b, c } }
-#define R4(a, b, c, d) { 4, { a, b, c, d } }
+static void *places(tp_device *dev)
+{
+    return tp_from((int64_t[]){ 1, 0, 3, 1 }, TP_SHAPE(4), TP_I64, dev);
+}
+
+/* Which output alone is used. */
+static void *first(tp_device *dev)
+{
+    (void)dev;
+    return (void *)1;
+}
+
+static void *second(tp_device *dev)
+{
+    (void)dev;
+    return (void *)2;
+}
 
 static const row rows[] = {
     { "add", f_add, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
@@ -313,76 +310,23 @@ static const row rows[] = {
     { "layer_norm", f_layer_norm, 3, { R3(2, 3, 4), R1(4), R1(4) }, -1, NULL, 0 },
     { "layer_norm 2 axes", f_layer_norm_2, 3, { R3(2, 3, 4), R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "layer_norm plain", f_layer_norm_plain, 1, { R2(3, 4) }, -1, NULL, 0 },
-    { "embedding", f_embedding, 1, { R2(5, 3) }, -1, "index", 0 },
-    { "embedding padded", f_embedding_padded, 1, { R2(5, 3) }, -1, "index", 0 },
+    { "embedding", f_embedding, 1, { R2(5, 3) }, -1, places, 0 },
+    { "embedding padded", f_embedding_padded, 1, { R2(5, 3) }, -1, places, 0 },
     { "dropout", f_dropout, 1, { R2(3, 4) }, -1, NULL, 0 },
     { "lstm", f_lstm, 7, { R3(3, 2, 3), R2(2, 4), R2(2, 4), R2(16, 3), R2(16, 4), R1(16), R1(16) }, -.7, NULL, ONCE },
     { "lstm one step", f_lstm, 7, { R3(1, 2, 3), R2(2, 4), R2(2, 4), R2(16, 3), R2(16, 4), R1(16), R1(16) }, -.7, NULL, ONCE },
-    { "lstm h alone", f_lstm, 7, { R3(2, 1, 1), R2(1, 2), R2(1, 2), R2(8, 1), R2(8, 2), R1(8), R1(8) }, -.7, "1", ONCE },
-    { "lstm c alone", f_lstm, 7, { R3(2, 1, 1), R2(1, 2), R2(1, 2), R2(8, 1), R2(8, 2), R1(8), R1(8) }, -.7, "2", ONCE },
-    { "cross_entropy", f_cross_entropy, 1, { R2(4, 5) }, -1, "labels", 0 },
-    { "cross_entropy unreduced", f_cross_entropy_each, 2, { R2(4, 5), R1(4) }, -1, "labels", 0 },
-    { "cross_entropy sum of a slice", f_cross_entropy_sum, 1, { R2(4, 5) }, -1, "labels", 0 },
+    { "lstm h alone", f_lstm, 7, { R3(2, 1, 1), R2(1, 2), R2(1, 2), R2(8, 1), R2(8, 2), R1(8), R1(8) }, -.7, first, ONCE },
+    { "lstm c alone", f_lstm, 7, { R3(2, 1, 1), R2(1, 2), R2(1, 2), R2(8, 1), R2(8, 2), R1(8), R1(8) }, -.7, second, ONCE },
+    { "cross_entropy", f_cross_entropy, 1, { R2(4, 5) }, -1, labels, 0 },
+    { "cross_entropy unreduced", f_cross_entropy_each, 2, { R2(4, 5), R1(4) }, -1, labels, 0 },
+    { "cross_entropy sum of a slice", f_cross_entropy_sum, 1, { R2(4, 5) }, -1, labels, 0 },
     { "residual", f_residual, 3, { R2(3, 4), R2(4, 4), R1(4) }, -1, NULL, 0 },
-    { "mlp", f_mlp, 3, { R2(4, 4), R2(4, 4), R1(4) }, -1, "labels", 0 },
+    { "mlp", f_mlp, 3, { R2(4, 4), R2(4, 4), R1(4) }, -1, labels, 0 },
     { "cnn", f_cnn, 2, { R4(2, 2, 3, 3), R4(3, 2, 3, 3) }, -1, NULL, 0 },
     { "checkpoint", f_checkpoint, 3, { R2(3, 4), R2(5, 4), R1(5) }, -1, NULL, 0 },
 };
 
-static void *user_of(const row *k, tp_device *dev)
-{
-    if (!k->user) return NULL;
-    if (!strcmp(k->user, "labels")) return tp_from((int64_t[]){ 1, -100, 3, 0 }, TP_SHAPE(4), TP_I64, dev);
-    if (!strcmp(k->user, "index")) return tp_from((int64_t[]){ 1, 0, 3, 1 }, TP_SHAPE(4), TP_I64, dev);
-    return (void *)(intptr_t)(k->user[0] - '0');
-}
-
-static double check_row(const row *k, bool twice, tp_device *dev)
-{
-    tp_tensor *in[7] = { NULL };
-    tp_gradcheck_report r;
-    bool ok;
-
-    TP_SCOPE;
-    CASE("%s on %s, %s", k->name, tp_device_name(dev), twice ? "twice" : "once");
-    for (int j = 0; j < k->n; j++)
-        in[j] = check_leaf(k->s[j], k->lo, 1.5, dev);
-    ok = (twice ? tp_gradgradcheck : tp_gradcheck)(k->f, (tp_list){ in, k->n }, user_of(k, dev), &r);
-    if (check_not_offered(dev)) return 0;
-    if (twice && k->flags == ONCE) {
-        cr_expect(!ok && strstr(tp_error(), "has no second derivative"), "%s: %s", check_name, tp_error());
-        tp_clear_error();
-        return 0;
-    }
-    cr_expect(ok, "%s: worst %.3g at %s  [%s]", check_name, r.worst, r.where, tp_error());
-    tp_clear_error();
-    return r.worst;
-}
-
-static void check_all(bool twice)
-{
-    double worst = 0;
-    tp_device *dev;
-
-    for (int d = 0; (dev = check_device(d)); d++)
-        for (int i = 0; i < TP_LEN(rows); i++) {
-            double w = check_row(&rows[i], twice, dev);
-
-            worst = w > worst ? w : worst;
-        }
-    fprintf(stderr, "gradients %s: worst relative error %.2g over %d functions\n", twice ? "twice" : "once", worst,
-            TP_LEN(rows));
-}
-
-Test(gradients, once)
-{
-    check_all(false);
-}
-
-Test(gradients, twice)
-{
-    check_all(true);
-}
+GRADIENTS(gradients, rows)
 
 Test(gradients, a_third_is_refused_by_name)
 {

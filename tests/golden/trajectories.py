@@ -166,7 +166,7 @@ def hvp(values):
 
 
 def files():
-    from make import Values, stored
+    from golden import Values, stored
 
     v = Values("train_cnn")
     images, classes = v.normal(STEPS, 4, 1, 8, 8), v.integers(3, STEPS, 4)

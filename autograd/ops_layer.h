@@ -1,0 +1,75 @@
+/*
+ * ops_layer.h - what layers are made of.  Read autograd/ops.h first.
+ */
+#ifndef TP_AUTOGRAD_OPS_LAYER_H
+#define TP_AUTOGRAD_OPS_LAYER_H
+
+#include "tensor/tensor.h"
+
+TP_API_BEGIN
+
+/* ---- products: floats; twice ---- */
+/* (m, k), (k, n) -> (m, n);  vectors and batches as torch.matmul: batch axes broadcast */
+tp_tensor *tp_matmul(tp_tensor *a, tp_tensor *b);
+
+typedef struct tp_linear_opts {
+    tp_activation activation; /* fused into the product */
+} tp_linear_opts;
+/* y = act(x weight' + bias)    x (..., in), weight (out, in), bias (out) or NULL -> (..., out) */
+tp_tensor *tp_linear(tp_tensor *x, tp_tensor *weight, tp_tensor *bias);
+tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o);
+
+/* ---- convolution and pooling: floats; twice ---- */
+/* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
+typedef struct tp_conv2d_opts {
+    int stride, padding, dilation, groups;
+    bool no_bias;     /* of the layer; the op takes bias NULL */
+    bool rectangular; /* the width has its own, below */
+    int stride_w, padding_w, dilation_w;
+} tp_conv2d_opts;
+/* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
+ * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
+tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+
+typedef struct tp_pool2d_opts {
+    int stride, padding, dilation; /* stride 0: the kernel's size */
+    bool rectangular;              /* the width has its own: */
+    int kernel_w, stride_w, padding_w, dilation_w;
+} tp_pool2d_opts;
+tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o); /* channels-last */
+tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */
+
+/* ---- normalization: floats; twice ---- */
+typedef struct tp_batch_norm_opts {
+    double eps, momentum; /* tp_batch_norm_defaults(): 1e-5, 0.1 */
+    bool training;        /* by the batch's own statistics; true in the defaults */
+    bool filled;
+} tp_batch_norm_opts;
+tp_batch_norm_opts tp_batch_norm_defaults(void);
+/* Over all axes but 1 (Ioffe & Szegedy 2015).  x (N, C) or (N, C, ...); weight, bias (C) or
+ * NULL.  running_mean, running_var (C) are moved in training, unless NULL, and used otherwise;
+ * the variance that they gather is unbiased. */
+tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias,
+                         tp_tensor *running_mean, tp_tensor *running_var, tp_batch_norm_opts o);
+/* Over the last axes, those of `shape` (Ba et al. 2016); weight, bias of that shape or NULL. */
+tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_tensor *bias,
+                         double eps);
+
+/* ---- dropping: floats; twice ---- */
+/* x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); always: nn's layer minds
+ * the mode. */
+tp_tensor *tp_dropout(tp_tensor *x, double p);
+
+/* ---- recurrence: floats; once ---- */
+typedef struct tp_lstm_out {
+    tp_tensor *y, *h, *c; /* (T, N, H), (N, H), (N, H); all NULL after a failure */
+} tp_lstm_out;
+/* One layer over a sequence (Hochreiter & Schmidhuber 1997), gates in PyTorch's order i f g o.
+ *   x (T, N, in), h0, c0 (N, H) or NULL for zeros, w_ih (4H, in), w_hh (4H, H),
+ *   b_ih, b_hh (4H) or both NULL.  No second derivative. */
+tp_lstm_out tp_lstm(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih, tp_tensor *w_hh,
+                    tp_tensor *b_ih, tp_tensor *b_hh);
+
+TP_API_END
+
+#endif
