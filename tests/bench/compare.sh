@@ -7,7 +7,7 @@
 # ratio is rival's time over ours, the median over the rounds (above 1: we are faster).  A round is
 # about a second of ours and a second of theirs between two probes of the machine, and
 # counts only if both probes show its full speed and nothing else used the processors.
-# With too few good rounds it starts again; after three tries it says `unreliable`.
+# With too few good rounds it goes on; after three times as many it says `unreliable`.
 #
 # TAPER_BUILD (build), TAPER_PYTHON, TAPER_THREADS (2), TAPER_ROUNDS (9)
 set -u
@@ -17,7 +17,7 @@ bench=${TAPER_BUILD:-$root/build}/tests/bench
 python=${TAPER_PYTHON:-${TAPER_TORCH_VENV:-$HOME/.cache/taper/torch}/bin/python}
 threads=${TAPER_THREADS:-2}
 rounds=${TAPER_ROUNDS:-9}
-needed=$(((rounds + 1) / 2))
+needed=$(((rounds + 1) / 2)) # good ones
 tmp=$(mktemp -d)
 trap 'stop ours; stop rival; rm -rf "$tmp"' EXIT
 
@@ -134,8 +134,8 @@ compare() {
     start ours "$bench/models" --name "$model" --threads "$threads"
     start rival "$python" "$root/tests/bench/rival.py" --name "$model" --threads "$threads"
     n_ours=$(steps ours) && n_rival=$(steps rival) || return 1
+    : >"$tmp/rounds"
     for try in 1 2 3; do
-        : >"$tmp/rounds"
         for ((i = 0; i < rounds; i++)); do
             round "$n_ours" "$n_rival" >>"$tmp/rounds" || return 1
         done
