@@ -11,6 +11,11 @@ TP_API_BEGIN
 /* ---- products: floats; twice ---- */
 /* (m, k), (k, n) -> (m, n);  vectors and batches as torch.matmul: batch axes broadcast */
 tp_tensor *tp_matmul(tp_tensor *a, tp_tensor *b);
+tp_tensor *tp_outer(tp_tensor *a, tp_tensor *b); /* (n), (m) -> (n, m) */
+tp_tensor *tp_dot(tp_tensor *a, tp_tensor *b);   /* (n), (n) -> () */
+/* Sums of products by letters, as torch.einsum without "...": "bij,bjk->bik".  Up to 16 operands,
+ * taken from left to right. */
+tp_tensor *tp_einsum(const char *equation, tp_list xs);
 
 typedef struct tp_linear_opts {
     tp_activation activation; /* fused into the product */

@@ -31,6 +31,54 @@ tp_tensor *tp_detach(tp_tensor *x);             /* the same bytes, without histo
 tp_tensor *tp_cast(tp_tensor *x, tp_dtype d);   /* the same bytes if it has dtype d */
 tp_tensor *tp_to(tp_tensor *x, tp_device *d);   /* on d; the same bytes if it is there */
 
+/* ---- axes and copies: all; twice ---- */
+tp_tensor *tp_squeeze(tp_tensor *x, tp_axes axes);  /* a view: without those axes that have size 1 */
+tp_tensor *tp_unsqueeze(tp_tensor *x, int axis);    /* a view: a new axis of size 1 at `axis` */
+tp_tensor *tp_moveaxis(tp_tensor *x, int from, int to); /* a view */
+tp_tensor *tp_stack(tp_list xs, int axis);          /* along a new axis; shapes equal */
+/* The n = dim(x, axis) views along axis, each without it. */
+bool tp_unbind(tp_tensor *x, int axis, int n, tp_tensor **out);
+/* x side by side, times.n[i] times along axis i; as PyTorch's repeat, more numbers than axes
+ * add axes in front. */
+tp_tensor *tp_repeat(tp_tensor *x, tp_shape times);
+tp_tensor *tp_repeat_interleave(tp_tensor *x, int axis, int64_t n); /* each element n times */
+tp_tensor *tp_roll(tp_tensor *x, int axis, int64_t shift); /* what leaves at one end enters at the other */
+
+typedef enum tp_pad_mode { TP_PAD_CONSTANT, TP_PAD_REFLECT, TP_PAD_REPLICATE, TP_PAD_CIRCULAR } tp_pad_mode;
+typedef struct tp_pad_opts {
+    tp_pad_mode mode;
+    double value; /* of a constant */
+} tp_pad_opts;
+/* pads as torch's: before and after, of the last axis first: TP_SHAPE(left, right, top, bottom).
+ * Negative numbers take away.  Reflected padding is smaller than its axis, circular at most as large. */
+tp_tensor *tp_pad(tp_tensor *x, tp_shape pads, tp_pad_opts o);
+
+/* ---- bands of matrices: all; twice ---- */
+/* x (..., rows, cols) where column - row <= diagonal (tril) or >= diagonal (triu), else 0. */
+tp_tensor *tp_tril(tp_tensor *x, int64_t diagonal);
+tp_tensor *tp_triu(tp_tensor *x, int64_t diagonal);
+
+/* ---- picked by index along an axis: all; twice ---- */
+/* Indices are i64, i32 or u8, from 0; any other number is an error (on CUDA, at the next wait).
+ * Sums are taken in the order of the index. */
+/* y[i] = x[index[i]] along axis, for each place along the others: index has x's rank, is no larger
+ * than x along the other axes, and gives y its shape. */
+tp_tensor *tp_gather(tp_tensor *x, int axis, tp_tensor *index);
+/* x with y[index[i]] = source[i] along axis; where two meet, the last stays.  index is no larger
+ * than source, nor than x along the other axes.  dtypes equal. */
+tp_tensor *tp_scatter(tp_tensor *x, int axis, tp_tensor *index, tp_tensor *source);
+tp_tensor *tp_scatter_add(tp_tensor *x, int axis, tp_tensor *index, tp_tensor *source); /* += */
+/* The slices of x at index (n) along axis, which then has size n. */
+tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index);
+/* i64 (..., classes): 1 at the label, else 0.  No gradient. */
+tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes);
+
+/* ---- made of their indices: all; no gradient ---- */
+tp_tensor *tp_full_like(tp_tensor *t, double v);
+tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev); /* without end */
+tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_device *dev); /* with end */
+tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev);
+
 /* ---- looking up: floats; twice ---- */
 typedef struct tp_embedding_opts {
     int64_t padding_idx; /* its row gets no gradient; -1, as tp_embedding_defaults(): none */

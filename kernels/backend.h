@@ -56,6 +56,14 @@ typedef struct tp_gemm_args {
     void *preact;
 } tp_gemm_args;
 
+/* Places along one axis, picked by an index.  A lane is a place along all other axes; the index
+ * holds n numbers for each lane, from 0 to size - 1, and what is picked is laid out as it is.
+ * Operands of lanes, and of step along the axis: what is picked, the index, the whole. */
+typedef struct tp_pick {
+    tp_loop lanes;
+    int64_t n, size, step[3];
+} tp_pick;
+
 /* One parameter of an update; v and m may be NULL where the rule has none. */
 typedef struct tp_update {
     int64_t n;

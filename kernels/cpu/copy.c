@@ -5,36 +5,10 @@
  * turned in registers, within bands that use each line of x whole.
  */
 #include "kernels/cpu/map.h"
+#include "kernels/cpu/number.h"
 #include "kernels/cpu/vector.h"
 
 #define IS_FLOAT (TP_IS(f32) || TP_IS(f64) || TP_IS(bf16) || TP_IS(f16))
-
-/* ---- from a number to each dtype ---- */
-
-/* To an integer towards zero; what doesn't fit becomes the nearest that does, NaN 0.  The
- * bounds are powers of two, exact in any float. */
-#define TO_INTEGER(U, x, low, high, least, most)                                         \
-    ((x) != (x) ? 0 : (x) >= (high) ? (most) : (x) <= (low) ? (least) : (U)(x))
-
-#define TO_I64(x) TO_INTEGER(int64_t, x, -0x1p63, 0x1p63, INT64_MIN, INT64_MAX)
-#define TO_I32(x) TO_INTEGER(int32_t, x, -0x1p31, 0x1p31, INT32_MIN, INT32_MAX)
-#define TO_U8(x)  TO_INTEGER(uint8_t, x, 0, 256, 0, 255)
-
-/* What T itself makes of fill's double. */
-static A from_double(double value)
-{
-#if TP_IS(b8)
-    return value != 0;
-#elif TP_IS(i64)
-    return TO_I64(value);
-#elif TP_IS(i32)
-    return TO_I32(value);
-#elif TP_IS(u8)
-    return (A)TO_U8(value);
-#else
-    return (A)value;
-#endif
-}
 
 /* ---- fill ---- */
 
@@ -51,7 +25,7 @@ static tp__map_block *const fill_blocks[2] = { fill_set, fill_set };
 
 int KERNEL(fill)(tp_ctx *c, const tp_loop *l, double value, void *y)
 {
-    return tp__map_over(c, l, TP__MAP_CHEAP, fill_blocks, NULL, NULL, from_double(value),
+    return tp__map_over(c, l, TP__MAP_CHEAP, fill_blocks, NULL, NULL, tp__from_double(value),
                         0, false, y);
 }
 
