@@ -64,6 +64,12 @@ typedef struct tp_pick {
     int64_t n, size, step[3];
 } tp_pick;
 
+/* Sequences of up to `times` log-probabilities of `classes`, each labelled by up to `most` labels. */
+typedef struct tp_ctc_args {
+    int64_t times, batch, classes, most, blank;
+    bool zero_infinity; /* a sample without a path has loss 0 and no gradient */
+} tp_ctc_args;
+
 /* One parameter of an update; v and m may be NULL where the rule has none. */
 typedef struct tp_update {
     int64_t n;
