@@ -77,6 +77,13 @@ typedef struct tp_update {
     void *p, *m, *v;
 } tp_update;
 
+/* What may change from one replay of a captured step to the next: f64 scalars on the device. */
+typedef struct tp_scalars {
+    const double *lr, *step; /* step counts from 1: tick adds 1 before */
+    const double *scale;     /* gradients are divided by it; NULL: 1 */
+    const double *skip;      /* not 0: the update does nothing; NULL: never */
+} tp_scalars;
+
 typedef struct tp_adam_args {
     double beta1, beta2, eps, weight_decay;
     bool decoupled; /* AdamW's decay */
