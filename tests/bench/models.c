@@ -4,7 +4,7 @@
  *   models [mlp|cnn|vae ...] [--threads N] [--seconds S]
  *   bench model=mlp threads=2 step_ms=1.602 gflop=0.205 bound=0.620 tensor_mib=9.1 rss_mib=40.2 layout_copies=0
  *
- * step_ms is a median.  bound_ms is what the floating-point operations of the products would
+ * step_ms is a median.  bound is what, in ms, the floating-point operations of the products would
  * take at the peak that a probe of this machine shows right before.  tensor_mib is the peak of
  * tensor bytes in a step, layout_copies those of one step.
  *
