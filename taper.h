@@ -11,6 +11,8 @@
 #include "nn/nn.h"
 #include "optim/optim.h"
 #include "data/data.h"
+#include "data/datasets.h"
+#include "data/sampling.h"
 #include "train/train.h"
 
 #endif

@@ -1,0 +1,277 @@
+/*
+ * picture.c - picture files by stb_image, with what it lets pass: it takes what is cut short for
+ * whole (JPEG, BMP), doesn't look at checksums (PNG) and leaves an odd maximum as it is (PPM).
+ */
+#include "data/picture.h"
+
+#include "data/datasets.h"
+#include "data/input.h"
+#include "tensor/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { SIDE = 1 << 16, PIXELS = 1 << 27, FILE_BYTES = 1 << 30, HEAD = 64 };
+
+/* stb_image frees without a size: each block begins with its own. */
+static void *sized_alloc(size_t n)
+{
+    char *p = n < SIZE_MAX / 2 ? tp__alloc(n + HEAD) : NULL;
+
+    if (!p) return NULL;
+    memcpy(p, &n, sizeof n);
+    return p + HEAD;
+}
+
+static void sized_free(void *p)
+{
+    size_t n;
+
+    if (!p) return;
+    memcpy(&n, (char *)p - HEAD, sizeof n);
+    tp__release((char *)p - HEAD, n + HEAD);
+}
+
+static void *sized_grow(void *old, size_t had, size_t n)
+{
+    void *p = sized_alloc(n);
+
+    if (!p) return NULL;
+    if (old) memcpy(p, old, had < n ? had : n);
+    sized_free(old);
+    return p;
+}
+
+/* To the end: stb_image declares a static function that it never defines. */
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_NO_STDIO
+#define STBI_NO_HDR
+#define STBI_NO_LINEAR
+#define STBI_NO_PSD
+#define STBI_NO_TGA
+#define STBI_NO_PIC
+#define STBI_NO_GIF
+#define STBI_ASSERT(x) ((void)0)
+#define STBI_MAX_DIMENSIONS 65536 /* SIDE */
+#define STBI_MALLOC(n) sized_alloc(n)
+#define STBI_FREE(p) sized_free(p)
+#define STBI_REALLOC_SIZED(p, had, n) sized_grow(p, had, n)
+#define STBI_REALLOC(p, n) sized_grow(p, n, n)
+#include <stb_image.h>
+#pragma GCC diagnostic pop
+
+static bool refuse(const char *where, const char *path, const char *why)
+{
+    if (tp_ok()) tp__fail(TP_ERR_FORMAT, where, "%s: %s", path, why);
+    return false;
+}
+
+static bool refused_by_stb(const char *where, const char *path)
+{
+    const char *why = stbi_failure_reason();
+    char text[128];
+
+    if (!why || !strcmp(why, "unknown image type")) why = "it is no PNG, JPEG, BMP, PPM or PGM file";
+    else snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
+    return refuse(where, path, why);
+}
+
+static bool size_ok(const char *where, const char *path, int64_t h, int64_t w)
+{
+    TP_REQUIRE_IN(where, h > 0 && w > 0 && h <= SIDE && w <= SIDE && h * w <= PIXELS, TP_ERR_FORMAT,
+                  "%s: %lld x %lld pixels: at most %d a side, %d in all", path, (long long)w, (long long)h, SIDE, PIXELS);
+    return true;
+}
+
+/* ---- headers ---- */
+
+static int read_some(void *user, char *to, int n)
+{
+    return (int)fread(to, 1, (size_t)n, user);
+}
+
+static void skip_some(void *user, int n)
+{
+    fseek(user, n, SEEK_CUR);
+}
+
+static int at_end(void *user)
+{
+    return feof((FILE *)user) || ferror((FILE *)user);
+}
+
+bool tp__picture_look(const char *where, const char *path, tp_picture *p)
+{
+    static const stbi_io_callbacks from_file = { read_some, skip_some, at_end };
+    FILE *f = fopen(path, "rb");
+    int w, h, channels, ok;
+
+    *p = (tp_picture){ 0 };
+    if (!f) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    ok = stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
+    fclose(f);
+    if (!ok) return refused_by_stb(where, path);
+    *p = (tp_picture){ channels, h, w, NULL };
+    return size_ok(where, path, h, w);
+}
+
+/* ---- what stb_image lets pass ---- */
+
+static uint32_t big(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static uint32_t little(const unsigned char *p)
+{
+    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+static bool png_whole(const unsigned char *p, size_t n)
+{
+    for (size_t at = 8; n - at >= 12;) {
+        uint32_t length = big(p + at);
+
+        if (length > n - at - 12) return false;
+        if (crc32(crc32(0, NULL, 0), p + at + 4, length + 4) != big(p + at + 8 + length)) return false;
+        if (!memcmp(p + at + 4, "IEND", 4)) return true;
+        at += 12 + (size_t)length;
+    }
+    return false;
+}
+
+/* An end marker behind the start of the last scan.  In a scan 0xFF is followed by 0 or a restart
+ * marker, so that neither can be part of one. */
+static bool jpeg_whole(const unsigned char *p, size_t n)
+{
+    for (size_t at = n - 1; at > 1; at--) {
+        if (p[at - 1] != 0xFF) continue;
+        if (p[at] == 0xD9) return true;
+        if (p[at] == 0xDA) return false;
+    }
+    return false;
+}
+
+static bool bmp_whole(const unsigned char *p, size_t n)
+{
+    uint64_t w, h, bits;
+    bool old;
+
+    if (n < 30) return false;
+    old = little(p + 14) == 12;
+    w = old ? p[18] | (uint32_t)p[19] << 8 : little(p + 18);
+    h = old ? p[20] | (uint32_t)p[21] << 8 : (uint64_t)llabs((int32_t)little(p + 22));
+    bits = old ? p[24] : p[28];
+    return w <= SIDE && h <= SIDE && little(p + 10) + (w * bits + 31) / 32 * 4 * h <= n;
+}
+
+/* The maximum of a PPM or PGM: the third number of its header; 0 where there is none. */
+static long pnm_maximum(const char *p)
+{
+    long v = 0;
+
+    p += 2;
+    for (int i = 0; i < 3; i++) {
+        while (*p && strchr(" \t\n\r\v\f#", *p))
+            p += *p == '#' ? strcspn(p, "\n\r") : 1;
+        for (v = 0; *p >= '0' && *p <= '9' && v < 1 << 20; p++)
+            v = 10 * v + *p - '0';
+    }
+    return v;
+}
+
+static bool whole(const char *where, const char *path, const tp_bytes *b)
+{
+    const unsigned char *p = (const unsigned char *)b->p;
+    const char *why = "it is cut short or damaged";
+    long top;
+
+    if (b->n > 8 && !memcmp(p, "\x89PNG", 4)) return png_whole(p, b->n) || refuse(where, path, why);
+    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8) return jpeg_whole(p, b->n) || refuse(where, path, why);
+    if (b->n > 2 && p[0] == 'B' && p[1] == 'M') return bmp_whole(p, b->n) || refuse(where, path, why);
+    if (b->n < 3 || p[0] != 'P') return true;
+    top = pnm_maximum(b->p);
+    return top == 255 || top == 65535 || refuse(where, path, "its maximum is neither 255 nor 65535");
+}
+
+/* ---- pixels ---- */
+
+/* Three colours, or the grey of them, of pixels of `stored` channels; `last` is 255 or 65535. */
+static void planes_of(const void *pixels, int stored, bool wide, const tp_picture *p)
+{
+    const float unit = wide ? 1 / 65535.0f : 1 / 255.0f;
+    const bool color = stored >= 3;
+    const int64_t n = p->h * p->w;
+
+    for (int64_t i = 0; i < n; i++) {
+        float v[4] = { 0 };
+
+        for (int c = 0; c < stored; c++)
+            v[c] = unit * (float)(wide ? ((const uint16_t *)pixels)[i * stored + c]
+                                       : ((const uint8_t *)pixels)[i * stored + c]);
+        if (p->channels == 1) p->v[i] = color ? 0.299f * v[0] + 0.587f * v[1] + 0.114f * v[2] : v[0];
+        else for (int c = 0; c < 3; c++) p->v[c * n + i] = v[color ? c : 0];
+    }
+}
+
+static bool decode(const char *where, const char *path, const tp_bytes *b, int channels, tp_picture *p)
+{
+    const stbi_uc *bytes = (const stbi_uc *)b->p;
+    int w, h, stored, n = (int)b->n;
+    bool wide;
+    void *pixels;
+
+    if (!stbi_info_from_memory(bytes, n, &w, &h, &stored)) return refused_by_stb(where, path);
+    if (!size_ok(where, path, h, w) || !whole(where, path, b)) return false;
+    wide = stbi_is_16_bit_from_memory(bytes, n);
+    pixels = wide ? (void *)stbi_load_16_from_memory(bytes, n, &w, &h, &stored, 0)
+                  : (void *)stbi_load_from_memory(bytes, n, &w, &h, &stored, 0);
+    if (!pixels) return refused_by_stb(where, path);
+    *p = (tp_picture){ channels ? channels : stored >= 3 ? 3 : 1, h, w, NULL };
+    if ((p->v = tp__alloc(tp__picture_bytes(p)))) planes_of(pixels, stored, wide, p);
+    sized_free(pixels);
+    return p->v != NULL;
+}
+
+bool tp__picture_read(const char *where, const char *path, int channels, tp_picture *p)
+{
+    tp_bytes b;
+    bool ok;
+
+    *p = (tp_picture){ 0 };
+    if (!tp__input_raw(where, path, FILE_BYTES, &b)) return false;
+    ok = decode(where, path, &b, channels, p);
+    tp__bytes_free(&b);
+    return ok;
+}
+
+void tp__picture_free(tp_picture *p)
+{
+    if (p->v) tp__release(p->v, tp__picture_bytes(p));
+    *p = (tp_picture){ 0 };
+}
+
+tp_tensor *tp_data_image_load(const char *path, int channels, tp_device *dev)
+{
+    tp_tensor *x;
+    tp_picture p;
+    tp_shape s;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(path && dev, TP_ERR_ARG, "missing path or device");
+    TP_REQUIRE(channels == 0 || channels == 1 || channels == 3, TP_ERR_ARG, "%d channels: 1, 3, or 0 for those stored",
+               channels);
+    if (!tp__picture_read(__func__, path, channels, &p)) return NULL;
+    s = TP_SHAPE(p.channels, p.h, p.w);
+    x = tp_from(p.v, s, TP_F32, dev);
+    tp__picture_free(&p);
+    return x;
+}
