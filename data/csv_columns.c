@@ -117,7 +117,6 @@ static bool choose(table *t, const char *list, column *to, int64_t *n)
         TP_REQUIRE_IN(where, !taken(t->y, t->n_y, at) && !(to == t->x && taken(t->x, *n, at)), TP_ERR_ARG,
                       "%s: %s is chosen twice", t->c.path, tp__csv_column_text(&t->c, at));
         to[*n].at = at;
-        if (to == t->y) t->n_y = *n + 1;
     }
     return true;
 }
