@@ -1,6 +1,6 @@
 /*
- * picture.c - picture files by stb_image, with what it lets pass: it takes what is cut short for
- * whole (JPEG, BMP), doesn't look at checksums (PNG) and leaves an odd maximum as it is (PPM).
+ * picture.c - picture files by stb_image, and what it lets pass: it takes what is cut short for
+ * whole (JPEG, BMP, PPM), doesn't look at checksums (PNG) and leaves an odd maximum as it is (PPM).
  */
 #include "data/picture.h"
 
@@ -74,19 +74,24 @@ static bool refuse(const char *where, const char *path, const char *why)
     return false;
 }
 
-static bool refused_by_stb(const char *where, const char *path)
+/* What stb_image says when it knows no better is no help for a file that begins well. */
+static bool refused_by_stb(const char *where, const char *path, const char *head, size_t n)
 {
     const char *why = stbi_failure_reason();
+    bool begins = n > 3 && (!memcmp(head, "\x89PNG", 4) || !memcmp(head, "\xFF\xD8", 2) || !memcmp(head, "BM", 2));
     char text[128];
 
-    if (!why || !strcmp(why, "unknown image type")) why = "it is no PNG, JPEG, BMP, PPM or PGM file";
-    else snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
+    if (why && strcmp(why, "unknown image type") != 0)
+        snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
+    else if (begins) why = "it is damaged, of a kind that isn't read, or too large";
+    else why = "it is no PNG, JPEG, BMP, PPM or PGM file";
     return refuse(where, path, why);
 }
 
 static bool size_ok(const char *where, const char *path, int64_t h, int64_t w)
 {
-    TP_REQUIRE_IN(where, h > 0 && w > 0 && h <= SIDE && w <= SIDE && h * w <= PIXELS, TP_ERR_FORMAT,
+    TP_REQUIRE_IN(where, h > 0 && w > 0, TP_ERR_FORMAT, "%s: it has no pixels, or is cut short", path);
+    TP_REQUIRE_IN(where, h <= SIDE && w <= SIDE && h * w <= PIXELS, TP_ERR_FORMAT,
                   "%s: %lld x %lld pixels: at most %d a side, %d in all", path, (long long)w, (long long)h, SIDE, PIXELS);
     return true;
 }
@@ -112,13 +117,16 @@ bool tp__picture_look(const char *where, const char *path, tp_picture *p)
 {
     static const stbi_io_callbacks from_file = { read_some, skip_some, at_end };
     FILE *f = fopen(path, "rb");
+    char head[4];
+    size_t n;
     int w, h, channels, ok;
 
     *p = (tp_picture){ 0 };
     if (!f) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    n = fread(head, 1, sizeof head, f), rewind(f);
     ok = stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
     fclose(f);
-    if (!ok) return refused_by_stb(where, path);
+    if (!ok) return refused_by_stb(where, path, head, n);
     *p = (tp_picture){ channels, h, w, NULL };
     return size_ok(where, path, h, w);
 }
@@ -173,33 +181,34 @@ static bool bmp_whole(const unsigned char *p, size_t n)
     return w <= SIDE && h <= SIDE && little(p + 10) + (w * bits + 31) / 32 * 4 * h <= n;
 }
 
-/* The maximum of a PPM or PGM: the third number of its header; 0 where there is none. */
-static long pnm_maximum(const char *p)
+/* P5 or P6, three numbers (width, height, maximum) with blanks and comments between them, one
+ * blank, the pixels. */
+static bool pnm_whole(const unsigned char *bytes, size_t n, const char **why)
 {
-    long v = 0;
+    const char *p = (const char *)bytes + 2;
+    uint64_t v[3] = { 0 };
 
-    p += 2;
     for (int i = 0; i < 3; i++) {
         while (*p && strchr(" \t\n\r\v\f#", *p))
             p += *p == '#' ? strcspn(p, "\n\r") : 1;
-        for (v = 0; *p >= '0' && *p <= '9' && v < 1 << 20; p++)
-            v = 10 * v + *p - '0';
+        for (; *p >= '0' && *p <= '9' && v[i] <= SIDE; p++)
+            v[i] = 10 * v[i] + (uint64_t)(*p - '0');
     }
-    return v;
+    if (p + 1 >= (const char *)bytes + n) return false;
+    if (v[2] != 255) return *why = "it has no maximum of 255: only such PPM and PGM files are read", false;
+    return v[0] * v[1] * (bytes[1] == '6' ? 3 : 1) <= n - (size_t)(p + 1 - (const char *)bytes);
 }
 
 static bool whole(const char *where, const char *path, const tp_bytes *b)
 {
     const unsigned char *p = (const unsigned char *)b->p;
     const char *why = "it is cut short or damaged";
-    long top;
 
     if (b->n > 8 && !memcmp(p, "\x89PNG", 4)) return png_whole(p, b->n) || refuse(where, path, why);
     if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8) return jpeg_whole(p, b->n) || refuse(where, path, why);
     if (b->n > 2 && p[0] == 'B' && p[1] == 'M') return bmp_whole(p, b->n) || refuse(where, path, why);
-    if (b->n < 3 || p[0] != 'P') return true;
-    top = pnm_maximum(b->p);
-    return top == 255 || top == 65535 || refuse(where, path, "its maximum is neither 255 nor 65535");
+    if (b->n > 2 && p[0] == 'P') return pnm_whole(p, b->n, &why) || refuse(where, path, why);
+    return true;
 }
 
 /* ---- pixels ---- */
@@ -229,12 +238,12 @@ static bool decode(const char *where, const char *path, const tp_bytes *b, int c
     bool wide;
     void *pixels;
 
-    if (!stbi_info_from_memory(bytes, n, &w, &h, &stored)) return refused_by_stb(where, path);
+    if (!stbi_info_from_memory(bytes, n, &w, &h, &stored)) return refused_by_stb(where, path, b->p, b->n);
     if (!size_ok(where, path, h, w) || !whole(where, path, b)) return false;
     wide = stbi_is_16_bit_from_memory(bytes, n);
     pixels = wide ? (void *)stbi_load_16_from_memory(bytes, n, &w, &h, &stored, 0)
                   : (void *)stbi_load_from_memory(bytes, n, &w, &h, &stored, 0);
-    if (!pixels) return refused_by_stb(where, path);
+    if (!pixels) return refused_by_stb(where, path, b->p, b->n);
     *p = (tp_picture){ channels ? channels : stored >= 3 ? 3 : 1, h, w, NULL };
     if ((p->v = tp__alloc(tp__picture_bytes(p)))) planes_of(pixels, stored, wide, p);
     sized_free(pixels);
