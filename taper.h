@@ -13,6 +13,7 @@
 #include "data/data.h"
 #include "data/datasets.h"
 #include "data/sampling.h"
+#include "data/augment.h"
 #include "train/train.h"
 
 #endif

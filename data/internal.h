@@ -45,6 +45,7 @@ bool tp__sampler_order(const tp_sampler *s, uint64_t seed, int64_t pass, int64_t
 /* The next number of the thread's generator: 32 bits, or uniform in [0, 1). */
 uint32_t tp__bits(void);
 double tp__uniform(void);
+void tp__normals(float *to, int64_t n);
 
 /* Permutes order[n]: the same for the same seed and pass, on every machine. */
 void tp__shuffle(int64_t *order, int64_t n, uint64_t seed, int64_t pass);
