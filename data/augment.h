@@ -36,17 +36,17 @@ tp_augment tp_augment_center_crop(int64_t height, int64_t width);
 /* Bilinear, antialiased when it gets smaller.  width 0: the shorter side becomes height. */
 tp_augment tp_augment_resize(int64_t height, int64_t width);
 typedef struct tp_resized_crop_opts {
-    double scale[2]; /* share of the picture's area; both 0: 0.08 to 1 */
-    double ratio[2]; /* width / height, its logarithm is uniform; both 0: 3/4 to 4/3 */
+    double scale_low, scale_high; /* share of the picture's area; both 0: 0.08 to 1 */
+    double ratio_low, ratio_high; /* width / height, its logarithm is uniform; both 0: 3/4 to 4/3 */
 } tp_resized_crop_opts;
 /* A rectangle of random area and proportions, resized (Szegedy et al. 2014). */
 tp_augment tp_augment_resized_crop(int64_t height, int64_t width, tp_resized_crop_opts o);
 typedef struct tp_augment_affine_opts {
+    bool bilinear;       /* else the nearest pixel */
     double degrees[2];   /* clockwise, from and to */
     double translate[2]; /* at most this share of width and of height, either way */
     double scale[2];     /* both 0: 1 */
     double shear[4];     /* degrees: along x from and to, along y from and to */
-    bool bilinear;       /* else the nearest pixel */
     double fill;         /* where nothing is */
 } tp_augment_affine_opts;
 tp_augment tp_augment_affine(tp_augment_affine_opts o); /* about the middle; the size stays */
@@ -64,8 +64,8 @@ tp_augment tp_augment_normalize(const double *mean, const double *std, int chann
 /* x + sigma * normal, cut to [0, 1]: before normalize. */
 tp_augment tp_augment_noise(double sigma);
 typedef struct tp_erasing_opts {
-    double scale[2]; /* share of the area; both 0: 0.02 to 0.33 */
-    double ratio[2]; /* height / width; both 0: 0.3 to 3.3 */
+    double scale_low, scale_high; /* share of the area; both 0: 0.02 to 0.33 */
+    double ratio_low, ratio_high; /* height / width; both 0: 0.3 to 3.3 */
     double value;
 } tp_erasing_opts;
 /* A rectangle becomes `value` with probability p (Zhong et al. 2017). */

@@ -249,7 +249,7 @@ tp_augment tp_augment_erasing(double p, tp_erasing_opts o)
 {
     static const struct tp_augment_kind kind = { "tp_augment_erasing", plan_erasing, run_erasing };
 
-    if (o.scale[0] == 0 && o.scale[1] == 0) o.scale[0] = 0.02, o.scale[1] = 0.33;
-    if (o.ratio[0] == 0 && o.ratio[1] == 0) o.ratio[0] = 0.3, o.ratio[1] = 3.3;
-    return (tp_augment){ &kind, { p, o.scale[0], o.scale[1], o.ratio[0], o.ratio[1], o.value } };
+    if (o.scale_low == 0 && o.scale_high == 0) o.scale_low = 0.02, o.scale_high = 0.33;
+    if (o.ratio_low == 0 && o.ratio_high == 0) o.ratio_low = 0.3, o.ratio_high = 3.3;
+    return (tp_augment){ &kind, { p, o.scale_low, o.scale_high, o.ratio_low, o.ratio_high, o.value } };
 }

@@ -186,9 +186,9 @@ tp_augment tp_augment_resized_crop(int64_t height, int64_t width, tp_resized_cro
 {
     static const struct tp_augment_kind kind = { "tp_augment_resized_crop", plan_resized_crop, run_resized_crop };
 
-    if (o.scale[0] == 0 && o.scale[1] == 0) o.scale[0] = 0.08, o.scale[1] = 1;
-    if (o.ratio[0] == 0 && o.ratio[1] == 0) o.ratio[0] = 3 / 4.0, o.ratio[1] = 4 / 3.0;
-    return (tp_augment){ &kind, { (double)height, (double)width, o.scale[0], o.scale[1], o.ratio[0], o.ratio[1] } };
+    if (o.scale_low == 0 && o.scale_high == 0) o.scale_low = 0.08, o.scale_high = 1;
+    if (o.ratio_low == 0 && o.ratio_high == 0) o.ratio_low = 3 / 4.0, o.ratio_high = 4 / 3.0;
+    return (tp_augment){ &kind, { (double)height, (double)width, o.scale_low, o.scale_high, o.ratio_low, o.ratio_high } };
 }
 
 /* ---- affine maps: degrees, translate, scale, shear (4), bilinear, fill ---- */
