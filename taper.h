@@ -14,6 +14,7 @@
 #include "data/datasets.h"
 #include "data/sampling.h"
 #include "data/augment.h"
+#include "data/tokenizer.h"
 #include "train/train.h"
 
 #endif
