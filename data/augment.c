@@ -40,7 +40,8 @@ static tp_got take(const pipeline *p, int64_t i, void *const *fields, bool strea
     memcpy(from, fields, sizeof *from * (size_t)s->fields);
     from[0] = room;
     got = stream ? s->next(s->user, from) : s->get(s->user, i, from);
-    if (got == TP_ITEM && !run_steps(p, (float *)room, (float *)(room + p->most), fields[0])) got = TP_FAILED;
+    if (got == TP_ITEM && !run_steps(p, (float *)room, (float *)(room + p->most), fields[0]))
+        got = TP_FAILED;
     tp__release(room, 2 * p->most);
     return got;
 }
@@ -75,9 +76,10 @@ static bool pictures(const tp_dataset *d, const tp_augment *steps, int n)
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("tp_data_augment", d && steps && n > 0 && n <= MOST_STEPS, TP_ERR_ARG,
                   "%d steps: 1 to %d, and a data set, are wanted", n, MOST_STEPS);
-    TP_REQUIRE_IN("tp_data_augment", d->s.dtype[0] == TP_F32 && d->s.shape[0].rank == 3 &&
-                                         (d->s.shape[0].n[0] == 1 || d->s.shape[0].n[0] == 3) &&
-                                         tp__elements(&d->s.shape[0]) > 0,
+    TP_REQUIRE_IN("tp_data_augment",
+                  d->s.dtype[0] == TP_F32 && d->s.shape[0].rank == 3 &&
+                      (d->s.shape[0].n[0] == 1 || d->s.shape[0].n[0] == 3) &&
+                      tp__elements(&d->s.shape[0]) > 0,
                   TP_ERR_SHAPE, "field 0 is %s %s: pictures, f32 (1 or 3, H, W), are wanted",
                   tp_dtype_name(d->s.dtype[0]), tp__shape_text(d->s.shape[0]));
     return true;
@@ -90,11 +92,13 @@ static bool plan(pipeline *p, const tp_shape *s)
         tp_picture *x = &p->size[i], *y = x + 1;
         size_t bytes = (tp__picture_bytes(x) + 63) / 64 * 64;
 
-        TP_REQUIRE_IN("tp_data_augment", p->step[i].kind, TP_ERR_ARG, "step %d is none: a function tp_augment_... makes one", i);
+        TP_REQUIRE_IN("tp_data_augment", p->step[i].kind, TP_ERR_ARG,
+                      "step %d is none: a function tp_augment_... makes one", i);
         *y = *x;
         p->most = bytes > p->most ? bytes : p->most;
         if (!p->step[i].kind->plan(&p->step[i], x, y)) return false;
-        TP_REQUIRE_IN(p->step[i].kind->name, y->h > 0 && y->w > 0 && y->h <= 1 << 16 && y->w <= 1 << 16, TP_ERR_ARG,
+        TP_REQUIRE_IN(p->step[i].kind->name,
+                      y->h > 0 && y->w > 0 && y->h <= 1 << 16 && y->w <= 1 << 16, TP_ERR_ARG,
                       "it would make pictures of %lld x %lld", (long long)y->w, (long long)y->h);
     }
     return true;

@@ -57,7 +57,8 @@ tp_augment tp_augment_rotation(double degrees, bool bilinear); /* from -degrees 
 /* Factors of brightness, contrast and saturation are uniform in [max(0, 1 - b), 1 + b], the shift
  * of hue in [-hue, hue], hue at most 0.5 of a turn; in random order.  A grey picture has neither
  * saturation nor hue: they stay. */
-tp_augment tp_augment_color_jitter(double brightness, double contrast, double saturation, double hue);
+tp_augment tp_augment_color_jitter(double brightness, double contrast, double saturation,
+                                   double hue);
 tp_augment tp_augment_grayscale(double p); /* of 3 channels, which become equal */
 /* (x - mean[c]) / std[c]; channels: how many numbers there are, those of the picture or 1. */
 tp_augment tp_augment_normalize(const double *mean, const double *std, int channels);

@@ -14,7 +14,8 @@ static float grey_of(const tp_picture *x, int64_t i) /* ITU-R 601, rounded as to
 {
     const int64_t n = x->h * x->w;
 
-    return x->channels == 1 ? x->v[i] : 0.2989f * x->v[i] + 0.587f * x->v[n + i] + 0.114f * x->v[2 * n + i];
+    return x->channels == 1 ? x->v[i]
+                            : 0.2989f * x->v[i] + 0.587f * x->v[n + i] + 0.114f * x->v[2 * n + i];
 }
 
 /* ---- jitter: brightness, contrast, saturation, hue ---- */
@@ -62,7 +63,8 @@ static void saturate(const tp_picture *y, float f)
 /* Hue in turns, saturation and value of a colour (Smith 1978), and back. */
 static void to_hsv(const float c[3], float hsv[3])
 {
-    float top = fmaxf(c[0], fmaxf(c[1], c[2])), low = fminf(c[0], fminf(c[1], c[2])), span = top - low;
+    float top = fmaxf(c[0], fmaxf(c[1], c[2])), low = fminf(c[0], fminf(c[1], c[2])),
+          span = top - low;
     float r, g, b, h;
 
     hsv[0] = hsv[1] = 0, hsv[2] = top;
@@ -75,8 +77,10 @@ static void to_hsv(const float c[3], float hsv[3])
 static void from_hsv(const float hsv[3], float c[3])
 {
     float six = hsv[0] * 6, part = six - floorf(six), v = hsv[2], s = hsv[1];
-    float p = clamp(v * (1 - s)), q = clamp(v * (1 - s * part)), t = clamp(v * (1 - s * (1 - part)));
-    const float of[6][3] = { { v, t, p }, { q, v, p }, { p, v, t }, { p, q, v }, { t, p, v }, { v, p, q } };
+    float p = clamp(v * (1 - s)), q = clamp(v * (1 - s * part)),
+          t = clamp(v * (1 - s * (1 - part)));
+    const float of[6][3] = { { v, t, p }, { q, v, p }, { p, v, t },
+                             { p, q, v }, { t, p, v }, { v, p, q } };
 
     memcpy(c, of[(int)floorf(six) % 6], sizeof of[0]);
 }
@@ -102,7 +106,8 @@ static bool run_jitter(const tp_augment *a, const tp_picture *x, const tp_pictur
 
     tp__copy_picture(x, y);
     for (int i = 0; i < 4; i++)
-        f[i] = (float)(i < 3 ? tp__between(fmax(0, 1 - a->v[i]), 1 + a->v[i]) : tp__between(-a->v[3], a->v[3]));
+        f[i] = (float)(i < 3 ? tp__between(fmax(0, 1 - a->v[i]), 1 + a->v[i])
+                             : tp__between(-a->v[3], a->v[3]));
     for (int i = 3; i > 0; i--) {
         int j = (int)tp__below(i + 1), old = order[i];
 
@@ -112,17 +117,23 @@ static bool run_jitter(const tp_augment *a, const tp_picture *x, const tp_pictur
         int k = order[i];
 
         if (a->v[k] == 0 || (k > 1 && y->channels == 1)) continue;
-        if (k == 0) brighten(y, f[0]);
-        else if (k == 1) change_contrast(y, f[1]);
-        else if (k == 2) saturate(y, f[2]);
-        else turn_hue(y, f[3]);
+        if (k == 0)
+            brighten(y, f[0]);
+        else if (k == 1)
+            change_contrast(y, f[1]);
+        else if (k == 2)
+            saturate(y, f[2]);
+        else
+            turn_hue(y, f[3]);
     }
     return true;
 }
 
-tp_augment tp_augment_color_jitter(double brightness, double contrast, double saturation, double hue)
+tp_augment tp_augment_color_jitter(double brightness, double contrast, double saturation,
+                                   double hue)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_color_jitter", plan_jitter, run_jitter };
+    static const struct tp_augment_kind kind = { "tp_augment_color_jitter", plan_jitter,
+                                                 run_jitter };
 
     return (tp_augment){ &kind, { brightness, contrast, saturation, hue } };
 }
@@ -142,7 +153,8 @@ static bool run_grayscale(const tp_augment *a, const tp_picture *x, const tp_pic
 
 tp_augment tp_augment_grayscale(double p)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_grayscale", tp__plan_chance, run_grayscale };
+    static const struct tp_augment_kind kind = { "tp_augment_grayscale", tp__plan_chance,
+                                                 run_grayscale };
 
     return (tp_augment){ &kind, { p } };
 }
@@ -152,10 +164,11 @@ tp_augment tp_augment_grayscale(double p)
 static bool plan_normalize(const tp_augment *a, const tp_picture *x, tp_picture *y)
 {
     (void)y;
-    TP_STEP(a->kind->name, a->v[6] == 1 || a->v[6] == x->channels, "%g means for %d channels", a->v[6], x->channels);
+    TP_STEP(a->kind->name, a->v[6] == 1 || a->v[6] == x->channels, "%g means for %d channels",
+            a->v[6], x->channels);
     for (int k = 0; k < (int)a->v[6]; k++)
-        TP_STEP(a->kind->name, isfinite(a->v[k]) && isfinite(a->v[3 + k]) && a->v[3 + k] != 0, "channel %d: mean %g, std %g", k,
-                a->v[k], a->v[3 + k]);
+        TP_STEP(a->kind->name, isfinite(a->v[k]) && isfinite(a->v[3 + k]) && a->v[3 + k] != 0,
+                "channel %d: mean %g, std %g", k, a->v[k], a->v[3 + k]);
     return true;
 }
 
@@ -175,7 +188,8 @@ static bool run_normalize(const tp_augment *a, const tp_picture *x, const tp_pic
 
 tp_augment tp_augment_normalize(const double *mean, const double *std, int channels)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_normalize", plan_normalize, run_normalize };
+    static const struct tp_augment_kind kind = { "tp_augment_normalize", plan_normalize,
+                                                 run_normalize };
     tp_augment a = { &kind, { [6] = channels } };
 
     for (int k = 0; mean && std && k < channels && k < 3; k++)
@@ -216,7 +230,9 @@ static bool plan_erasing(const tp_augment *a, const tp_picture *x, tp_picture *y
 {
     const double *v = a->v;
 
-    TP_STEP(a->kind->name, v[1] > 0 && v[1] <= v[2] && v[2] <= 1 && v[3] > 0 && v[3] <= v[4] && isfinite(v[4]) && isfinite(v[5]),
+    TP_STEP(a->kind->name,
+            v[1] > 0 && v[1] <= v[2] && v[2] <= 1 && v[3] > 0 && v[3] <= v[4] && isfinite(v[4]) &&
+                isfinite(v[5]),
             "scale %g to %g, ratio %g to %g, value %g: one can't be", v[1], v[2], v[3], v[4], v[5]);
     return tp__plan_chance(a, x, y);
 }
@@ -239,7 +255,8 @@ static bool run_erasing(const tp_augment *a, const tp_picture *x, const tp_pictu
         int64_t h = tp__round(sqrt(area * ratio)), w = tp__round(sqrt(area / ratio));
 
         if (h >= x->h || w >= x->w) continue;
-        erase(y, (tp_box){ tp__below(x->h - h + 1), tp__below(x->w - w + 1), h, w }, (float)a->v[5]);
+        erase(y, (tp_box){ tp__below(x->h - h + 1), tp__below(x->w - w + 1), h, w },
+              (float)a->v[5]);
         break;
     }
     return true;
@@ -251,5 +268,6 @@ tp_augment tp_augment_erasing(double p, tp_erasing_opts o)
 
     if (o.scale_low == 0 && o.scale_high == 0) o.scale_low = 0.02, o.scale_high = 0.33;
     if (o.ratio_low == 0 && o.ratio_high == 0) o.ratio_low = 0.3, o.ratio_high = 3.3;
-    return (tp_augment){ &kind, { p, o.scale_low, o.scale_high, o.ratio_low, o.ratio_high, o.value } };
+    return (tp_augment){ &kind,
+                         { p, o.scale_low, o.scale_high, o.ratio_low, o.ratio_high, o.value } };
 }

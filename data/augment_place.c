@@ -24,7 +24,8 @@ static bool run_flip_vertical(const tp_augment *a, const tp_picture *x, const tp
     if (!tp__chance(a->v[0])) return tp__copy_picture(x, y), true;
     for (int k = 0; k < x->channels; k++)
         for (int64_t r = 0; r < x->h; r++)
-            memcpy(y->v + (k * x->h + r) * x->w, x->v + (k * x->h + x->h - 1 - r) * x->w, sizeof *x->v * (size_t)x->w);
+            memcpy(y->v + (k * x->h + r) * x->w, x->v + (k * x->h + x->h - 1 - r) * x->w,
+                   sizeof *x->v * (size_t)x->w);
     return true;
 }
 
@@ -37,7 +38,8 @@ tp_augment tp_augment_flip(double p)
 
 tp_augment tp_augment_flip_vertical(double p)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_flip_vertical", tp__plan_chance, run_flip_vertical };
+    static const struct tp_augment_kind kind = { "tp_augment_flip_vertical", tp__plan_chance,
+                                                 run_flip_vertical };
 
     return (tp_augment){ &kind, { p } };
 }
@@ -53,11 +55,16 @@ static bool plan_crop(const tp_augment *a, const tp_picture *x, tp_picture *y)
 {
     double pad = a->v[2];
 
-    TP_STEP(a->kind->name, whole(a->v[0]) && whole(a->v[1]) && whole(pad) && a->v[0] >= 1 && a->v[1] >= 1 &&
-                               a->v[0] <= (double)x->h + 2 * pad && a->v[1] <= (double)x->w + 2 * pad,
-            "%g x %g of pictures of %lld x %lld with %g around them", a->v[1], a->v[0], (long long)x->w, (long long)x->h, pad);
-    TP_STEP(a->kind->name, a->v[3] == TP_PAD_ZERO || (a->v[3] == TP_PAD_REFLECT && pad < (double)x->h && pad < (double)x->w),
-            "padding %g in mode %g: reflected, it must be smaller than %lld x %lld", pad, a->v[3], (long long)x->w, (long long)x->h);
+    TP_STEP(a->kind->name,
+            whole(a->v[0]) && whole(a->v[1]) && whole(pad) && a->v[0] >= 1 && a->v[1] >= 1 &&
+                a->v[0] <= (double)x->h + 2 * pad && a->v[1] <= (double)x->w + 2 * pad,
+            "%g x %g of pictures of %lld x %lld with %g around them", a->v[1], a->v[0],
+            (long long)x->w, (long long)x->h, pad);
+    TP_STEP(a->kind->name,
+            a->v[3] == TP_PAD_ZERO ||
+                (a->v[3] == TP_PAD_REFLECT && pad < (double)x->h && pad < (double)x->w),
+            "padding %g in mode %g: reflected, it must be smaller than %lld x %lld", pad, a->v[3],
+            (long long)x->w, (long long)x->h);
     y->h = (int64_t)a->v[0], y->w = (int64_t)a->v[1];
     return true;
 }
@@ -108,7 +115,8 @@ tp_augment tp_augment_crop(int64_t height, int64_t width, int64_t padding, tp_pa
 
 tp_augment tp_augment_center_crop(int64_t height, int64_t width)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_center_crop", plan_crop, run_center_crop };
+    static const struct tp_augment_kind kind = { "tp_augment_center_crop", plan_crop,
+                                                 run_center_crop };
 
     return (tp_augment){ &kind, { (double)height, (double)width } };
 }
@@ -117,12 +125,15 @@ tp_augment tp_augment_center_crop(int64_t height, int64_t width)
 
 static bool plan_resize(const tp_augment *a, const tp_picture *x, tp_picture *y)
 {
-    TP_STEP(a->kind->name, whole(a->v[0]) && whole(a->v[1]) && a->v[0] >= 1, "size %g x %g", a->v[1], a->v[0]);
+    TP_STEP(a->kind->name, whole(a->v[0]) && whole(a->v[1]) && a->v[0] >= 1, "size %g x %g",
+            a->v[1], a->v[0]);
     y->h = (int64_t)a->v[0], y->w = (int64_t)a->v[1];
     if (y->w) return true;
     y->w = y->h;
-    if (x->w > x->h) y->w = (int64_t)((double)y->h * (double)x->w / (double)x->h);
-    else y->h = (int64_t)((double)y->w * (double)x->h / (double)x->w);
+    if (x->w > x->h)
+        y->w = (int64_t)((double)y->h * (double)x->w / (double)x->h);
+    else
+        y->h = (int64_t)((double)y->w * (double)x->h / (double)x->w);
     return true;
 }
 
@@ -145,8 +156,11 @@ static bool plan_resized_crop(const tp_augment *a, const tp_picture *x, tp_pictu
 {
     const double *v = a->v;
 
-    TP_STEP(a->kind->name, v[2] > 0 && v[2] <= v[3] && v[3] <= 1 && v[4] > 0 && v[4] <= v[5] && isfinite(v[5]),
-            "scale %g to %g, ratio %g to %g: above 0, from the smaller to the larger, scale at most 1", v[2], v[3], v[4], v[5]);
+    TP_STEP(
+        a->kind->name,
+        v[2] > 0 && v[2] <= v[3] && v[3] <= 1 && v[4] > 0 && v[4] <= v[5] && isfinite(v[5]),
+        "scale %g to %g, ratio %g to %g: above 0, from the smaller to the larger, scale at most 1",
+        v[2], v[3], v[4], v[5]);
     TP_STEP(a->kind->name, v[1] >= 1, "size %g x %g", v[1], v[0]);
     return plan_resize(a, x, y);
 }
@@ -157,8 +171,10 @@ static tp_box fallback(const tp_picture *x, double low, double high)
     double ratio = (double)x->w / (double)x->h;
     tp_box b = { 0, 0, x->h, x->w };
 
-    if (ratio < low) b.h = tp__round((double)x->w / low);
-    else if (ratio > high) b.w = tp__round((double)x->h * high);
+    if (ratio < low)
+        b.h = tp__round((double)x->w / low);
+    else if (ratio > high)
+        b.w = tp__round((double)x->h * high);
     b.h = b.h < 1 ? 1 : b.h, b.w = b.w < 1 ? 1 : b.w;
     b.top = (x->h - b.h) / 2, b.left = (x->w - b.w) / 2;
     return b;
@@ -184,11 +200,14 @@ static bool run_resized_crop(const tp_augment *a, const tp_picture *x, const tp_
 
 tp_augment tp_augment_resized_crop(int64_t height, int64_t width, tp_resized_crop_opts o)
 {
-    static const struct tp_augment_kind kind = { "tp_augment_resized_crop", plan_resized_crop, run_resized_crop };
+    static const struct tp_augment_kind kind = { "tp_augment_resized_crop", plan_resized_crop,
+                                                 run_resized_crop };
 
     if (o.scale_low == 0 && o.scale_high == 0) o.scale_low = 0.08, o.scale_high = 1;
     if (o.ratio_low == 0 && o.ratio_high == 0) o.ratio_low = 3 / 4.0, o.ratio_high = 4 / 3.0;
-    return (tp_augment){ &kind, { (double)height, (double)width, o.scale_low, o.scale_high, o.ratio_low, o.ratio_high } };
+    return (tp_augment){ &kind,
+                         { (double)height, (double)width, o.scale_low, o.scale_high, o.ratio_low,
+                           o.ratio_high } };
 }
 
 /* ---- affine maps: degrees, translate, scale, shear (4), bilinear, fill ---- */
@@ -202,14 +221,17 @@ static bool plan_affine(const tp_augment *a, const tp_picture *x, tp_picture *y)
         TP_STEP(a->kind->name, isfinite(v[i]), "number %d of its options is %g", i, v[i]);
     TP_STEP(a->kind->name, v[0] <= v[1] && v[4] <= v[5] && v[6] <= v[7] && v[8] <= v[9],
             "degrees, scale and shear go from the smaller to the larger");
-    TP_STEP(a->kind->name, v[2] >= 0 && v[2] <= 1 && v[3] >= 0 && v[3] <= 1, "translate %g, %g: shares of 0 to 1", v[2], v[3]);
+    TP_STEP(a->kind->name, v[2] >= 0 && v[2] <= 1 && v[3] >= 0 && v[3] <= 1,
+            "translate %g, %g: shares of 0 to 1", v[2], v[3]);
     TP_STEP(a->kind->name, v[4] > 0, "scale %g", v[4]);
-    TP_STEP(a->kind->name, fabs(v[6]) < 90 && fabs(v[7]) < 90 && fabs(v[8]) < 90 && fabs(v[9]) < 90, "shear of 90 degrees or more");
+    TP_STEP(a->kind->name, fabs(v[6]) < 90 && fabs(v[7]) < 90 && fabs(v[8]) < 90 && fabs(v[9]) < 90,
+            "shear of 90 degrees or more");
     return true;
 }
 
 /* m takes places of the result to places of the picture. */
-static void inverse(double angle, double tx, double ty, double scale, double shear_x, double shear_y, double m[6])
+static void inverse(double angle, double tx, double ty, double scale, double shear_x,
+                    double shear_y, double m[6])
 {
     const double turn = 3.14159265358979323846 / 180;
     double r = angle * turn, sx = shear_x * turn, sy = shear_y * turn;
@@ -231,15 +253,19 @@ static float between_four(const float *plane, const tp_picture *x, double r, dou
     float down = (float)(r - top), right = (float)(c - left);
     int64_t i = (int64_t)top, j = (int64_t)left;
 
-    return at_or(plane, x, i, j, fill) * (1 - down) * (1 - right) + at_or(plane, x, i, j + 1, fill) * (1 - down) * right +
-           at_or(plane, x, i + 1, j, fill) * down * (1 - right) + at_or(plane, x, i + 1, j + 1, fill) * down * right;
+    return at_or(plane, x, i, j, fill) * (1 - down) * (1 - right) +
+           at_or(plane, x, i, j + 1, fill) * (1 - down) * right +
+           at_or(plane, x, i + 1, j, fill) * down * (1 - right) +
+           at_or(plane, x, i + 1, j + 1, fill) * down * right;
 }
 
 static bool run_affine(const tp_augment *a, const tp_picture *x, const tp_picture *y)
 {
     const double *v = a->v, far_x = v[2] * (double)x->w, far_y = v[3] * (double)x->h;
-    double angle = tp__between(v[0], v[1]), u = tp__between(-far_x, far_x), w = tp__between(-far_y, far_y), m[6];
-    double scale = tp__between(v[4], v[5]), shear_x = tp__between(v[6], v[7]), shear_y = tp__between(v[8], v[9]);
+    double angle = tp__between(v[0], v[1]), u = tp__between(-far_x, far_x),
+           w = tp__between(-far_y, far_y), m[6];
+    double scale = tp__between(v[4], v[5]), shear_x = tp__between(v[6], v[7]),
+           shear_y = tp__between(v[8], v[9]);
     float *to = y->v, fill = (float)v[11];
 
     inverse(angle, (double)tp__round(u), (double)tp__round(w), scale, shear_x, shear_y, m);
@@ -247,12 +273,16 @@ static bool run_affine(const tp_augment *a, const tp_picture *x, const tp_pictur
         for (int64_t i = 0; i < x->h; i++)
             for (int64_t j = 0; j < x->w; j++) {
                 const float *plane = x->v + k * x->h * x->w;
-                double from_x = (double)j + 0.5 - (double)x->w / 2, from_y = (double)i + 0.5 - (double)x->h / 2;
+                double from_x = (double)j + 0.5 - (double)x->w / 2,
+                       from_y = (double)i + 0.5 - (double)x->h / 2;
                 double c = m[0] * from_x + m[1] * from_y + m[2] + (double)x->w / 2 - 0.5;
                 double r = m[3] * from_x + m[4] * from_y + m[5] + (double)x->h / 2 - 0.5;
-                bool near = fabs(c) < 1 << 20 && fabs(r) < 1 << 20; /* else no integer need hold it */
+                bool near =
+                    fabs(c) < 1 << 20 && fabs(r) < 1 << 20; /* else no integer need hold it */
 
-                *to++ = !near ? fill : v[10] != 0 ? between_four(plane, x, r, c, fill) : at_or(plane, x, tp__round(r), tp__round(c), fill);
+                *to++ = !near        ? fill
+                        : v[10] != 0 ? between_four(plane, x, r, c, fill)
+                                     : at_or(plane, x, tp__round(r), tp__round(c), fill);
             }
     return true;
 }
@@ -262,11 +292,14 @@ tp_augment tp_augment_affine(tp_augment_affine_opts o)
     static const struct tp_augment_kind kind = { "tp_augment_affine", plan_affine, run_affine };
 
     if (o.scale[0] == 0 && o.scale[1] == 0) o.scale[0] = o.scale[1] = 1;
-    return (tp_augment){ &kind, { o.degrees[0], o.degrees[1], o.translate[0], o.translate[1], o.scale[0], o.scale[1], o.shear[0],
-                                  o.shear[1], o.shear[2], o.shear[3], o.bilinear, o.fill } };
+    return (tp_augment){ &kind,
+                         { o.degrees[0], o.degrees[1], o.translate[0], o.translate[1], o.scale[0],
+                           o.scale[1], o.shear[0], o.shear[1], o.shear[2], o.shear[3], o.bilinear,
+                           o.fill } };
 }
 
 tp_augment tp_augment_rotation(double degrees, bool bilinear)
 {
-    return tp_augment_affine((tp_augment_affine_opts){ .degrees = { -degrees, degrees }, .bilinear = bilinear });
+    return tp_augment_affine(
+        (tp_augment_affine_opts){ .degrees = { -degrees, degrees }, .bilinear = bilinear });
 }

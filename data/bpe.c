@@ -76,7 +76,8 @@ static tp_pair *pair_slot(const tp_pair_map *m, uint64_t key)
 
 static bool make_pairs(tp_pair_map *m, size_t n)
 {
-    for (m->room = 16; m->room < 2 * n + 2; m->room *= 2) {}
+    for (m->room = 16; m->room < 2 * n + 2; m->room *= 2) {
+    }
     if (!(m->slot = tp__alloc(sizeof *m->slot * m->room))) return false;
     for (size_t i = 0; i < m->room; i++)
         m->slot[i].id = -1;
@@ -98,19 +99,22 @@ static const char where[] = "tp_data_bpe";
 
 static bool refuse_line(const char *path, int line, const char *why, const char *text, size_t n)
 {
-    tp__fail(TP_ERR_FORMAT, where, "%s: line %d: %s: \"%.*s\"", path, line, why, (int)(n < 80 ? n : 80), text);
+    tp__fail(TP_ERR_FORMAT, where, "%s: line %d: %s: \"%.*s\"", path, line, why,
+             (int)(n < 80 ? n : 80), text);
     return false;
 }
 
 /* A pair: both parts and their sum are in the vocabulary. */
-static bool add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n, char *sum)
+static bool add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n,
+                      char *sum)
 {
     const char *gap = memchr(s, ' ', n);
     size_t left = gap ? (size_t)(gap - s) : 0, right = n - left - 1;
     int32_t a, b, c;
     tp_pair *p;
 
-    if (!gap || !left || !right || memchr(gap + 1, ' ', right)) return refuse_line(path, line, "no pair with a space between", s, n);
+    if (!gap || !left || !right || memchr(gap + 1, ' ', right))
+        return refuse_line(path, line, "no pair with a space between", s, n);
     memcpy(sum, s, left), memcpy(sum + left, gap + 1, right);
     a = tp__text_map_find(&t->keys, s, left), b = tp__text_map_find(&t->keys, gap + 1, right);
     c = tp__text_map_find(&t->keys, sum, left + right);
@@ -170,8 +174,9 @@ static bool add_vocab(tp_tokenizer *t, const char *const *keys, int64_t count)
     for (int64_t i = 0; i < count; i++) {
         size_t n = strlen(keys[i]), bytes_n;
         char *bytes = tp__alloc(n + 1);
-        bool ok = bytes && (bytes_of(&s, keys[i], n, bytes, &bytes_n) ? tp__add_token(t, keys[i], n, bytes, bytes_n)
-                                                                      : tp__add_token(t, keys[i], n, NULL, 0));
+        bool ok = bytes && (bytes_of(&s, keys[i], n, bytes, &bytes_n)
+                                ? tp__add_token(t, keys[i], n, bytes, bytes_n)
+                                : tp__add_token(t, keys[i], n, NULL, 0));
 
         if (bytes) tp__release(bytes, n + 1);
         if (!ok) return false;
@@ -179,7 +184,8 @@ static bool add_vocab(tp_tokenizer *t, const char *const *keys, int64_t count)
     for (int b = 0; b < 256; b++) {
         char key[4];
 
-        t->byte[b] = tp__text_map_find(&t->keys, key, tp__utf8_put(symbol_of((unsigned char)b), key));
+        t->byte[b] =
+            tp__text_map_find(&t->keys, key, tp__utf8_put(symbol_of((unsigned char)b), key));
     }
     return true;
 }
@@ -202,7 +208,8 @@ static bool set_unknown(tp_tokenizer *t, const char *path, const char *unknown)
 {
     if (!unknown) return true;
     t->unknown = tp__text_map_find(&t->keys, unknown, strlen(unknown));
-    TP_REQUIRE_IN(where, t->unknown >= 0, TP_ERR_ARG, "%s: the unknown token \"%s\" is not in it", path, unknown);
+    TP_REQUIRE_IN(where, t->unknown >= 0, TP_ERR_ARG, "%s: the unknown token \"%s\" is not in it",
+                  path, unknown);
     return true;
 }
 
@@ -219,13 +226,15 @@ tp_tokenizer *tp_data_bpe(const char *vocab, const char *merges, const char *unk
 
 tp_tokenizer *tp_data_gpt2(const char *dir)
 {
-    static const char *const name[][2] = { { "encoder.json", "vocab.bpe" }, { "vocab.json", "merges.txt" } };
+    static const char *const name[][2] = { { "encoder.json", "vocab.bpe" },
+                                           { "vocab.json", "merges.txt" } };
     char vocab[4096], merges[4096];
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(dir, TP_ERR_ARG, "missing folder");
     for (int i = 0; i < TP_LEN(name); i++) {
-        snprintf(vocab, sizeof vocab, "%s/%s", dir, name[i][0]), snprintf(merges, sizeof merges, "%s/%s", dir, name[i][1]);
+        snprintf(vocab, sizeof vocab, "%s/%s", dir, name[i][0]),
+            snprintf(merges, sizeof merges, "%s/%s", dir, name[i][1]);
         if (!access(vocab, F_OK)) return tp_data_bpe(vocab, merges, NULL);
     }
     return tp__fail(TP_ERR_IO, __func__, "there is neither encoder.json nor vocab.json in %s", dir);
@@ -251,7 +260,8 @@ static bool chain_room(chain *c, size_t n)
     size_t room = c->room ? c->room : 256;
     void *block;
 
-    TP_REQUIRE_IN("tp_data_encode", n < INT32_MAX, TP_ERR_ARG, "a piece of %zu bytes without a gap is too long", n);
+    TP_REQUIRE_IN("tp_data_encode", n < INT32_MAX, TP_ERR_ARG,
+                  "a piece of %zu bytes without a gap is too long", n);
     if (n <= c->room) return true;
     while (room < n)
         room *= 2;
@@ -291,7 +301,8 @@ static void offer(const tp_tokenizer *t, chain *c, int32_t at)
 {
     const tp_pair *p;
 
-    if (at < 0 || (size_t)c->next[at] >= c->n || !(p = pair_of(t, c->id[at], c->id[c->next[at]]))) return;
+    if (at < 0 || (size_t)c->next[at] >= c->n || !(p = pair_of(t, c->id[at], c->id[c->next[at]])))
+        return;
     heap_push(c, (uint64_t)p->rank << 32 | (uint32_t)at);
 }
 
@@ -301,7 +312,9 @@ static void merge(const tp_tokenizer *t, chain *c, int32_t at, int32_t rank)
     const tp_pair *p;
     int32_t gone = c->next[at];
 
-    if (c->id[at] < 0 || (size_t)gone >= c->n || !(p = pair_of(t, c->id[at], c->id[gone])) || p->rank != rank) return;
+    if (c->id[at] < 0 || (size_t)gone >= c->n || !(p = pair_of(t, c->id[at], c->id[gone])) ||
+        p->rank != rank)
+        return;
     c->id[at] = p->id, c->id[gone] = -1;
     c->next[at] = c->next[gone];
     if ((size_t)c->next[at] < c->n) c->before[c->next[at]] = at;
@@ -328,16 +341,19 @@ static bool begin_chain(const tp_tokenizer *t, chain *c, const char *s, size_t n
     for (size_t i = 0; i < n; i++) {
         int32_t id = t->byte[(unsigned char)s[i]];
 
-        c->id[i] = id < 0 ? t->unknown : id, c->next[i] = (int32_t)i + 1, c->before[i] = (int32_t)i - 1;
-        TP_REQUIRE_IN("tp_data_encode", c->id[i] >= 0, TP_ERR_ARG, "byte 0x%02X at %zu has no token in the vocabulary",
-                      (unsigned char)s[i], from + i);
+        c->id[i] = id < 0 ? t->unknown : id, c->next[i] = (int32_t)i + 1,
+        c->before[i] = (int32_t)i - 1;
+        TP_REQUIRE_IN("tp_data_encode", c->id[i] >= 0, TP_ERR_ARG,
+                      "byte 0x%02X at %zu has no token in the vocabulary", (unsigned char)s[i],
+                      from + i);
     }
     for (size_t i = 0; i + 1 < n; i++)
         offer(t, c, (int32_t)i);
     return true;
 }
 
-static bool encode_piece(const tp_tokenizer *t, chain *c, const char *text, size_t from, size_t n, tp_bytes *out)
+static bool encode_piece(const tp_tokenizer *t, chain *c, const char *text, size_t from, size_t n,
+                         tp_bytes *out)
 {
     if (!begin_chain(t, c, text + from, n, from)) return false;
     merge_all(t, c);
@@ -352,7 +368,8 @@ static bool is_utf8(const char *text, size_t from, size_t to)
 
     for (size_t length; from < to; from += length) {
         length = tp__utf8(text + from, to - from, &code);
-        TP_REQUIRE_IN("tp_data_encode", length, TP_ERR_FORMAT, "byte %zu of the text is no UTF-8", from);
+        TP_REQUIRE_IN("tp_data_encode", length, TP_ERR_FORMAT, "byte %zu of the text is no UTF-8",
+                      from);
     }
     return true;
 }

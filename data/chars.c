@@ -16,7 +16,8 @@ static bool mark_codes(const char *text, size_t n, unsigned char *there)
 
     for (size_t at = 0, length; at < n; at += length) {
         length = tp__utf8(text + at, n - at, &code);
-        TP_REQUIRE_IN("tp_data_chars", length && code, TP_ERR_FORMAT, "byte %zu of the text is no UTF-8, or 0", at);
+        TP_REQUIRE_IN("tp_data_chars", length && code, TP_ERR_FORMAT,
+                      "byte %zu of the text is no UTF-8, or 0", at);
         there[code / 8] |= (unsigned char)(1 << code % 8);
     }
     return true;
@@ -27,7 +28,8 @@ static bool add_codes(tp_tokenizer *t, const unsigned char *there)
     for (uint32_t code = 0; code < CODES; code++) {
         char c[4];
 
-        if (there[code / 8] >> code % 8 & 1 && !tp__add_token(t, c, tp__utf8_put(code, c), NULL, 0)) return false;
+        if (there[code / 8] >> code % 8 & 1 && !tp__add_token(t, c, tp__utf8_put(code, c), NULL, 0))
+            return false;
     }
     return true;
 }
@@ -43,8 +45,9 @@ static tp_tokenizer *empty(void)
 static bool add_unknown(tp_tokenizer *t, const char *text)
 {
     if (!text) return true;
-    TP_REQUIRE_IN("tp_data_chars", *text && tp__text_map_find(&t->keys, text, strlen(text)) < 0, TP_ERR_ARG,
-                  "\"%s\" can't be the unknown token: it is empty, or a character of the text", text);
+    TP_REQUIRE_IN(
+        "tp_data_chars", *text && tp__text_map_find(&t->keys, text, strlen(text)) < 0, TP_ERR_ARG,
+        "\"%s\" can't be the unknown token: it is empty, or a character of the text", text);
     t->unknown = (int32_t)t->n;
     return tp__add_token(t, text, strlen(text), NULL, 0);
 }
@@ -67,7 +70,8 @@ tp_tokenizer *tp_data_chars(const char *text, size_t bytes, const char *unknown)
     return NULL;
 }
 
-bool tp__encode_chars(const tp_tokenizer *t, const char *text, size_t from, size_t to, tp_bytes *out)
+bool tp__encode_chars(const tp_tokenizer *t, const char *text, size_t from, size_t to,
+                      tp_bytes *out)
 {
     uint32_t code;
 
@@ -75,11 +79,13 @@ bool tp__encode_chars(const tp_tokenizer *t, const char *text, size_t from, size
         int32_t id;
 
         length = tp__utf8(text + at, to - at, &code);
-        TP_REQUIRE_IN("tp_data_encode", length, TP_ERR_FORMAT, "byte %zu of the text is no UTF-8", at);
+        TP_REQUIRE_IN("tp_data_encode", length, TP_ERR_FORMAT, "byte %zu of the text is no UTF-8",
+                      at);
         id = tp__text_map_find(&t->keys, text + at, length);
         if (id < 0) id = t->unknown;
-        TP_REQUIRE_IN("tp_data_encode", id >= 0, TP_ERR_ARG, "\"%.*s\" (U+%04X) at byte %zu is not in the vocabulary of %lld",
-                      (int)length, text + at, (unsigned)code, at, (long long)t->n);
+        TP_REQUIRE_IN("tp_data_encode", id >= 0, TP_ERR_ARG,
+                      "\"%.*s\" (U+%04X) at byte %zu is not in the vocabulary of %lld", (int)length,
+                      text + at, (unsigned)code, at, (long long)t->n);
         if (!tp__put_id(out, id)) return false;
     }
     return true;
@@ -116,8 +122,10 @@ bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     bool ok;
 
     if (!tp_ok()) return false;
-    TP_REQUIRE(t && path && !t->bpe, TP_ERR_ARG, "missing tokenizer or path, or one of byte pairs, which has its files");
-    if (!(all = as_json(t))) return tp__fail(TP_ERR_MEMORY, __func__, "no memory for the vocabulary");
+    TP_REQUIRE(t && path && !t->bpe, TP_ERR_ARG,
+               "missing tokenizer or path, or one of byte pairs, which has its files");
+    if (!(all = as_json(t)))
+        return tp__fail(TP_ERR_MEMORY, __func__, "no memory for the vocabulary");
     ok = !json_dump_file(all, path, JSON_INDENT(1));
     json_decref(all);
     TP_REQUIRE(ok, TP_ERR_IO, "%s can't be written", path);
@@ -139,7 +147,8 @@ json_t *tp__json_file(const char *where, const char *path)
     return tp__fail(TP_ERR_FORMAT, where, "%s: it is no JSON object", path);
 }
 
-bool tp__vocab_keys(const char *where, const char *path, json_t *object, const char ***keys, int64_t *n)
+bool tp__vocab_keys(const char *where, const char *path, json_t *object, const char ***keys,
+                    int64_t *n)
 {
     const char *key;
     json_t *v;
@@ -147,12 +156,14 @@ bool tp__vocab_keys(const char *where, const char *path, json_t *object, const c
     *n = (int64_t)json_object_size(object);
     TP_REQUIRE_IN(where, *n > 0 && *n < INT32_MAX / 2, TP_ERR_FORMAT, "%s: it has no tokens", path);
     if (!(*keys = tp__alloc_zeroed(sizeof **keys * (size_t)*n))) return false;
-    json_object_foreach(object, key, v) {
+    json_object_foreach(object, key, v)
+    {
         json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
 
-        TP_REQUIRE_IN(where, id >= 0 && id < *n && !(*keys)[id] && *key, TP_ERR_FORMAT,
-                      "%s: token \"%s\" is number %lld: the numbers 0 to %lld are wanted, each once", path, key,
-                      (long long)id, (long long)*n - 1);
+        TP_REQUIRE_IN(
+            where, id >= 0 && id < *n && !(*keys)[id] && *key, TP_ERR_FORMAT,
+            "%s: token \"%s\" is number %lld: the numbers 0 to %lld are wanted, each once", path,
+            key, (long long)id, (long long)*n - 1);
         (*keys)[id] = key;
     }
     return true;
@@ -166,27 +177,32 @@ static bool one_character(const char *key)
 }
 
 /* Tokens in order, those of more than a character being unknown or special. */
-static bool add_keys(tp_tokenizer *t, const char *path, const char *const *keys, int64_t n, json_t *all)
+static bool add_keys(tp_tokenizer *t, const char *path, const char *const *keys, int64_t n,
+                     json_t *all)
 {
     const char *unknown = json_string_value(json_object_get(all, "unknown"));
     json_t *special = json_object_get(all, "special"), *v;
     size_t i;
 
     for (int64_t k = 0; k < n; k++) {
-        bool is_unknown = unknown && !strcmp(unknown, keys[k]), known = one_character(keys[k]) || is_unknown;
+        bool is_unknown = unknown && !strcmp(unknown, keys[k]),
+             known = one_character(keys[k]) || is_unknown;
 
-        json_array_foreach(special, i, v)
-            if (json_is_string(v) && !strcmp(json_string_value(v), keys[k])) known = true;
-        TP_REQUIRE_IN("tp_data_tokenizer_load", known, TP_ERR_FORMAT, "%s: token \"%s\" is no single character", path, keys[k]);
+        json_array_foreach(special, i, v) if (json_is_string(v) &&
+                                              !strcmp(json_string_value(v), keys[k])) known = true;
+        TP_REQUIRE_IN("tp_data_tokenizer_load", known, TP_ERR_FORMAT,
+                      "%s: token \"%s\" is no single character", path, keys[k]);
         if (is_unknown) t->unknown = (int32_t)k;
         if (!tp__add_token(t, keys[k], strlen(keys[k]), NULL, 0)) return false;
     }
     TP_REQUIRE_IN("tp_data_tokenizer_load", !unknown || t->unknown >= 0, TP_ERR_FORMAT,
                   "%s: the unknown token \"%s\" is not in its vocabulary", path, unknown);
-    json_array_foreach(special, i, v) {
+    json_array_foreach(special, i, v)
+    {
         const char *text = json_string_value(v);
 
-        TP_REQUIRE_IN("tp_data_tokenizer_load", text && tp__text_map_find(&t->keys, text, strlen(text)) >= 0, TP_ERR_FORMAT,
+        TP_REQUIRE_IN("tp_data_tokenizer_load",
+                      text && tp__text_map_find(&t->keys, text, strlen(text)) >= 0, TP_ERR_FORMAT,
                       "%s: special token \"%s\" is not in its vocabulary", path, text ? text : "");
         if (!tp_data_special(t, text)) return false;
     }

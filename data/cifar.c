@@ -18,8 +18,11 @@ typedef struct kind {
     int labels, classes; /* bytes before the pixels; of the last of them */
 } kind;
 
-static const kind ten = { "tp_data_cifar10", "data_batch_%d.bin", "test_batch.bin", "batches.meta.txt", 1, 10 };
-static const kind hundred = { "tp_data_cifar100", "train.bin", "test.bin", "fine_label_names.txt", 2, 100 };
+static const kind ten = {
+    "tp_data_cifar10", "data_batch_%d.bin", "test_batch.bin", "batches.meta.txt", 1, 10
+};
+static const kind hundred = { "tp_data_cifar100",     "train.bin", "test.bin",
+                              "fine_label_names.txt", 2,           100 };
 
 typedef struct records {
     tp_bytes b;
@@ -64,11 +67,11 @@ static bool labels_ok(const kind *k, const char *path, const unsigned char *b, s
 {
     const size_t bytes = (size_t)(PIXELS + k->labels);
 
-    TP_REQUIRE_IN(k->where, n && n % bytes == 0, TP_ERR_FORMAT, "%s has %zu bytes: records of %zu are wanted", path, n,
-                  bytes);
+    TP_REQUIRE_IN(k->where, n && n % bytes == 0, TP_ERR_FORMAT,
+                  "%s has %zu bytes: records of %zu are wanted", path, n, bytes);
     for (size_t i = 0; i < n; i += bytes) {
-        TP_REQUIRE_IN(k->where, k->labels == 1 || b[i] < 20, TP_ERR_FORMAT, "%s: record %zu has the coarse label %d",
-                      path, i / bytes, b[i]);
+        TP_REQUIRE_IN(k->where, k->labels == 1 || b[i] < 20, TP_ERR_FORMAT,
+                      "%s: record %zu has the coarse label %d", path, i / bytes, b[i]);
         TP_REQUIRE_IN(k->where, b[i + (size_t)k->labels - 1] < k->classes, TP_ERR_FORMAT,
                       "%s: record %zu has the label %d: there are %d classes", path, i / bytes,
                       b[i + (size_t)k->labels - 1], k->classes);
@@ -129,22 +132,25 @@ static bool read_names(const kind *k, const char *dir, tp_names *names)
     ok = tp__names_lines(names, &b, k->classes);
     tp__bytes_free(&b);
     if (!ok) return false;
-    TP_REQUIRE_IN(k->where, names->n == k->classes, TP_ERR_FORMAT, "%s: %lld names: %d are wanted", path,
-                  (long long)names->n, k->classes);
+    TP_REQUIRE_IN(k->where, names->n == k->classes, TP_ERR_FORMAT, "%s: %lld names: %d are wanted",
+                  path, (long long)names->n, k->classes);
     return true;
 }
 
 static tp_dataset *open_kind(const kind *k, const char *dir, const char *split)
 {
-    tp_source s = { .fields = 1 + k->labels, .shape = { TP_SHAPE(3, 32, 32) }, .dtype = { TP_F32, TP_I64, TP_I64 },
-                    .get = get_record, .done = free_records };
+    tp_source s = { .fields = 1 + k->labels,
+                    .shape = { TP_SHAPE(3, 32, 32) },
+                    .dtype = { TP_F32, TP_I64, TP_I64 },
+                    .get = get_record,
+                    .done = free_records };
     tp_dataset *d;
     records *r;
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(k->where, dir, TP_ERR_ARG, "missing folder");
-    TP_REQUIRE_IN(k->where, split && (!strcmp(split, "train") || !strcmp(split, "test")), TP_ERR_ARG,
-                  "split \"%s\": train or test", split ? split : "");
+    TP_REQUIRE_IN(k->where, split && (!strcmp(split, "train") || !strcmp(split, "test")),
+                  TP_ERR_ARG, "split \"%s\": train or test", split ? split : "");
     if (!(r = tp__alloc_zeroed(sizeof *r))) return NULL;
     r->labels = k->labels;
     if (!read_split(k, dir, !strcmp(split, "train"), &r->b) || !read_names(k, dir, &r->names))

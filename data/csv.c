@@ -99,8 +99,10 @@ static bool take_field(cutter *k, bool *more)
         take_plain(k);
     }
     *more = k->r < k->end && *k->r == k->delimiter;
-    if (*more) k->r++;
-    else pass_line_end(k);
+    if (*more)
+        k->r++;
+    else
+        pass_line_end(k);
     *k->w = 0;
     return add_field(k->c, from);
 }
@@ -131,10 +133,13 @@ static bool take_rows(cutter *k, int64_t skip)
         pass_line_end(k);
     }
     while (k->r < k->end) {
-        if (at_line_end(k)) pass_line_end(k);
-        else if (!take_row(k)) return false;
+        if (at_line_end(k))
+            pass_line_end(k);
+        else if (!take_row(k))
+            return false;
     }
-    TP_REQUIRE_IN("tp_data_csv", k->c->rows, TP_ERR_FORMAT, "%s: there are no rows in it", k->c->path);
+    TP_REQUIRE_IN("tp_data_csv", k->c->rows, TP_ERR_FORMAT, "%s: there are no rows in it",
+                  k->c->path);
     return true;
 }
 
@@ -153,16 +158,19 @@ static void take_header(tp_csv *c, tp_header how)
 
 bool tp__csv_parse(tp_csv *c, const char *path, const tp_csv_opts *o)
 {
-    cutter k = { .c = c, .line = 1, .delimiter = o->delimiter ? o->delimiter : ',', .quotes = !o->no_quotes };
+    cutter k = {
+        .c = c, .line = 1, .delimiter = o->delimiter ? o->delimiter : ',', .quotes = !o->no_quotes
+    };
 
     *c = (tp_csv){ .path = path };
     if (!tp__input("tp_data_csv", path, &c->text)) return false;
     k.r = c->text.p, k.end = c->text.p + c->text.n;
-    TP_REQUIRE_IN("tp_data_csv", strlen(c->text.p) == c->text.n, TP_ERR_FORMAT, "%s: byte %zu is 0: this is no text",
-                  path, strlen(c->text.p));
+    TP_REQUIRE_IN("tp_data_csv", strlen(c->text.p) == c->text.n, TP_ERR_FORMAT,
+                  "%s: byte %zu is 0: this is no text", path, strlen(c->text.p));
     if (!take_rows(&k, o->skip)) return false;
     take_header(c, o->header);
-    TP_REQUIRE_IN("tp_data_csv", c->rows, TP_ERR_FORMAT, "%s: there are no rows below its header", path);
+    TP_REQUIRE_IN("tp_data_csv", c->rows, TP_ERR_FORMAT, "%s: there are no rows below its header",
+                  path);
     return true;
 }
 
@@ -181,7 +189,9 @@ const char *tp__csv_column_text(const tp_csv *c, int64_t col)
     static _Thread_local int at;
 
     at = (at + 1) % 4;
-    if (c->header) snprintf(text[at], sizeof *text, "column %lld (%.80s)", (long long)col, c->header[col]);
-    else snprintf(text[at], sizeof *text, "column %lld", (long long)col);
+    if (c->header)
+        snprintf(text[at], sizeof *text, "column %lld (%.80s)", (long long)col, c->header[col]);
+    else
+        snprintf(text[at], sizeof *text, "column %lld", (long long)col);
     return text[at];
 }

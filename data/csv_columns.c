@@ -45,8 +45,10 @@ typedef struct rows {
 
 static bool missing(const char *field)
 {
-    static const char *const word[] = { "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND",
-                                        "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null" };
+    static const char *const word[] = { "",         "#N/A", "#N/A N/A", "#NA",    "-1.#IND",
+                                        "-1.#QNAN", "-NaN", "-nan",     "1.#IND", "1.#QNAN",
+                                        "<NA>",     "N/A",  "NA",       "NULL",   "NaN",
+                                        "None",     "n/a",  "nan",      "null" };
 
     for (int i = 0; i < TP_LEN(word); i++)
         if (!strcmp(field, word[i])) return true;
@@ -70,12 +72,16 @@ static bool find_column(const tp_csv *c, const char *name, int64_t *at)
 
     for (int64_t i = 0; c->header && i < c->cols; i++) {
         if (strcmp(c->header[i], name) != 0) continue;
-        TP_REQUIRE_IN(where, found < 0, TP_ERR_ARG, "%s: two columns are named \"%s\": name them by number", c->path, name);
+        TP_REQUIRE_IN(where, found < 0, TP_ERR_ARG,
+                      "%s: two columns are named \"%s\": name them by number", c->path, name);
         found = i;
     }
-    if (found < 0 && by_number(name, &v) && v >= -c->cols && v < c->cols) found = v < 0 ? v + c->cols : v;
-    TP_REQUIRE_IN(where, found >= 0, TP_ERR_ARG, "%s: there is no column \"%s\": there are %lld, %s to %s", c->path, name,
-                  (long long)c->cols, tp__csv_column_text(c, 0), tp__csv_column_text(c, c->cols - 1));
+    if (found < 0 && by_number(name, &v) && v >= -c->cols && v < c->cols)
+        found = v < 0 ? v + c->cols : v;
+    TP_REQUIRE_IN(where, found >= 0, TP_ERR_ARG,
+                  "%s: there is no column \"%s\": there are %lld, %s to %s", c->path, name,
+                  (long long)c->cols, tp__csv_column_text(c, 0),
+                  tp__csv_column_text(c, c->cols - 1));
     *at = found;
     return true;
 }
@@ -114,8 +120,9 @@ static bool choose(table *t, const char *list, column *to, int64_t *n)
         int64_t at = 0;
 
         if (!find_column(&t->c, name, &at)) return false;
-        TP_REQUIRE_IN(where, !taken(t->y, t->n_y, at) && !(to == t->x && taken(t->x, *n, at)), TP_ERR_ARG,
-                      "%s: %s is chosen twice", t->c.path, tp__csv_column_text(&t->c, at));
+        TP_REQUIRE_IN(where, !taken(t->y, t->n_y, at) && !(to == t->x && taken(t->x, *n, at)),
+                      TP_ERR_ARG, "%s: %s is chosen twice", t->c.path,
+                      tp__csv_column_text(&t->c, at));
         to[*n].at = at;
     }
     return true;
@@ -153,7 +160,8 @@ static bool drop_rows(table *t)
 
     for (int64_t r = 0; r < c->rows; r++) {
         if (row_lacks(t, r)) continue;
-        memmove(c->field + kept * c->cols, c->field + r * c->cols, sizeof *c->field * (size_t)c->cols);
+        memmove(c->field + kept * c->cols, c->field + r * c->cols,
+                sizeof *c->field * (size_t)c->cols);
         c->line[kept++] = c->line[r];
     }
     c->rows = kept;
@@ -211,7 +219,8 @@ static bool find_levels(table *t, column *k)
     }
     if (n) qsort(k->levels, (size_t)n, sizeof *k->levels, by_level);
     for (int64_t i = 0; i < n; i++)
-        if (!k->n || !same_level(k, &k->levels[k->n - 1], &k->levels[i])) k->levels[k->n++] = k->levels[i];
+        if (!k->n || !same_level(k, &k->levels[k->n - 1], &k->levels[i]))
+            k->levels[k->n++] = k->levels[i];
     return true;
 }
 
@@ -225,8 +234,10 @@ static int64_t code_of(const column *k, const char *text)
         const level *m = &k->levels[middle];
         int order = k->words ? strcmp(m->text, text) : (m->v > l.v) - (m->v < l.v);
 
-        if (order < 0) low = middle + 1;
-        else high = middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -252,11 +263,14 @@ static bool describe_x(table *t, column *k)
     k->words = !numbers_only(t, k->at, &row);
     if (k->words && t->o.words == TP_WORDS_REFUSE) return refuse_words(t, row, k->at);
     if (k->words && !find_levels(t, k)) return false;
-    TP_REQUIRE_IN(where, k->n <= MOST_WORDS, TP_ERR_FORMAT, "%s: %s has %lld different texts: at most %d are categories",
-                  t->c.path, tp__csv_column_text(&t->c, k->at), (long long)k->n, MOST_WORDS);
+    TP_REQUIRE_IN(where, k->n <= MOST_WORDS, TP_ERR_FORMAT,
+                  "%s: %s has %lld different texts: at most %d are categories", t->c.path,
+                  tp__csv_column_text(&t->c, k->at), (long long)k->n, MOST_WORDS);
     if (k->words && t->o.words == TP_WORDS_ONE_HOT) k->width = k->n;
-    TP_REQUIRE_IN(where, !k->words || t->o.words != TP_WORDS_CODES || t->o.missing != TP_MISSING_MEAN, TP_ERR_ARG,
-                  "%s: %s: codes have no mean to fill in", t->c.path, tp__csv_column_text(&t->c, k->at));
+    TP_REQUIRE_IN(where,
+                  !k->words || t->o.words != TP_WORDS_CODES || t->o.missing != TP_MISSING_MEAN,
+                  TP_ERR_ARG, "%s: %s: codes have no mean to fill in", t->c.path,
+                  tp__csv_column_text(&t->c, k->at));
     t->width += k->width;
     return true;
 }
@@ -270,8 +284,8 @@ static bool describe_y(table *t)
         if (t->y[i].words && t->n_y > 1) return refuse_words(t, row, t->y[i].at);
         t->labels = t->o.classes || t->y[i].words;
     }
-    TP_REQUIRE_IN(where, !t->labels || t->n_y == 1, TP_ERR_ARG, "%s: a label is one column, not %lld", t->c.path,
-                  (long long)t->n_y);
+    TP_REQUIRE_IN(where, !t->labels || t->n_y == 1, TP_ERR_ARG,
+                  "%s: a label is one column, not %lld", t->c.path, (long long)t->n_y);
     return !t->labels || find_levels(t, &t->y[0]);
 }
 
@@ -292,7 +306,8 @@ static bool encode(const table *t, const column *k, int64_t row, float *to)
     const char *text = tp__csv_at(&t->c, row, k->at);
     bool lacks = missing(text), zeros = t->o.missing != TP_MISSING_MEAN;
 
-    if (lacks && t->o.missing == TP_MISSING_REFUSE) return refuse_field(t, row, k->at, "nothing is there");
+    if (lacks && t->o.missing == TP_MISSING_REFUSE)
+        return refuse_field(t, row, k->at, "nothing is there");
     if (!k->words) return lacks ? (*to = NAN, true) : number_at(t, row, k->at, to);
     if (t->o.words == TP_WORDS_CODES) return *to = lacks ? NAN : (float)code_of(k, text), true;
     for (int64_t i = 0; i < k->n; i++)
@@ -308,7 +323,8 @@ static bool fill_means(const table *t, float *x)
 
         for (int64_t r = 0; r < t->c.rows; r++)
             if (!isnan(x[r * t->width + c])) sum += x[r * t->width + c], n++;
-        TP_REQUIRE_IN(where, n, TP_ERR_FORMAT, "%s: column %lld of x has nothing to take a mean of", t->c.path, (long long)c);
+        TP_REQUIRE_IN(where, n, TP_ERR_FORMAT, "%s: column %lld of x has nothing to take a mean of",
+                      t->c.path, (long long)c);
         for (int64_t r = 0; r < t->c.rows; r++)
             if (isnan(x[r * t->width + c])) x[r * t->width + c] = (float)(sum / n);
     }
@@ -330,8 +346,8 @@ static tp_tensor *make_x(const table *t)
 
 static tp_tensor *make_y(const table *t)
 {
-    tp_tensor *y = tp__new(t->labels ? TP_SHAPE(t->c.rows) : TP_SHAPE(t->c.rows, t->n_y), t->labels ? TP_I64 : TP_F32,
-                           tp__cpu());
+    tp_tensor *y = tp__new(t->labels ? TP_SHAPE(t->c.rows) : TP_SHAPE(t->c.rows, t->n_y),
+                           t->labels ? TP_I64 : TP_F32, tp__cpu());
     bool may_lack = t->o.missing == TP_MISSING_NAN && !t->labels;
 
     for (int64_t r = 0; y && r < t->c.rows; r++)
@@ -339,10 +355,14 @@ static tp_tensor *make_y(const table *t)
             const char *text = tp__csv_at(&t->c, r, t->y[i].at);
             float *to = (float *)tp__data(y) + r * t->n_y + i;
 
-            if (missing(text) && !may_lack) return refuse_field(t, r, t->y[i].at, "nothing is there"), NULL;
-            if (t->labels) ((int64_t *)tp__data(y))[r] = code_of(&t->y[0], text);
-            else if (missing(text)) *to = NAN;
-            else if (!number_at(t, r, t->y[i].at, to)) return NULL;
+            if (missing(text) && !may_lack)
+                return refuse_field(t, r, t->y[i].at, "nothing is there"), NULL;
+            if (t->labels)
+                ((int64_t *)tp__data(y))[r] = code_of(&t->y[0], text);
+            else if (missing(text))
+                *to = NAN;
+            else if (!number_at(t, r, t->y[i].at, to))
+                return NULL;
         }
     return y;
 }
@@ -411,15 +431,21 @@ static void free_rows(void *user)
 
 static tp_dataset *make_set(const table *t, rows *r)
 {
-    tp_source s = { .count = t->c.rows, .fields = t->n_y ? 2 : 1, .shape = { TP_SHAPE(t->width), TP_SCALAR },
-                    .dtype = { TP_F32, t->labels ? TP_I64 : TP_F32 }, .get = get_row, .done = free_rows, .user = r };
+    tp_source s = { .count = t->c.rows,
+                    .fields = t->n_y ? 2 : 1,
+                    .shape = { TP_SHAPE(t->width), TP_SCALAR },
+                    .dtype = { TP_F32, t->labels ? TP_I64 : TP_F32 },
+                    .get = get_row,
+                    .done = free_rows,
+                    .user = r };
     tp_dataset *d;
 
     if (!t->labels) s.shape[1] = TP_SHAPE(t->n_y);
     r->x_bytes = tp__field_bytes(&s, 0), r->y_bytes = tp__field_bytes(&s, 1);
     if (!(d = tp_data_source(s))) return NULL;
     d->columns = (const char *const *)r->columns.name;
-    if (t->labels) d->classes = r->names.n, d->names = (const char *const *)r->names.name, d->label = label_of;
+    if (t->labels)
+        d->classes = r->names.n, d->names = (const char *const *)r->names.name, d->label = label_of;
     return d;
 }
 
@@ -461,9 +487,10 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o)
     if (!tp_ok()) return NULL;
     TP_REQUIRE((unsigned)o.header <= TP_HEADER_NO && (unsigned)o.missing <= TP_MISSING_DROP &&
                    (unsigned)o.words <= TP_WORDS_ONE_HOT && o.skip >= 0,
-               TP_ERR_ARG, "header %d, missing %d, words %d, skip %lld: one can't be", o.header, o.missing, o.words,
-               (long long)o.skip);
-    TP_REQUIRE(!strchr("\n\r\"", o.delimiter) || !o.delimiter, TP_ERR_ARG, "a delimiter that ends lines or quotes");
+               TP_ERR_ARG, "header %d, missing %d, words %d, skip %lld: one can't be", o.header,
+               o.missing, o.words, (long long)o.skip);
+    TP_REQUIRE(!strchr("\n\r\"", o.delimiter) || !o.delimiter, TP_ERR_ARG,
+               "a delimiter that ends lines or quotes");
     d = read_table(&t, path) ? build(&t) : NULL;
     free_columns(&t, t.x), free_columns(&t, t.y);
     tp__csv_free(&t.c);

@@ -48,7 +48,7 @@ tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to); /* takes d *
 tp_dataset *tp_data_lanes(tp_tensor *text, int64_t batch, int64_t steps);
 int64_t tp_data_count(const tp_dataset *d); /* -1: a stream */
 int64_t tp_data_classes(const tp_dataset *d); /* 1 + the largest label where that is known, else 0 */
-const char *tp_data_class(const tp_dataset *d, int64_t label); /* its name; NULL where there is none */
+const char *tp_data_class(const tp_dataset *d, int64_t label); /* its name, or NULL */
 int tp_data_fields(const tp_dataset *d);
 tp_shape tp_data_shape(const tp_dataset *d, int field); /* of one sample */
 tp_dtype tp_data_dtype(const tp_dataset *d, int field);
@@ -70,7 +70,7 @@ typedef struct tp_loader_opts {
     int workers;       /* threads that prepare batches ahead; 0: none */
     uint64_t seed;     /* of the shuffling, with the pass and nothing else */
     tp_device *device; /* NULL: the CPU */
-    tp_sampler *sampler; /* which samples, in what order; taken, also when it fails; no shuffle then */
+    tp_sampler *sampler; /* which samples, in what order, and no shuffle; the loader takes it */
 } tp_loader_opts;
 
 typedef struct tp_batch {

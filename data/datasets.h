@@ -44,8 +44,8 @@ typedef struct tp_images_opts {
  * Samples: x (channels, H, W) f32 in [0, 1], label i64, decoded when they are taken: by the
  * workers of the loader.  The header of each file is read here. */
 tp_dataset *tp_data_image_folder(const char *dir, tp_images_opts o);
-tp_dataset *tp_data_images(const char *dir, tp_images_opts o); /* the files of one folder, x alone */
-const char *tp_data_image_path(const tp_dataset *d, int64_t i); /* of sample i of these two; else NULL */
+tp_dataset *tp_data_images(const char *dir, tp_images_opts o); /* one folder, x alone */
+const char *tp_data_image_path(const tp_dataset *d, int64_t i); /* of these two; else NULL */
 
 /* ---- tables: CSV by RFC 4180, plain or gzip ---- */
 
@@ -82,10 +82,11 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o);
  * there is no such column.  Also of sets made of a table. */
 const char *tp_data_column(const tp_dataset *d, int64_t i);
 
-/* ---- NumPy's files: f32 f64 f16 i64 i32 u8 bool, of either byte order, in C or Fortran order ---- */
+/* ---- NumPy's files: f32 f64 f16 i64 i32 u8 bool, either byte order, C or Fortran order ---- */
 
 tp_tensor *tp_data_npy(const char *path, tp_device *dev);
-bool tp_data_npy_save(const char *path, const tp_tensor *t) __attribute__((warn_unused_result)); /* bf16: refused */
+/* In logical order; bf16, which NumPy doesn't have, is refused. */
+bool tp_data_npy_save(const char *path, const tp_tensor *t) __attribute__((warn_unused_result));
 /* An array of an .npz file, stored or deflated, by its name, with or without ".npy". */
 tp_tensor *tp_data_npz(const char *path, const char *name, tp_device *dev);
 /* The names in it, a line each, without ".npy": as much as fits into room bytes, with a 0.  Gives

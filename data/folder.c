@@ -68,11 +68,13 @@ static bool add_entry(album *a, const char *dir, const char *name, int depth)
     char path[4096];
     struct stat st;
 
-    TP_REQUIRE_IN(a->where, (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) < sizeof path, TP_ERR_IO,
-                  "%s/...: the path is too long", dir);
-    TP_REQUIRE_IN(a->where, !stat(path, &st), TP_ERR_IO, "%s can't be read: %s", path, strerror(errno));
+    TP_REQUIRE_IN(a->where, (size_t)snprintf(path, sizeof path, "%s/%s", dir, name) < sizeof path,
+                  TP_ERR_IO, "%s/...: the path is too long", dir);
+    TP_REQUIRE_IN(a->where, !stat(path, &st), TP_ERR_IO, "%s can't be read: %s", path,
+                  strerror(errno));
     if (S_ISDIR(st.st_mode)) return depth < 0 || add_folder(a, path, depth + 1);
-    TP_REQUIRE_IN(a->where, !is_foreign(name), TP_ERR_FORMAT, "%s: PNG, JPEG, BMP, PPM and PGM files are read", path);
+    TP_REQUIRE_IN(a->where, !is_foreign(name), TP_ERR_FORMAT,
+                  "%s: PNG, JPEG, BMP, PPM and PGM files are read", path);
     return !is_picture(name) || tp__names_add(&a->files, path, strlen(path));
 }
 
@@ -82,8 +84,8 @@ static bool add_folder(album *a, const char *dir, int depth)
     tp_names l = { 0 };
     bool ok;
 
-    TP_REQUIRE_IN(a->where, depth < DEEPEST, TP_ERR_IO, "%s: folders in folders, %d deep: a link to one above?", dir,
-                  DEEPEST);
+    TP_REQUIRE_IN(a->where, depth < DEEPEST, TP_ERR_IO,
+                  "%s: folders in folders, %d deep: a link to one above?", dir, DEEPEST);
     ok = list_folder(a->where, dir, &l);
     for (int64_t i = 0; ok && i < l.n; i++)
         ok = add_entry(a, dir, l.name[i], depth);
@@ -106,8 +108,8 @@ static bool add_class(album *a, const char *dir, int64_t c)
     int64_t before = a->files.n;
 
     if (!add_entry(a, dir, a->classes.name[c], 0)) return false;
-    TP_REQUIRE_IN(a->where, a->files.n > before, TP_ERR_FORMAT, "%s/%s: there is no picture in it", dir,
-                  a->classes.name[c]);
+    TP_REQUIRE_IN(a->where, a->files.n > before, TP_ERR_FORMAT, "%s/%s: there is no picture in it",
+                  dir, a->classes.name[c]);
     part = (tp_names){ a->files.name + before, a->files.n - before, 0 };
     tp__names_sort(&part);
     a->end[c] = a->files.n;
@@ -120,10 +122,12 @@ static bool add_classes(album *a, const char *dir)
     bool ok = list_folder(a->where, dir, &l);
 
     for (int64_t i = 0; ok && i < l.n; i++)
-        if (is_folder(dir, l.name[i])) ok = tp__names_add(&a->classes, l.name[i], strlen(l.name[i]));
+        if (is_folder(dir, l.name[i]))
+            ok = tp__names_add(&a->classes, l.name[i], strlen(l.name[i]));
     tp__names_free(&l);
     if (!ok) return false;
-    TP_REQUIRE_IN(a->where, a->classes.n, TP_ERR_FORMAT, "%s: there is no folder of a class in it", dir);
+    TP_REQUIRE_IN(a->where, a->classes.n, TP_ERR_FORMAT, "%s: there is no folder of a class in it",
+                  dir);
     if (!(a->end = tp__alloc(sizeof *a->end * (size_t)a->classes.n))) return false;
     for (int64_t c = 0; c < a->classes.n; c++)
         if (!add_class(a, dir, c)) return false;
@@ -140,8 +144,9 @@ static bool look_at_all(album *a, bool any)
         if (!tp__picture_look(a->where, a->files.name[i], &p)) return false;
         if (any && i == 0) a->o.height = p.h, a->o.width = p.w;
         TP_REQUIRE_IN(a->where, !any || (p.h == a->o.height && p.w == a->o.width), TP_ERR_SHAPE,
-                      "%s is %lld x %lld, and %s %lld x %lld: say to what size they shall come", a->files.name[i],
-                      (long long)p.w, (long long)p.h, a->files.name[0], (long long)a->o.width, (long long)a->o.height);
+                      "%s is %lld x %lld, and %s %lld x %lld: say to what size they shall come",
+                      a->files.name[i], (long long)p.w, (long long)p.h, a->files.name[0],
+                      (long long)a->o.width, (long long)a->o.height);
     }
     return true;
 }
@@ -155,13 +160,19 @@ static bool fit(const album *a, const tp_picture *p, const tp_picture *y)
     tp_picture whole = { p->channels, y->h, y->w, NULL };
     bool ok;
 
-    if (a->o.fit == TP_FIT_STRETCH || tall == wide) return tp__resize(p, (tp_box){ 0, 0, p->h, p->w }, y);
-    if (tall > wide) whole.w = (int64_t)((double)y->h * (double)p->w / (double)p->h);
-    else whole.h = (int64_t)((double)y->w * (double)p->h / (double)p->w);
+    if (a->o.fit == TP_FIT_STRETCH || tall == wide)
+        return tp__resize(p, (tp_box){ 0, 0, p->h, p->w }, y);
+    if (tall > wide)
+        whole.w = (int64_t)((double)y->h * (double)p->w / (double)p->h);
+    else
+        whole.h = (int64_t)((double)y->w * (double)p->h / (double)p->w);
     whole.w = whole.w < y->w ? y->w : whole.w, whole.h = whole.h < y->h ? y->h : whole.h;
     if (!(whole.v = tp__alloc(tp__picture_bytes(&whole)))) return false;
     ok = tp__resize(p, (tp_box){ 0, 0, p->h, p->w }, &whole) &&
-         tp__resize(&whole, (tp_box){ tp__round((double)(whole.h - y->h) / 2), tp__round((double)(whole.w - y->w) / 2), y->h, y->w }, y);
+         tp__resize(&whole,
+                    (tp_box){ tp__round((double)(whole.h - y->h) / 2),
+                              tp__round((double)(whole.w - y->w) / 2), y->h, y->w },
+                    y);
     tp__release(whole.v, tp__picture_bytes(&whole));
     return ok;
 }
@@ -174,8 +185,10 @@ static int64_t label_of(void *user, int64_t i)
     while (low < high) {
         int64_t middle = (low + high) / 2;
 
-        if (i < a->end[middle]) high = middle;
-        else low = middle + 1;
+        if (i < a->end[middle])
+            high = middle;
+        else
+            low = middle + 1;
     }
     return low;
 }
@@ -208,16 +221,23 @@ static bool opts_ok(const char *where, const char *dir, tp_images_opts *o)
     TP_REQUIRE_IN(where, dir, TP_ERR_ARG, "missing folder");
     if (!o->channels) o->channels = 3;
     if (!o->width) o->width = o->height;
-    TP_REQUIRE_IN(where, o->channels == 1 || o->channels == 3, TP_ERR_ARG, "%d channels: 1 or 3", o->channels);
-    TP_REQUIRE_IN(where, o->height >= 0 && o->width >= 0 && !o->height == !o->width && o->height <= MOST_SIDE &&
-                             o->width <= MOST_SIDE && (unsigned)o->fit <= TP_FIT_STRETCH,
-                  TP_ERR_ARG, "size %lld x %lld, fit %d: one can't be", (long long)o->width, (long long)o->height, o->fit);
+    TP_REQUIRE_IN(where, o->channels == 1 || o->channels == 3, TP_ERR_ARG, "%d channels: 1 or 3",
+                  o->channels);
+    TP_REQUIRE_IN(where,
+                  o->height >= 0 && o->width >= 0 && !o->height == !o->width &&
+                      o->height <= MOST_SIDE && o->width <= MOST_SIDE &&
+                      (unsigned)o->fit <= TP_FIT_STRETCH,
+                  TP_ERR_ARG, "size %lld x %lld, fit %d: one can't be", (long long)o->width,
+                  (long long)o->height, o->fit);
     return true;
 }
 
 static tp_dataset *open_album(const char *where, const char *dir, tp_images_opts o, bool labels)
 {
-    tp_source s = { .fields = labels ? 2 : 1, .dtype = { TP_F32, TP_I64 }, .get = get_picture, .done = free_album };
+    tp_source s = { .fields = labels ? 2 : 1,
+                    .dtype = { TP_F32, TP_I64 },
+                    .get = get_picture,
+                    .done = free_album };
     tp_dataset *d;
     album *a;
 
@@ -226,7 +246,8 @@ static tp_dataset *open_album(const char *where, const char *dir, tp_images_opts
     if (!(labels ? add_classes(a, dir) : add_folder(a, dir, -1)) || !look_at_all(a, !o.height))
         return free_album(a), NULL;
     if (!a->files.n)
-        return tp__fail(TP_ERR_FORMAT, where, "%s: there is no picture in it", dir), free_album(a), NULL;
+        return tp__fail(TP_ERR_FORMAT, where, "%s: there is no picture in it", dir), free_album(a),
+               NULL;
     s.count = a->files.n, s.shape[0] = TP_SHAPE(a->o.channels, a->o.height, a->o.width), s.user = a;
     if (!(d = tp_data_source(s)) || !labels) return d;
     d->classes = a->classes.n, d->names = (const char *const *)a->classes.name, d->label = label_of;

@@ -22,7 +22,8 @@ bool tp__bytes_room(tp_bytes *b, size_t n)
     char *p;
 
     if (n <= b->room - b->n) return true;
-    TP_REQUIRE_IN("data", n < SIZE_MAX / 4 && b->n < SIZE_MAX / 4, TP_ERR_MEMORY, "%zu bytes are too many", n);
+    TP_REQUIRE_IN("data", n < SIZE_MAX / 4 && b->n < SIZE_MAX / 4, TP_ERR_MEMORY,
+                  "%zu bytes are too many", n);
     while (room - b->n < n)
         room *= 2;
     if (!(p = tp__grow(b->p, b->room, room))) return false;
@@ -43,12 +44,14 @@ static bool read_all(const char *where, const char *path, gzFile f, tp_bytes *b)
 
     do {
         if (!tp__bytes_room(b, 1 << 12)) return false;
-        n = gzread(f, b->p + b->n, (unsigned)(b->room - b->n - 1 < 1 << 30 ? b->room - b->n - 1 : 1 << 30));
+        n = gzread(f, b->p + b->n,
+                   (unsigned)(b->room - b->n - 1 < 1 << 30 ? b->room - b->n - 1 : 1 << 30));
         b->n += n > 0 ? (size_t)n : 0;
     } while (n > 0);
     why = gzerror(f, &code);
     TP_REQUIRE_IN(where, code != Z_BUF_ERROR, TP_ERR_FORMAT, "%s: it is cut short", path);
-    TP_REQUIRE_IN(where, code == Z_OK, TP_ERR_FORMAT, "%s: %s", path, code == Z_ERRNO ? strerror(errno) : why);
+    TP_REQUIRE_IN(where, code == Z_OK, TP_ERR_FORMAT, "%s: %s", path,
+                  code == Z_ERRNO ? strerror(errno) : why);
     b->p[b->n] = 0;
     return true;
 }
@@ -62,7 +65,8 @@ bool tp__input(const char *where, const char *path, tp_bytes *b)
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, path, TP_ERR_ARG, "missing path");
     errno = ENOMEM;
-    if (!(f = gzopen(path, "rb"))) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    if (!(f = gzopen(path, "rb")))
+        return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
     ok = read_all(where, path, f, b);
     gzclose_r(f);
     if (!ok) tp__bytes_free(b);
@@ -76,7 +80,8 @@ static bool read_raw(const char *where, const char *path, FILE *f, size_t most, 
     do {
         if (!tp__bytes_room(b, 1 << 12)) return false;
         b->n += n = fread(b->p + b->n, 1, b->room - b->n - 1, f);
-        TP_REQUIRE_IN(where, b->n <= most, TP_ERR_FORMAT, "%s: it has more than %zu bytes", path, most);
+        TP_REQUIRE_IN(where, b->n <= most, TP_ERR_FORMAT, "%s: it has more than %zu bytes", path,
+                      most);
     } while (n);
     TP_REQUIRE_IN(where, !ferror(f), TP_ERR_IO, "%s can't be read: %s", path, strerror(errno));
     b->p[b->n] = 0;
@@ -91,7 +96,8 @@ bool tp__input_raw(const char *where, const char *path, size_t most, tp_bytes *b
     *b = (tp_bytes){ 0 };
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, path, TP_ERR_ARG, "missing path");
-    if (!(f = fopen(path, "rb"))) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    if (!(f = fopen(path, "rb")))
+        return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
     ok = read_raw(where, path, f, most, b);
     fclose(f);
     if (!ok) tp__bytes_free(b);
@@ -106,7 +112,8 @@ bool tp__names_add(tp_names *l, const char *name, size_t n)
     char **p;
 
     if (l->n == l->room) {
-        if (!(p = tp__grow(l->name, sizeof *p * (size_t)l->room, sizeof *p * (size_t)room))) return false;
+        if (!(p = tp__grow(l->name, sizeof *p * (size_t)l->room, sizeof *p * (size_t)room)))
+            return false;
         l->name = p, l->room = room;
     }
     if (!(l->name[l->n] = tp__alloc(n + 1))) return false;
@@ -122,7 +129,8 @@ bool tp__names_lines(tp_names *l, const tp_bytes *b, int64_t most)
 
         end = memchr(at, '\n', (size_t)(b->p + b->n - at));
         if (!end) end = b->p + b->n;
-        for (last = end; last > at && strchr(" \t\r", last[-1]); last--) {}
+        for (last = end; last > at && strchr(" \t\r", last[-1]); last--) {
+        }
         while (at < last && (*at == ' ' || *at == '\t'))
             at++;
         if (last > at && !tp__names_add(l, at, strnlen(at, (size_t)(last - at)))) return false;

@@ -26,7 +26,9 @@ static tp_got apply(mapped *m, int64_t i, void *const *fields, bool stream)
         from[f] = room + m->at[f];
     got = stream ? m->d->s.next(m->d->s.user, from) : tp__get(m->d, i, from);
     if (got == TP_ITEM && !m->m.f(m->m.user, i, (const void *const *)from, fields)) {
-        if (tp_ok()) tp__fail(TP_ERR_USER, "tp_data_map", "sample %lld: the function failed without an error", (long long)i);
+        if (tp_ok())
+            tp__fail(TP_ERR_USER, "tp_data_map",
+                     "sample %lld: the function failed without an error", (long long)i);
         got = TP_FAILED;
     }
     tp__release(room, m->bytes);
@@ -159,9 +161,11 @@ static int64_t columns_of(const char *where, const tp_dataset *d, int field)
 
 static bool numbers_ok(const tp_tensor *t, int64_t columns)
 {
-    TP_REQUIRE_IN("tp_data_standardize", t->dtype == TP_F32 && tp_count(t) == columns && tp_is_contiguous(t) &&
-                                             tp_device_of(t) == tp__cpu(),
-                  TP_ERR_SHAPE, "mean or std is %s: f32 (%lld) on the CPU is wanted", tp__text(t), (long long)columns);
+    TP_REQUIRE_IN("tp_data_standardize",
+                  t->dtype == TP_F32 && tp_count(t) == columns && tp_is_contiguous(t) &&
+                      tp_device_of(t) == tp__cpu(),
+                  TP_ERR_SHAPE, "mean or std is %s: f32 (%lld) on the CPU is wanted", tp__text(t),
+                  (long long)columns);
     return true;
 }
 
@@ -170,15 +174,19 @@ static scale *scale_of(tp_dataset *d, int field, tp_tensor *mean, tp_tensor *std
     int64_t columns = columns_of("tp_data_standardize", d, field);
     scale *s;
 
-    if (columns < 0 || !tp__check("tp_data_standardize", TP_LIST(mean, std), 2) || !numbers_ok(mean, columns) ||
-        !numbers_ok(std, columns))
+    if (columns < 0 || !tp__check("tp_data_standardize", TP_LIST(mean, std), 2) ||
+        !numbers_ok(mean, columns) || !numbers_ok(std, columns))
         return NULL;
     for (int64_t c = 0; c < columns; c++)
         TP_REQUIRE_IN("tp_data_standardize", ((const float *)tp__data(std))[c] != 0, TP_ERR_ARG,
                       "std of column %lld is 0", (long long)c);
     if (!(s = tp__alloc(sizeof *s))) return NULL;
-    *s = (scale){ { d }, field, columns, columns ? (size_t)(tp__elements(&d->s.shape[field]) / columns) : 0,
-                  tp__retain(mean), tp__retain(std) };
+    *s = (scale){ { d },
+                  field,
+                  columns,
+                  columns ? (size_t)(tp__elements(&d->s.shape[field]) / columns) : 0,
+                  tp__retain(mean),
+                  tp__retain(std) };
     return s;
 }
 
@@ -236,10 +244,11 @@ bool tp_data_measure(tp_dataset *d, int field, tp_tensor **mean, tp_tensor **std
     bool ok;
 
     if (columns < 0) return false;
-    TP_REQUIRE(d->s.count > 0 && mean && std, TP_ERR_ARG, "%lld samples, and places for mean and std, are wanted",
-               (long long)d->s.count);
+    TP_REQUIRE(d->s.count > 0 && mean && std, TP_ERR_ARG,
+               "%lld samples, and places for mean and std, are wanted", (long long)d->s.count);
     if (!(m = tp__alloc_zeroed(bytes))) return false;
-    ok = add_samples(d, field, columns, m) && (*mean = tp__new(TP_SHAPE(columns), TP_F32, tp__cpu())) &&
+    ok = add_samples(d, field, columns, m) &&
+         (*mean = tp__new(TP_SHAPE(columns), TP_F32, tp__cpu())) &&
          (*std = tp__new(TP_SHAPE(columns), TP_F32, tp__cpu()));
     for (int64_t c = 0; ok && c < columns; c++) {
         float deviation = m[c].n > 0 ? (float)sqrt(m[c].squares / m[c].n) : 0;
@@ -285,15 +294,18 @@ tp_tensor *tp_data_labels(tp_dataset *d)
 static bool labels_ok(const char *where, tp_tensor *labels, int64_t classes)
 {
     if (!tp__check(where, TP_LIST(labels), 1)) return false;
-    TP_REQUIRE_IN(where, labels->dtype == TP_I64 && tp_rank(labels) == 1 && tp_is_contiguous(labels) &&
-                             tp_device_of(labels) == tp__cpu() && classes > 0,
-                  TP_ERR_ARG, "labels are %s, and there are %lld classes: i64 (n) on the CPU is wanted",
+    TP_REQUIRE_IN(where,
+                  labels->dtype == TP_I64 && tp_rank(labels) == 1 && tp_is_contiguous(labels) &&
+                      tp_device_of(labels) == tp__cpu() && classes > 0,
+                  TP_ERR_ARG,
+                  "labels are %s, and there are %lld classes: i64 (n) on the CPU is wanted",
                   tp__text(labels), (long long)classes);
     for (int64_t i = 0; i < tp_count(labels); i++) {
         int64_t y = ((const int64_t *)tp__data(labels))[i];
 
-        TP_REQUIRE_IN(where, y >= 0 && y < classes, TP_ERR_ARG, "label %lld is %lld: there are %lld classes",
-                      (long long)i, (long long)y, (long long)classes);
+        TP_REQUIRE_IN(where, y >= 0 && y < classes, TP_ERR_ARG,
+                      "label %lld is %lld: there are %lld classes", (long long)i, (long long)y,
+                      (long long)classes);
     }
     return true;
 }
@@ -303,7 +315,8 @@ static tp_tensor *class_weights(const char *where, tp_tensor *labels, int64_t cl
     tp_tensor *n, *w = NULL;
     TP_SCOPE;
 
-    if (!labels_ok(where, labels, classes) || !(n = tp_zeros(TP_SHAPE(classes), TP_I64, tp__cpu())) ||
+    if (!labels_ok(where, labels, classes) ||
+        !(n = tp_zeros(TP_SHAPE(classes), TP_I64, tp__cpu())) ||
         !(w = tp__new(TP_SHAPE(classes), TP_F32, tp__cpu())))
         return NULL;
     for (int64_t i = 0; i < tp_count(labels); i++)
@@ -311,7 +324,8 @@ static tp_tensor *class_weights(const char *where, tp_tensor *labels, int64_t cl
     for (int64_t c = 0; c < classes; c++) {
         double count = (double)((const int64_t *)tp__data(n))[c];
 
-        ((float *)tp__data(w))[c] = count > 0 ? (float)((double)tp_count(labels) / ((double)classes * count)) : 0;
+        ((float *)tp__data(w))[c] =
+            count > 0 ? (float)((double)tp_count(labels) / ((double)classes * count)) : 0;
     }
     return tp_pass(w);
 }
@@ -329,6 +343,7 @@ tp_tensor *tp_data_sample_weights(tp_tensor *labels, int64_t classes)
 
     if (!w || !(y = tp__new(TP_SHAPE(tp_count(labels)), TP_F32, tp__cpu()))) return NULL;
     for (int64_t i = 0; i < tp_count(labels); i++)
-        ((float *)tp__data(y))[i] = ((const float *)tp__data(w))[((const int64_t *)tp__data(labels))[i]];
+        ((float *)tp__data(y))[i] =
+            ((const float *)tp__data(w))[((const int64_t *)tp__data(labels))[i]];
     return tp_pass(y);
 }

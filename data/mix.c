@@ -29,7 +29,8 @@ static double draw_gamma(double a)
         tp__normals(&normal, 1);
         x = normal, v = 1 + c * x;
         v = v * v * v;
-        if (v > 0 && log(1 - tp__uniform()) < 0.5 * x * x + d - d * v + d * log(v)) return boost * d * v;
+        if (v > 0 && log(1 - tp__uniform()) < 0.5 * x * x + d - d * v + d * log(v))
+            return boost * d * v;
     }
 }
 
@@ -53,22 +54,26 @@ static double mix(const mixer *m, float *x, const float *other, double share)
 static double cut(const mixer *m, float *x, const float *other, double share)
 {
     const tp_shape *s = &m->over.d->s.shape[0];
-    int64_t h = s->n[1], w = s->n[2], down = (int64_t)(tp__uniform() * (double)h), across = (int64_t)(tp__uniform() * (double)w);
+    int64_t h = s->n[1], w = s->n[2], down = (int64_t)(tp__uniform() * (double)h),
+            across = (int64_t)(tp__uniform() * (double)w);
     double half = 0.5 * sqrt(1 - share);
     int64_t half_h = (int64_t)(half * (double)h), half_w = (int64_t)(half * (double)w);
     int64_t top = down < half_h ? 0 : down - half_h, bottom = down + half_h > h ? h : down + half_h;
-    int64_t left = across < half_w ? 0 : across - half_w, right = across + half_w > w ? w : across + half_w;
+    int64_t left = across < half_w ? 0 : across - half_w,
+            right = across + half_w > w ? w : across + half_w;
 
     for (int64_t k = 0; k < s->n[0]; k++)
         for (int64_t r = top; r < bottom; r++)
-            memcpy(x + (k * h + r) * w + left, other + (k * h + r) * w + left, sizeof *x * (size_t)(right - left));
+            memcpy(x + (k * h + r) * w + left, other + (k * h + r) * w + left,
+                   sizeof *x * (size_t)(right - left));
     return 1 - (double)((bottom - top) * (right - left)) / (double)(h * w);
 }
 
 static bool add_label(const mixer *m, int64_t i, int64_t label, double share, float *y)
 {
-    TP_REQUIRE_IN("data", label >= 0 && label < m->classes, TP_ERR_ARG, "sample %lld has the label %lld: there are %lld classes",
-                  (long long)i, (long long)label, (long long)m->classes);
+    TP_REQUIRE_IN("data", label >= 0 && label < m->classes, TP_ERR_ARG,
+                  "sample %lld has the label %lld: there are %lld classes", (long long)i,
+                  (long long)label, (long long)m->classes);
     y[label] += (float)share;
     return true;
 }
@@ -87,7 +92,8 @@ static bool blend(const mixer *m, int64_t i, void *const *fields, char *room)
     if (tp__get(d, i, own) != TP_ITEM || tp__get(d, j, other) != TP_ITEM) return false;
     share = m->cut ? cut(m, fields[0], other[0], share) : mix(m, fields[0], other[0], share);
     memset(fields[1], 0, sizeof(float) * (size_t)m->classes);
-    return add_label(m, i, label, share, fields[1]) && add_label(m, j, *(int64_t *)other[1], 1 - share, fields[1]);
+    return add_label(m, i, label, share, fields[1]) &&
+           add_label(m, j, *(int64_t *)other[1], 1 - share, fields[1]);
 }
 
 static tp_got get_mixed(void *user, int64_t i, void *const *fields)
@@ -115,13 +121,18 @@ static mixer *mixer_of(const char *where, tp_dataset *d, double alpha, bool cut_
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, d && d->s.count >= 0, TP_ERR_ARG, "missing data set, or a stream");
     TP_REQUIRE_IN(where, alpha > 0 && isfinite(alpha), TP_ERR_ARG, "alpha %g", alpha);
-    TP_REQUIRE_IN(where, d->s.fields > 1 && d->s.dtype[0] == TP_F32 && d->s.dtype[1] == TP_I64 && !d->s.shape[1].rank &&
-                             d->classes > 0 && (!cut_out || d->s.shape[0].rank == 3),
-                  TP_ERR_ARG, "fields are %s %s and %s %s, of %lld classes: f32 and a label i64 (), and known classes, are wanted",
-                  tp_dtype_name(d->s.dtype[0]), tp__shape_text(d->s.shape[0]), tp_dtype_name(d->s.dtype[1]),
-                  tp__shape_text(d->s.shape[1]), (long long)d->classes);
+    TP_REQUIRE_IN(
+        where,
+        d->s.fields > 1 && d->s.dtype[0] == TP_F32 && d->s.dtype[1] == TP_I64 &&
+            !d->s.shape[1].rank && d->classes > 0 && (!cut_out || d->s.shape[0].rank == 3),
+        TP_ERR_ARG,
+        "fields are %s %s and %s %s, of %lld classes: f32 and a label i64 (), and known classes, "
+        "are wanted",
+        tp_dtype_name(d->s.dtype[0]), tp__shape_text(d->s.shape[0]), tp_dtype_name(d->s.dtype[1]),
+        tp__shape_text(d->s.shape[1]), (long long)d->classes);
     if (!(m = tp__alloc_zeroed(sizeof *m))) return NULL;
-    m->over.d = d, m->alpha = alpha, m->classes = d->classes, m->cut = cut_out, m->n = tp__elements(&d->s.shape[0]);
+    m->over.d = d, m->alpha = alpha, m->classes = d->classes, m->cut = cut_out,
+    m->n = tp__elements(&d->s.shape[0]);
     for (int f = 0; f < d->s.fields; f++)
         m->at[f] = m->bytes, m->bytes += (tp__field_bytes(&d->s, f) + 15) / 16 * 16;
     return m;

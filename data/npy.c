@@ -48,7 +48,8 @@ static bool take(reader *r, char c)
 static bool take_word(reader *r, const char *word)
 {
     pass_blanks(r);
-    if ((size_t)(r->end - r->s) < strlen(word) || memcmp(r->s, word, strlen(word)) != 0) return false;
+    if ((size_t)(r->end - r->s) < strlen(word) || memcmp(r->s, word, strlen(word)) != 0)
+        return false;
     r->s += strlen(word);
     return true;
 }
@@ -82,9 +83,11 @@ static bool take_shape(reader *r, tp_shape *s)
     while (!take(r, ')')) {
         int64_t v;
 
-        if (s->rank == TP_MAX_AXES || !take_size(r, &v)) return refuse(r, "its shape is none, or has more than 8 axes");
+        if (s->rank == TP_MAX_AXES || !take_size(r, &v))
+            return refuse(r, "its shape is none, or has more than 8 axes");
         s->n[s->rank++] = v;
-        if (!take(r, ',') && (r->s == r->end || *r->s != ')')) return refuse(r, "its shape is none");
+        if (!take(r, ',') && (r->s == r->end || *r->s != ')'))
+            return refuse(r, "its shape is none");
     }
     return tp__shape_ok(r->where, *s);
 }
@@ -95,17 +98,21 @@ static bool take_dtype(reader *r, header *h)
     static const struct {
         const char *name;
         tp_dtype dtype;
-    } kind[] = { { "f4", TP_F32 }, { "f8", TP_F64 }, { "f2", TP_F16 }, { "i8", TP_I64 }, { "i4", TP_I32 }, { "u1", TP_U8 }, { "b1", TP_BOOL } };
+    } kind[] = { { "f4", TP_F32 }, { "f8", TP_F64 }, { "f2", TP_F16 }, { "i8", TP_I64 },
+                 { "i4", TP_I32 }, { "u1", TP_U8 },  { "b1", TP_BOOL } };
     char text[32];
 
-    if (!take_string(r, text, sizeof text)) return refuse(r, "its dtype is no name: arrays of records aren't read");
+    if (!take_string(r, text, sizeof text))
+        return refuse(r, "its dtype is no name: arrays of records aren't read");
     for (int i = 0; strchr("<>=|", text[0]) && text[0] && i < TP_LEN(kind); i++) {
         if (strcmp(text + 1, kind[i].name) != 0) continue;
         h->dtype = kind[i].dtype;
-        h->swap = tp_dtype_size(h->dtype) > 1 && (text[0] == '<' || text[0] == '>') && text[0] != HOST_ORDER;
+        h->swap = tp_dtype_size(h->dtype) > 1 && (text[0] == '<' || text[0] == '>') &&
+                  text[0] != HOST_ORDER;
         return true;
     }
-    tp__fail(TP_ERR_DTYPE, r->where, "%s: dtype \"%s\": f8 f4 f2 i8 i4 u1 and b1 are read", r->path, text);
+    tp__fail(TP_ERR_DTYPE, r->where, "%s: dtype \"%s\": f8 f4 f2 i8 i4 u1 and b1 are read", r->path,
+             text);
     return false;
 }
 
@@ -113,12 +120,15 @@ static bool take_entry(reader *r, header *h, unsigned *seen)
 {
     char key[32];
 
-    if (!take_string(r, key, sizeof key) || !take(r, ':')) return refuse(r, "its header is no dict");
+    if (!take_string(r, key, sizeof key) || !take(r, ':'))
+        return refuse(r, "its header is no dict");
     if (!strcmp(key, "descr")) return *seen |= 1, take_dtype(r, h);
     if (!strcmp(key, "shape")) return *seen |= 2, take_shape(r, &h->shape);
-    if (strcmp(key, "fortran_order") != 0) return refuse(r, "its header has another entry than descr, fortran_order and shape");
+    if (strcmp(key, "fortran_order") != 0)
+        return refuse(r, "its header has another entry than descr, fortran_order and shape");
     *seen |= 4, h->fortran = take_word(r, "True");
-    return h->fortran || take_word(r, "False") || refuse(r, "fortran_order is neither True nor False");
+    return h->fortran || take_word(r, "False") ||
+           refuse(r, "fortran_order is neither True nor False");
 }
 
 static bool take_dict(reader *r, header *h)
@@ -128,10 +138,12 @@ static bool take_dict(reader *r, header *h)
     if (!take(r, '{')) return refuse(r, "its header is no dict");
     while (!take(r, '}')) {
         if (!take_entry(r, h, &seen)) return false;
-        if (!take(r, ',') && (r->s == r->end || *r->s != '}')) return refuse(r, "its header is no dict");
+        if (!take(r, ',') && (r->s == r->end || *r->s != '}'))
+            return refuse(r, "its header is no dict");
     }
     pass_blanks(r);
-    return (seen == 7 && r->s == r->end) || refuse(r, "its header lacks descr, fortran_order or shape, or goes on behind them");
+    return (seen == 7 && r->s == r->end) ||
+           refuse(r, "its header lacks descr, fortran_order or shape, or goes on behind them");
 }
 
 static bool read_header(reader *r, const tp_bytes *b, header *h)
@@ -228,14 +240,17 @@ tp_tensor *tp_data_npy(const char *path, tp_device *dev)
 
 static int make_header(const tp_tensor *t, char *to, size_t room)
 {
-    static const char *const kind[TP_DTYPES] = { [TP_F32] = "f4", [TP_F64] = "f8", [TP_F16] = "f2", [TP_I64] = "i8",
-                                                 [TP_I32] = "i4", [TP_U8] = "u1", [TP_BOOL] = "b1" };
+    static const char *const kind[TP_DTYPES] = {
+        [TP_F32] = "f4", [TP_F64] = "f8", [TP_F16] = "f2", [TP_I64] = "i8",
+        [TP_I32] = "i4", [TP_U8] = "u1",  [TP_BOOL] = "b1"
+    };
     char shape[TP_MAX_AXES * 24] = "";
     size_t at = 0;
     int n;
 
     for (int i = 0; i < t->shape.rank; i++)
-        at += (size_t)snprintf(shape + at, sizeof shape - at, i ? " %lld," : "%lld,", (long long)t->shape.n[i]);
+        at += (size_t)snprintf(shape + at, sizeof shape - at, i ? " %lld," : "%lld,",
+                               (long long)t->shape.n[i]);
     if (t->shape.rank > 1) shape[at - 1] = 0;
     n = snprintf(to + 10, room - 10, "{'descr': '%c%s', 'fortran_order': False, 'shape': (%s), }",
                  tp_dtype_size((tp_dtype)t->dtype) > 1 ? HOST_ORDER : '|', kind[t->dtype], shape);
@@ -252,7 +267,8 @@ static bool write_all(const char *path, const char *head, size_t head_n, const c
     bool ok = f && fwrite(head, 1, head_n, f) == head_n && fwrite(data, 1, n, f) == n;
 
     if (f && fclose(f)) ok = false;
-    TP_REQUIRE_IN("tp_data_npy_save", ok, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
+    TP_REQUIRE_IN("tp_data_npy_save", ok, TP_ERR_IO, "%s can't be written: %s", path,
+                  strerror(errno));
     return true;
 }
 
@@ -268,7 +284,8 @@ bool tp_data_npy_save(const char *path, const tp_tensor *t)
     TP_REQUIRE(t->dtype != TP_BF16, TP_ERR_DTYPE, "NumPy has no bf16: cast to f32");
     bytes = (size_t)tp_count(t) * tp_dtype_size((tp_dtype)t->dtype);
     if (!(data = tp__alloc(bytes + 1))) return false;
-    ok = tp_read(t, data, bytes) && write_all(path, head, (size_t)make_header(t, head, sizeof head), data, bytes);
+    ok = tp_read(t, data, bytes) &&
+         write_all(path, head, (size_t)make_header(t, head, sizeof head), data, bytes);
     tp__release(data, bytes + 1);
     return ok;
 }

@@ -59,12 +59,12 @@ static void *sized_grow(void *old, size_t had, size_t n)
 #define STBI_NO_TGA
 #define STBI_NO_PIC
 #define STBI_NO_GIF
-#define STBI_ASSERT(x) ((void)0)
-#define STBI_MAX_DIMENSIONS 65536 /* SIDE */
-#define STBI_MALLOC(n) sized_alloc(n)
-#define STBI_FREE(p) sized_free(p)
+#define STBI_ASSERT(x)                ((void)0)
+#define STBI_MAX_DIMENSIONS           65536 /* SIDE */
+#define STBI_MALLOC(n)                sized_alloc(n)
+#define STBI_FREE(p)                  sized_free(p)
 #define STBI_REALLOC_SIZED(p, had, n) sized_grow(p, had, n)
-#define STBI_REALLOC(p, n) sized_grow(p, n, n)
+#define STBI_REALLOC(p, n)            sized_grow(p, n, n)
 #include <stb_image.h>
 #pragma GCC diagnostic pop
 
@@ -78,21 +78,26 @@ static bool refuse(const char *where, const char *path, const char *why)
 static bool refused_by_stb(const char *where, const char *path, const char *head, size_t n)
 {
     const char *why = stbi_failure_reason();
-    bool begins = n > 3 && (!memcmp(head, "\x89PNG", 4) || !memcmp(head, "\xFF\xD8", 2) || !memcmp(head, "BM", 2));
+    bool begins = n > 3 && (!memcmp(head, "\x89PNG", 4) || !memcmp(head, "\xFF\xD8", 2) ||
+                            !memcmp(head, "BM", 2));
     char text[128];
 
     if (why && strcmp(why, "unknown image type") != 0)
         snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
-    else if (begins) why = "it is damaged, of a kind that isn't read, or too large";
-    else why = "it is no PNG, JPEG, BMP, PPM or PGM file";
+    else if (begins)
+        why = "it is damaged, of a kind that isn't read, or too large";
+    else
+        why = "it is no PNG, JPEG, BMP, PPM or PGM file";
     return refuse(where, path, why);
 }
 
 static bool size_ok(const char *where, const char *path, int64_t h, int64_t w)
 {
-    TP_REQUIRE_IN(where, h > 0 && w > 0, TP_ERR_FORMAT, "%s: it has no pixels, or is cut short", path);
+    TP_REQUIRE_IN(where, h > 0 && w > 0, TP_ERR_FORMAT, "%s: it has no pixels, or is cut short",
+                  path);
     TP_REQUIRE_IN(where, h <= SIDE && w <= SIDE && h * w <= PIXELS, TP_ERR_FORMAT,
-                  "%s: %lld x %lld pixels: at most %d a side, %d in all", path, (long long)w, (long long)h, SIDE, PIXELS);
+                  "%s: %lld x %lld pixels: at most %d a side, %d in all", path, (long long)w,
+                  (long long)h, SIDE, PIXELS);
     return true;
 }
 
@@ -149,7 +154,8 @@ static bool png_whole(const unsigned char *p, size_t n)
         uint32_t length = big(p + at);
 
         if (length > n - at - 12) return false;
-        if (crc32(crc32(0, NULL, 0), p + at + 4, length + 4) != big(p + at + 8 + length)) return false;
+        if (crc32(crc32(0, NULL, 0), p + at + 4, length + 4) != big(p + at + 8 + length))
+            return false;
         if (!memcmp(p + at + 4, "IEND", 4)) return true;
         at += 12 + (size_t)length;
     }
@@ -195,7 +201,8 @@ static bool pnm_whole(const unsigned char *bytes, size_t n, const char **why)
             v[i] = 10 * v[i] + (uint64_t)(*p - '0');
     }
     if (p + 1 >= (const char *)bytes + n) return false;
-    if (v[2] != 255) return *why = "it has no maximum of 255: only such PPM and PGM files are read", false;
+    if (v[2] != 255)
+        return *why = "it has no maximum of 255: only such PPM and PGM files are read", false;
     return v[0] * v[1] * (bytes[1] == '6' ? 3 : 1) <= n - (size_t)(p + 1 - (const char *)bytes);
 }
 
@@ -205,8 +212,10 @@ static bool whole(const char *where, const char *path, const tp_bytes *b)
     const char *why = "it is cut short or damaged";
 
     if (b->n > 8 && !memcmp(p, "\x89PNG", 4)) return png_whole(p, b->n) || refuse(where, path, why);
-    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8) return jpeg_whole(p, b->n) || refuse(where, path, why);
-    if (b->n > 2 && p[0] == 'B' && p[1] == 'M') return bmp_whole(p, b->n) || refuse(where, path, why);
+    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8)
+        return jpeg_whole(p, b->n) || refuse(where, path, why);
+    if (b->n > 2 && p[0] == 'B' && p[1] == 'M')
+        return bmp_whole(p, b->n) || refuse(where, path, why);
     if (b->n > 2 && p[0] == 'P') return pnm_whole(p, b->n, &why) || refuse(where, path, why);
     return true;
 }
@@ -226,19 +235,24 @@ static void planes_of(const void *pixels, int stored, bool wide, const tp_pictur
         for (int c = 0; c < stored; c++)
             v[c] = unit * (float)(wide ? ((const uint16_t *)pixels)[i * stored + c]
                                        : ((const uint8_t *)pixels)[i * stored + c]);
-        if (p->channels == 1) p->v[i] = color ? 0.299f * v[0] + 0.587f * v[1] + 0.114f * v[2] : v[0];
-        else for (int c = 0; c < 3; c++) p->v[c * n + i] = v[color ? c : 0];
+        if (p->channels == 1)
+            p->v[i] = color ? 0.299f * v[0] + 0.587f * v[1] + 0.114f * v[2] : v[0];
+        else
+            for (int c = 0; c < 3; c++)
+                p->v[c * n + i] = v[color ? c : 0];
     }
 }
 
-static bool decode(const char *where, const char *path, const tp_bytes *b, int channels, tp_picture *p)
+static bool decode(const char *where, const char *path, const tp_bytes *b, int channels,
+                   tp_picture *p)
 {
     const stbi_uc *bytes = (const stbi_uc *)b->p;
     int w, h, stored, n = (int)b->n;
     bool wide;
     void *pixels;
 
-    if (!stbi_info_from_memory(bytes, n, &w, &h, &stored)) return refused_by_stb(where, path, b->p, b->n);
+    if (!stbi_info_from_memory(bytes, n, &w, &h, &stored))
+        return refused_by_stb(where, path, b->p, b->n);
     if (!size_ok(where, path, h, w) || !whole(where, path, b)) return false;
     wide = stbi_is_16_bit_from_memory(bytes, n);
     pixels = wide ? (void *)stbi_load_16_from_memory(bytes, n, &w, &h, &stored, 0)
@@ -276,8 +290,8 @@ tp_tensor *tp_data_image_load(const char *path, int channels, tp_device *dev)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(path && dev, TP_ERR_ARG, "missing path or device");
-    TP_REQUIRE(channels == 0 || channels == 1 || channels == 3, TP_ERR_ARG, "%d channels: 1, 3, or 0 for those stored",
-               channels);
+    TP_REQUIRE(channels == 0 || channels == 1 || channels == 3, TP_ERR_ARG,
+               "%d channels: 1, 3, or 0 for those stored", channels);
     if (!tp__picture_read(__func__, path, channels, &p)) return NULL;
     s = TP_SHAPE(p.channels, p.h, p.w);
     x = tp_from(p.v, s, TP_F32, dev);

@@ -28,9 +28,11 @@ size_t tp__utf8(const char *s, size_t n, uint32_t *code)
 size_t tp__utf8_put(uint32_t code, char *to)
 {
     if (code < 0x80) return to[0] = (char)code, 1;
-    if (code < 0x800) return to[0] = (char)(0xC0 | code >> 6), to[1] = (char)(0x80 | (code & 0x3F)), 2;
+    if (code < 0x800)
+        return to[0] = (char)(0xC0 | code >> 6), to[1] = (char)(0x80 | (code & 0x3F)), 2;
     if (code < 0x10000) {
-        to[0] = (char)(0xE0 | code >> 12), to[1] = (char)(0x80 | (code >> 6 & 0x3F)), to[2] = (char)(0x80 | (code & 0x3F));
+        to[0] = (char)(0xE0 | code >> 12), to[1] = (char)(0x80 | (code >> 6 & 0x3F)),
+        to[2] = (char)(0x80 | (code & 0x3F));
         return 3;
     }
     to[0] = (char)(0xF0 | code >> 18), to[1] = (char)(0x80 | (code >> 12 & 0x3F));
@@ -49,9 +51,12 @@ static bool within(uint32_t c, const uint32_t (*range)[2], int n)
     while (low <= high) {
         int middle = (low + high) / 2;
 
-        if (c < range[middle][0]) high = middle - 1;
-        else if (c > range[middle][1]) low = middle + 1;
-        else return true;
+        if (c < range[middle][0])
+            high = middle - 1;
+        else if (c > range[middle][1])
+            low = middle + 1;
+        else
+            return true;
     }
     return false;
 }
@@ -82,7 +87,8 @@ static size_t contraction(const char *s, size_t n)
     static const char *const tail[] = { "s", "t", "re", "ve", "m", "ll", "d" };
 
     for (int i = 0; n && *s == '\'' && i < TP_LEN(tail); i++)
-        if (strlen(tail[i]) < n && !memcmp(s + 1, tail[i], strlen(tail[i]))) return 1 + strlen(tail[i]);
+        if (strlen(tail[i]) < n && !memcmp(s + 1, tail[i], strlen(tail[i])))
+            return 1 + strlen(tail[i]);
     return 0;
 }
 
@@ -106,7 +112,8 @@ size_t tp__piece(const char *s, size_t n)
     at = *s == ' '; /* " ?": it belongs to what follows, unless that is a space */
     first = look(s + at, n - at, &length);
     if (first == SPACE || first == END) return spaces(s, n);
-    do at += length;
+    do
+        at += length;
     while (look(s + at, n - at, &length) == first);
     return at;
 }

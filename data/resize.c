@@ -24,7 +24,8 @@ typedef struct taps {
 
 static void make_tap(taps *t, int64_t i, int64_t in)
 {
-    double scale = (double)in / (double)t->out, reach = scale < 1 ? 1 : scale, center = scale * ((double)i + 0.5);
+    double scale = (double)in / (double)t->out, reach = scale < 1 ? 1 : scale,
+           center = scale * ((double)i + 0.5);
     int64_t from = (int64_t)(center - reach + 0.5), to = (int64_t)(center + reach + 0.5);
     float *w = t->w + i * t->most;
     double sum = 0;
@@ -95,7 +96,8 @@ bool tp__resize(const tp_picture *x, tp_box b, const tp_picture *y)
     bool ok = true;
 
     if (b.h == y->h && b.w == y->w) return copy_box(x, b, y), true;
-    ok = make_taps(&across, b.w, y->w) && make_taps(&down, b.h, y->h) && (between = tp__alloc(bytes));
+    ok = make_taps(&across, b.w, y->w) && make_taps(&down, b.h, y->h) &&
+         (between = tp__alloc(bytes));
     for (int c = 0; ok && c < x->channels; c++) {
         along_rows(&across, x->v + (c * x->h + b.top) * x->w + b.left, b.h, x->w, between);
         along_columns(&down, between, y->w, y->v + c * y->h * y->w);

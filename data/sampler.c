@@ -18,8 +18,9 @@ struct tp_sampler {
 static bool order_ok(const tp_order *o)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN("tp_data_sampler", o->count >= 0 && o->count < INT64_MAX / 16 && o->order, TP_ERR_ARG,
-                  "%lld samples, and a function that orders them, are wanted", (long long)o->count);
+    TP_REQUIRE_IN("tp_data_sampler", o->count >= 0 && o->count < INT64_MAX / 16 && o->order,
+                  TP_ERR_ARG, "%lld samples, and a function that orders them, are wanted",
+                  (long long)o->count);
     return true;
 }
 
@@ -27,8 +28,10 @@ tp_sampler *tp_data_sampler(tp_order o)
 {
     tp_sampler *s = order_ok(&o) ? tp__alloc(sizeof *s) : NULL;
 
-    if (s) s->o = o;
-    else if (o.done) o.done(o.user);
+    if (s)
+        s->o = o;
+    else if (o.done)
+        o.done(o.user);
     return s;
 }
 
@@ -44,7 +47,8 @@ int64_t tp__sampler_count(const tp_sampler *s)
     return s->o.count;
 }
 
-bool tp__sampler_order(const tp_sampler *s, uint64_t seed, int64_t pass, int64_t *order, int64_t samples)
+bool tp__sampler_order(const tp_sampler *s, uint64_t seed, int64_t pass, int64_t *order,
+                       int64_t samples)
 {
     if (!s->o.order(s->o.user, seed, pass, order)) {
         if (tp_ok()) tp__fail(TP_ERR_USER, "data", "the sampler failed without an error");
@@ -52,8 +56,8 @@ bool tp__sampler_order(const tp_sampler *s, uint64_t seed, int64_t pass, int64_t
     }
     for (int64_t i = 0; i < s->o.count; i++)
         TP_REQUIRE_IN("data", order[i] >= 0 && order[i] < samples, TP_ERR_ARG,
-                      "the sampler's place %lld is sample %lld: there are %lld", (long long)i, (long long)order[i],
-                      (long long)samples);
+                      "the sampler's place %lld is sample %lld: there are %lld", (long long)i,
+                      (long long)order[i], (long long)samples);
     return true;
 }
 
@@ -90,11 +94,13 @@ tp_sampler *tp_data_order(const int64_t *index, int64_t n, bool shuffle)
     list *l;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(n >= 0 && n < INT64_MAX / 16 && (index || !n), TP_ERR_ARG, "%lld indices", (long long)n);
+    TP_REQUIRE(n >= 0 && n < INT64_MAX / 16 && (index || !n), TP_ERR_ARG, "%lld indices",
+               (long long)n);
     if (!(l = tp__alloc(list_bytes(n)))) return NULL;
     l->shuffle = shuffle, l->n = n;
     if (n) memcpy(l->index, index, sizeof *index * (size_t)n);
-    return tp_data_sampler((tp_order){ .count = n, .order = order_list, .done = free_list, .user = l });
+    return tp_data_sampler(
+        (tp_order){ .count = n, .order = order_list, .done = free_list, .user = l });
 }
 
 /* ---- weights ---- */
@@ -157,7 +163,8 @@ static bool order_weighted(void *user, uint64_t seed, int64_t pass, int64_t *ord
 
     if (!sum) return false;
     if (!w->replacement) memcpy(sum, w->sum, bytes);
-    tp__me()->rng = (tp_rng){ seed + 0x9E3779B97F4A7C15u * (uint64_t)(pass + 1), (uint64_t)1 << 63 };
+    tp__me()->rng =
+        (tp_rng){ seed + 0x9E3779B97F4A7C15u * (uint64_t)(pass + 1), (uint64_t)1 << 63 };
     draw(w, sum, order);
     tp__me()->rng = own;
     if (!w->replacement) tp__release(sum, bytes);
@@ -181,11 +188,16 @@ static int64_t usable(const tp_tensor *t)
     for (int64_t i = 0; i < tp_count(t); i++) {
         double v = weight_at(t, i);
 
-        if (v >= 0 && isfinite(v)) n += v > 0, sum += v;
-        else return tp__fail(TP_ERR_ARG, "tp_data_weighted", "weight %lld is %g", (long long)i, v), -1;
+        if (v >= 0 && isfinite(v))
+            n += v > 0, sum += v;
+        else
+            return tp__fail(TP_ERR_ARG, "tp_data_weighted", "weight %lld is %g", (long long)i, v),
+                   -1;
     }
     if (n && isfinite(sum)) return n;
-    return tp__fail(TP_ERR_ARG, "tp_data_weighted", n ? "the sum of the weights is infinite" : "no weight is above 0"), -1;
+    return tp__fail(TP_ERR_ARG, "tp_data_weighted",
+                    n ? "the sum of the weights is infinite" : "no weight is above 0"),
+           -1;
 }
 
 static weighted *tree_of(const tp_tensor *t, int64_t n, bool replacement)
@@ -212,12 +224,14 @@ tp_sampler *tp_data_weighted(tp_tensor *weights, int64_t n, bool replacement)
     if (!tp__check(__func__, TP_LIST(weights), 1)) return NULL;
     TP_REQUIRE(tp_rank(weights) == 1 && (weights->dtype == TP_F32 || weights->dtype == TP_F64) &&
                    tp_device_of(weights) == tp__cpu(),
-               TP_ERR_ARG, "weights are %s on %s: f32 or f64 (samples) on the CPU", tp__text(weights),
-               tp_device_name(tp_device_of(weights)));
+               TP_ERR_ARG, "weights are %s on %s: f32 or f64 (samples) on the CPU",
+               tp__text(weights), tp_device_name(tp_device_of(weights)));
     TP_REQUIRE(n >= 0 && n < INT64_MAX / 16, TP_ERR_ARG, "%lld draws", (long long)n);
     if ((most = usable(weights)) < 0) return NULL;
     TP_REQUIRE(replacement || n <= most, TP_ERR_ARG,
-               "%lld draws without replacement: %lld weights are above 0", (long long)n, (long long)most);
+               "%lld draws without replacement: %lld weights are above 0", (long long)n,
+               (long long)most);
     if (!(w = tree_of(weights, n, replacement))) return NULL;
-    return tp_data_sampler((tp_order){ .count = n, .order = order_weighted, .done = free_weighted, .user = w });
+    return tp_data_sampler(
+        (tp_order){ .count = n, .order = order_weighted, .done = free_weighted, .user = w });
 }

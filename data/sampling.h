@@ -20,7 +20,8 @@ tp_dataset *tp_data_subset(tp_dataset *d, const int64_t *index, int64_t n);
  * Fractions are rounded as PyTorch's random_split does: each down, then what is left over goes
  * one by one to the parts from the first.  Takes d; false: parts are NULL. */
 bool tp_data_split(tp_dataset *d, const double *share, int n, uint64_t seed, tp_dataset **parts);
-/* Sets of equal fields one after the other, at least one.  Takes all of them. */
+/* Sets of equal fields one after the other, at least one; classes have names where they are the
+ * same in all of them.  Takes all of them. */
 tp_dataset *tp_data_concat(tp_dataset *const *sets, int n);
 
 /* ---- samples made into others ---- */

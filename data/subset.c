@@ -45,13 +45,14 @@ static void free_subset(void *user)
 static bool indices_ok(const tp_dataset *d, const int64_t *index, int64_t n)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN("tp_data_subset", d && d->s.count >= 0, TP_ERR_ARG, "missing data set, or a stream");
-    TP_REQUIRE_IN("tp_data_subset", n >= 0 && n < INT64_MAX / 16 && (index || !n), TP_ERR_ARG, "%lld indices",
-                  (long long)n);
+    TP_REQUIRE_IN("tp_data_subset", d && d->s.count >= 0, TP_ERR_ARG,
+                  "missing data set, or a stream");
+    TP_REQUIRE_IN("tp_data_subset", n >= 0 && n < INT64_MAX / 16 && (index || !n), TP_ERR_ARG,
+                  "%lld indices", (long long)n);
     for (int64_t i = 0; i < n; i++)
         TP_REQUIRE_IN("tp_data_subset", index[i] >= 0 && index[i] < d->s.count, TP_ERR_ARG,
-                      "index %lld is %lld: there are %lld samples", (long long)i, (long long)index[i],
-                      (long long)d->s.count);
+                      "index %lld is %lld: there are %lld samples", (long long)i,
+                      (long long)index[i], (long long)d->s.count);
     return true;
 }
 
@@ -80,14 +81,17 @@ static bool part_sizes(const double *share, int n, int64_t all, int64_t *size)
     int64_t given = 0;
 
     for (int i = 0; i < n; i++) {
-        TP_REQUIRE_IN("tp_data_split", share[i] >= 0 && share[i] < 0x1p53, TP_ERR_ARG, "share %d is %g", i, share[i]);
+        TP_REQUIRE_IN("tp_data_split", share[i] >= 0 && share[i] < 0x1p53, TP_ERR_ARG,
+                      "share %d is %g", i, share[i]);
         sum += share[i];
     }
     TP_REQUIRE_IN("tp_data_split", fabs(sum - 1) <= 1e-6 || sum == (double)all, TP_ERR_ARG,
                   "the shares add up to %g: %lld samples, or 1, are wanted", sum, (long long)all);
     for (int i = 0; i < n; i++) {
-        size[i] = (int64_t)(sum == (double)all && all != 1 ? share[i] : floor((double)all * share[i]));
-        TP_REQUIRE_IN("tp_data_split", sum != (double)all || all == 1 || (double)size[i] == share[i], TP_ERR_ARG,
+        size[i] =
+            (int64_t)(sum == (double)all && all != 1 ? share[i] : floor((double)all * share[i]));
+        TP_REQUIRE_IN("tp_data_split",
+                      sum != (double)all || all == 1 || (double)size[i] == share[i], TP_ERR_ARG,
                       "share %d is %g, and counts are whole", i, share[i]);
         given += size[i];
     }
@@ -96,7 +100,8 @@ static bool part_sizes(const double *share, int n, int64_t all, int64_t *size)
     return true;
 }
 
-static bool make_parts(tp_dataset *d, const int64_t *order, const int64_t *size, int n, tp_dataset **parts)
+static bool make_parts(tp_dataset *d, const int64_t *order, const int64_t *size, int n,
+                       tp_dataset **parts)
 {
     for (int i = 0; i < n; order += size[i++]) {
         if ((parts[i] = tp_data_subset(tp_data_retain(d), order, size[i]))) continue;
@@ -115,7 +120,8 @@ static bool split(tp_dataset *d, const double *share, int n, uint64_t seed, tp_d
     size_t bytes;
     bool ok;
 
-    TP_REQUIRE_IN("tp_data_split", d && d->s.count >= 0 && share, TP_ERR_ARG, "missing data set or shares, or a stream");
+    TP_REQUIRE_IN("tp_data_split", d && d->s.count >= 0 && share, TP_ERR_ARG,
+                  "missing data set or shares, or a stream");
     if (!part_sizes(share, n, d->s.count, size)) return false;
     bytes = sizeof *order * (size_t)d->s.count;
     if (!(order = tp__alloc(bytes))) return false;
@@ -160,8 +166,10 @@ static tp_dataset *in_chain(void *user, int64_t *i)
     while (low < high) {
         int middle = (low + high) / 2;
 
-        if (*i < c->set[middle].end) high = middle;
-        else low = middle + 1;
+        if (*i < c->set[middle].end)
+            high = middle;
+        else
+            low = middle + 1;
     }
     *i -= low ? c->set[low - 1].end : 0;
     return c->set[low].d;
@@ -196,6 +204,15 @@ static bool alike(const tp_source *a, const tp_source *b)
     return true;
 }
 
+/* Names of classes are those of the whole only where all sets have the same. */
+static bool same_names(const tp_dataset *a, const tp_dataset *b)
+{
+    if (a->classes != b->classes || !a->names != !b->names) return false;
+    for (int64_t i = 0; a->names && i < a->classes; i++)
+        if (strcmp(a->names[i], b->names[i]) != 0) return false;
+    return true;
+}
+
 static bool chain_ok(tp_dataset *const *sets, int n)
 {
     int64_t count = 0;
@@ -203,11 +220,12 @@ static bool chain_ok(tp_dataset *const *sets, int n)
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("tp_data_concat", n > 0 && sets, TP_ERR_ARG, "%d data sets: at least one", n);
     for (int i = 0; i < n; i++) {
-        TP_REQUIRE_IN("tp_data_concat", sets[i] && sets[i]->s.count >= 0, TP_ERR_ARG, "set %d is missing, or a stream",
-                      i);
+        TP_REQUIRE_IN("tp_data_concat", sets[i] && sets[i]->s.count >= 0, TP_ERR_ARG,
+                      "set %d is missing, or a stream", i);
         TP_REQUIRE_IN("tp_data_concat", alike(&sets[0]->s, &sets[i]->s), TP_ERR_SHAPE,
                       "the samples of set %d are not like those of set 0", i);
-        TP_REQUIRE_IN("tp_data_concat", count <= INT64_MAX / 2 - sets[i]->s.count, TP_ERR_ARG, "too many samples");
+        TP_REQUIRE_IN("tp_data_concat", count <= INT64_MAX / 2 - sets[i]->s.count, TP_ERR_ARG,
+                      "too many samples");
         count += sets[i]->s.count;
     }
     return true;
@@ -233,6 +251,8 @@ tp_dataset *tp_data_concat(tp_dataset *const *sets, int n)
     }
     s.get = get_in_chain, s.next = NULL, s.rewind = NULL, s.done = free_chain, s.user = c;
     if (!(d = tp__data_over(sets[0], s, in_chain))) return NULL;
-    if (classes > sets[0]->classes) d->classes = classes, d->names = NULL;
+    d->classes = classes;
+    for (int i = 1; i < n; i++)
+        if (!same_names(sets[0], sets[i])) d->names = NULL;
     return d;
 }

@@ -144,7 +144,8 @@ bool tp_data_special(tp_tokenizer *t, const char *text)
 
     if (!tp_ok()) return false;
     TP_REQUIRE(t && text && *text, TP_ERR_ARG, "missing tokenizer or text");
-    TP_REQUIRE(t->specials < TP_LEN(t->special), TP_ERR_ARG, "%d special tokens are the most", TP_LEN(t->special));
+    TP_REQUIRE(t->specials < TP_LEN(t->special), TP_ERR_ARG, "%d special tokens are the most",
+               TP_LEN(t->special));
     id = tp_data_token_id(t, text);
     if (!tp_ok()) return false;
     for (int i = 0; i < t->specials; i++)
@@ -217,7 +218,8 @@ tp_tensor *tp_data_encode(const tp_tokenizer *t, const char *text, size_t bytes)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(t && (text || !bytes), TP_ERR_ARG, "missing tokenizer or text");
-    if (encode_all(t, text ? text : "", bytes, &out) && (ids = tp__new(TP_SHAPE((int64_t)(out.n / sizeof(int64_t))), TP_I64, tp__cpu())) && out.n)
+    if (encode_all(t, text ? text : "", bytes, &out) &&
+        (ids = tp__new(TP_SHAPE((int64_t)(out.n / sizeof(int64_t))), TP_I64, tp__cpu())) && out.n)
         memcpy(tp__data(ids), out.p, out.n);
     tp__bytes_free(&out);
     return ids;
@@ -229,15 +231,20 @@ size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, s
 
     if (text && room) *text = 0;
     if (!tp_ok() || !tp__check(__func__, TP_LIST((tp_tensor *)ids), 1)) return 0;
-    if (!t || ids->dtype != TP_I64 || tp_rank(ids) != 1 || !tp_is_contiguous(ids) || tp_device_of(ids) != tp__cpu())
-        return tp__fail(TP_ERR_ARG, __func__, "missing tokenizer, or %s: i64 (n) on the CPU is wanted", tp__text(ids)), 0;
+    if (!t || ids->dtype != TP_I64 || tp_rank(ids) != 1 || !tp_is_contiguous(ids) ||
+        tp_device_of(ids) != tp__cpu())
+        return tp__fail(TP_ERR_ARG, __func__,
+                        "missing tokenizer, or %s: i64 (n) on the CPU is wanted", tp__text(ids)),
+               0;
     for (int64_t i = 0; i < tp_count(ids); i++) {
         int64_t id = ((const int64_t *)tp__data(ids))[i];
         size_t n;
         const char *bytes = tp_data_token(t, id, &n);
 
-        if (!bytes) return tp__fail(TP_ERR_ARG, __func__, "number %lld is %lld: there are %lld tokens", (long long)i,
-                                    (long long)id, (long long)t->n), 0;
+        if (!bytes)
+            return tp__fail(TP_ERR_ARG, __func__, "number %lld is %lld: there are %lld tokens",
+                            (long long)i, (long long)id, (long long)t->n),
+                   0;
         for (size_t k = 0; k < n; k++, at++)
             if (text && at + 1 < room) text[at] = bytes[k], text[at + 1] = 0;
     }

@@ -8,7 +8,7 @@
 
 TP_API_BEGIN
 
-typedef struct tp_tokenizer tp_tokenizer; /* made; used by several threads at once, if none changes it */
+typedef struct tp_tokenizer tp_tokenizer; /* made; threads may share one that none changes */
 
 /* The characters (code points) of a UTF-8 text, numbered from 0 in the order of their codes.
  * unknown: a token, "<unk>", that stands for every other character, numbered last; NULL: another
@@ -16,7 +16,8 @@ typedef struct tp_tokenizer tp_tokenizer; /* made; used by several threads at on
 tp_tokenizer *tp_data_chars(const char *text, size_t bytes, const char *unknown);
 /* As JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...]}; a file that is
  * {"a": 0, ...} alone is read too.  Only of characters: GPT-2's have their own files. */
-bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path) __attribute__((warn_unused_result));
+bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
+    __attribute__((warn_unused_result));
 tp_tokenizer *tp_data_tokenizer_load(const char *path);
 
 /* Byte pairs (Sennrich et al. 2016) over bytes, as GPT-2 (Radford et al. 2019): vocab is JSON,

@@ -115,8 +115,16 @@ Test(csv, labels, IN_FOLDER)
     CHECK_NEAR(sample_at(d, 0, 1, 0), 2, 0);
     CHECK_NEAR(sample_at(d, 1, 1, 0), 0, 0);
     CHECK_NEAR(sample_at(d, 3, 1, 0), 1, 0);
-    tp_dataset *part = tp_data_range(d, 1, 4);
+    tp_dataset *same_names = tp_data_retain(d), *part = tp_data_range(d, 1, 4);
     CHECK(tp_data_classes(part) == 3 && !strcmp(tp_data_class(part, 1), "bee") && !strcmp(tp_data_column(part, 0), "x"));
+    tp_data_set_free(part);
+    CASE("sets of the same names, and of others, one after the other");
+    tp_dataset *same[] = { tp_data_retain(same_names), same_names };
+    part = tp_data_concat(same, 2);
+    CHECK(tp_data_classes(part) == 3 && tp_data_count(part) == 8 && !strcmp(tp_data_class(part, 1), "bee"));
+    tp_dataset *other[] = { part, table("x,c\n1,cat\n2,ant\n3,dog", (tp_csv_opts){ .y = "c" }) };
+    part = tp_data_concat(other, 2);
+    CHECK(tp_data_classes(part) == 3 && tp_data_count(part) == 11 && !tp_data_class(part, 1));
     tp_data_set_free(part);
     CASE("numbers, sorted as numbers");
     d = table("1,10\n2,9\n3,9.0\n4,-1", (tp_csv_opts){ .y = "1", .classes = true });
