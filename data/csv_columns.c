@@ -323,7 +323,7 @@ static bool fill_means(const table *t, float *x)
 
         for (int64_t r = 0; r < t->c.rows; r++)
             if (!isnan(x[r * t->width + c])) sum += x[r * t->width + c], n++;
-        TP_REQUIRE_IN(where, n, TP_ERR_FORMAT, "%s: column %lld of x has nothing to take a mean of",
+        TP_REQUIRE_IN(where, n > 0, TP_ERR_FORMAT, "%s: column %lld of x has nothing to take a mean of",
                       t->c.path, (long long)c);
         for (int64_t r = 0; r < t->c.rows; r++)
             if (isnan(x[r * t->width + c])) x[r * t->width + c] = (float)(sum / n);
