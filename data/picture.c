@@ -1,6 +1,7 @@
 /*
  * picture.c - picture files by stb_image, and what it lets pass: it takes what is cut short for
- * whole (JPEG, BMP, PPM), doesn't look at checksums (PNG) and leaves an odd maximum as it is (PPM).
+ * whole (JPEG, BMP, PPM), doesn't look at checksums (PNG), leaves an odd maximum as it is (PPM)
+ * and, before its version 2.28, writes behind a table for Huffman codes that are too many (JPEG).
  */
 #include "data/picture.h"
 
@@ -74,6 +75,8 @@ static bool refuse(const char *where, const char *path, const char *why)
     return false;
 }
 
+static const char damaged[] = "it is damaged, of a kind that isn't read, or too large";
+
 /* What stb_image says when it knows no better is no help for a file that begins well. */
 static bool refused_by_stb(const char *where, const char *path, const char *head, size_t n)
 {
@@ -85,7 +88,7 @@ static bool refused_by_stb(const char *where, const char *path, const char *head
     if (why && strcmp(why, "unknown image type") != 0)
         snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
     else if (begins)
-        why = "it is damaged, of a kind that isn't read, or too large";
+        why = damaged;
     else
         why = "it is no PNG, JPEG, BMP, PPM or PGM file";
     return refuse(where, path, why);
@@ -118,19 +121,42 @@ static int at_end(void *user)
     return feof((FILE *)user) || ferror((FILE *)user);
 }
 
+/* The frame of a JPEG file, behind its first two bytes; false where none is found. */
+static bool jpeg_look(FILE *f, int *w, int *h, int *channels)
+{
+    unsigned char b[8];
+
+    for (;;) {
+        int m;
+
+        if (getc(f) != 0xFF) return false;
+        while ((m = getc(f)) == 0xFF) {}
+        if (m < 0xC0 || m == 0xD8 || m == 0xD9 || m == 0xDA || fread(b, 1, 2, f) != 2) return false;
+        if (m <= 0xCF && m != 0xC4 && m != 0xC8 && m != 0xCC) break;
+        if ((b[0] << 8 | b[1]) < 2 || fseek(f, (b[0] << 8 | b[1]) - 2, SEEK_CUR)) return false;
+    }
+    if (fread(b, 1, 6, f) != 6) return false;
+    *h = b[1] << 8 | b[2], *w = b[3] << 8 | b[4], *channels = b[5];
+    return true;
+}
+
 bool tp__picture_look(const char *where, const char *path, tp_picture *p)
 {
     static const stbi_io_callbacks from_file = { read_some, skip_some, at_end };
     FILE *f = fopen(path, "rb");
     char head[4];
     size_t n;
-    int w, h, channels, ok;
+    int w = 0, h = 0, channels = 0;
+    bool ok, jpeg;
 
     *p = (tp_picture){ 0 };
     if (!f) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
     n = fread(head, 1, sizeof head, f), rewind(f);
-    ok = stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
+    jpeg = n > 2 && !memcmp(head, "\xFF\xD8", 2); /* stb_image would read its tables */
+    ok = jpeg ? !fseek(f, 2, SEEK_SET) && jpeg_look(f, &w, &h, &channels)
+              : stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
     fclose(f);
+    if (jpeg && !ok) return refuse(where, path, damaged);
     if (!ok) return refused_by_stb(where, path, head, n);
     *p = (tp_picture){ channels, h, w, NULL };
     return size_ok(where, path, h, w);
@@ -174,6 +200,38 @@ static bool jpeg_whole(const unsigned char *p, size_t n)
     return false;
 }
 
+/* Makes the comments and such (APP1 to APP13, APP15, COM) before the first scan empty: any bytes
+ * may be in them, those of a table too. */
+static void blank_comments(unsigned char *p, size_t n)
+{
+    for (size_t at = 2, length; n - at >= 4 && p[at] == 0xFF; at += 2 + length) {
+        unsigned m = p[at + 1];
+
+        if (m < 0xC0 || m == 0xDA || m == 0xFF) return;
+        length = (size_t)p[at + 2] << 8 | p[at + 3];
+        if (length < 2 || length > n - at - 2) return;
+        if ((m > 0xE0 && m <= 0xEF && m != 0xEE) || m == 0xFE) memset(p + at + 4, 0, length - 2);
+    }
+}
+
+/* Has every table of Huffman codes, wherever its marker may stand, 256 codes at most? */
+static bool jpeg_tables_ok(const unsigned char *p, size_t n)
+{
+    for (size_t i = 2; n - i >= 4 && i < n; i++) {
+        long left = p[i] == 0xFF && p[i + 1] == 0xC4 ? (p[i + 2] << 8 | p[i + 3]) - 2 : 0;
+
+        for (size_t at = i + 4; left > 0;) {
+            unsigned codes = 0;
+
+            for (size_t k = at + 1; k <= at + 16 && k < n; k++)
+                codes += p[k];
+            if (codes > 256) return false;
+            left -= 17 + (long)codes, at += 17 + codes;
+        }
+    }
+    return true;
+}
+
 static bool bmp_whole(const unsigned char *p, size_t n)
 {
     uint64_t w, h, bits;
@@ -208,12 +266,14 @@ static bool pnm_whole(const unsigned char *bytes, size_t n, const char **why)
 
 static bool whole(const char *where, const char *path, const tp_bytes *b)
 {
-    const unsigned char *p = (const unsigned char *)b->p;
+    unsigned char *p = (unsigned char *)b->p;
     const char *why = "it is cut short or damaged";
 
     if (b->n > 8 && !memcmp(p, "\x89PNG", 4)) return png_whole(p, b->n) || refuse(where, path, why);
-    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8)
-        return jpeg_whole(p, b->n) || refuse(where, path, why);
+    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8) {
+        blank_comments(p, b->n);
+        return (jpeg_whole(p, b->n) && jpeg_tables_ok(p, b->n)) || refuse(where, path, why);
+    }
     if (b->n > 2 && p[0] == 'B' && p[1] == 'M')
         return bmp_whole(p, b->n) || refuse(where, path, why);
     if (b->n > 2 && p[0] == 'P') return pnm_whole(p, b->n, &why) || refuse(where, path, why);
@@ -251,9 +311,10 @@ static bool decode(const char *where, const char *path, const tp_bytes *b, int c
     bool wide;
     void *pixels;
 
+    if (!whole(where, path, b)) return false;
     if (!stbi_info_from_memory(bytes, n, &w, &h, &stored))
         return refused_by_stb(where, path, b->p, b->n);
-    if (!size_ok(where, path, h, w) || !whole(where, path, b)) return false;
+    if (!size_ok(where, path, h, w)) return false;
     wide = stbi_is_16_bit_from_memory(bytes, n);
     pixels = wide ? (void *)stbi_load_16_from_memory(bytes, n, &w, &h, &stored, 0)
                   : (void *)stbi_load_from_memory(bytes, n, &w, &h, &stored, 0);

@@ -247,6 +247,26 @@ Test(pictures, refuse, IN_FOLDER)
         b[at] ^= 4;
     }
     free(b);
+    CASE("JPEG with more Huffman codes than there can be, in a table of its own and behind fill bytes");
+    static const unsigned char codes[] = { 0xFF, 0xC4, 0, 19, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 };
+    for (int fill = 0; fill < 2; fill++) {
+        memcpy(made, jpeg, 2), made[2] = 0xFF, memcpy(made + 2 + fill, codes, sizeof codes);
+        memcpy(made + 2 + fill + sizeof codes, jpeg + 2, sizeof jpeg - 2);
+        write_whole(in_folder("bad"), made, sizeof jpeg + sizeof codes + (size_t)fill);
+        CHECK_REFUSED(tp_data_image_load(in_folder("bad"), 3, cpu), TP_ERR_FORMAT, "bad: it is cut short or damaged");
+    }
+    CASE("the same in a comment does no harm");
+    memcpy(made, jpeg, 2), memcpy(made + 2, "\xFF\xFE\0\x17", 4), memcpy(made + 6, codes, sizeof codes), memcpy(made + 6 + sizeof codes, jpeg + 2, sizeof jpeg - 2);
+    write_whole(in_folder("good.jpg"), made, sizeof jpeg + sizeof codes + 4);
+    CHECK(tp_data_image_load(in_folder("good.jpg"), 3, cpu) != NULL);
+    CASE("a JPEG's header, looked at when a folder is opened");
+    mkdir(in_folder("j"), 0777);
+    write_whole(in_folder("j/a.jpg"), jpeg, sizeof jpeg);
+    tp_dataset *d = tp_data_images(in_folder("j"), (tp_images_opts){ 0 });
+    CHECK(d && tp_data_shape(d, 0).n[1] == 8 && tp_data_shape(d, 0).n[2] == 8);
+    tp_data_set_free(d);
+    write_whole(in_folder("j/a.jpg"), jpeg, 30);
+    CHECK_REFUSED(tp_data_images(in_folder("j"), (tp_images_opts){ 0 }), TP_ERR_FORMAT, "a.jpg: it is damaged, of a kind");
     CASE("sizes that can't be meant");
     CHECK_REFUSED(tp_data_image_load(put_png("z.png", 15000, 15000, 8, 2, NULL, 0, rgb, 7), 3, cpu), TP_ERR_FORMAT, "15000 x 15000 pixels: at most");
     CHECK_REFUSED(tp_data_image_load(put_png("z.png", 70000, 1, 8, 2, NULL, 0, rgb, 7), 3, cpu), TP_ERR_FORMAT, "z.png: it is damaged, of a kind that isn't read, or too large");

@@ -96,12 +96,13 @@ static void seed_numpy(void)
 
 static void seed_others(void)
 {
+    static const char characters[] = "\x08\0{\"a\": 0, \"b\": 1}aa";
     static const char tokens[] = "\x0d\x04{\"a\": 0, \"b\": 1, \"ab\":2}a b\nabba it's";
     static const unsigned char png[] = { 0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0,
                                          0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, 'I', 'D', 'A', 'T', 0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1, 0x48,
                                          0xaf, 0xa4, 0x71, 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
 
-    put("tokens/pairs", tokens, sizeof tokens - 1), put("tokens/characters", "\x08\0{\"a\": 0, \"\u00e9\": 1}aa", 24);
+    put("tokens/pairs", tokens, sizeof tokens - 1), put("tokens/characters", characters, sizeof characters - 1);
     put("cifar/ten", "\0\5", 2), put("cifar/hundred", "\3\5", 2);
     put("picture/png", png, sizeof png), put("picture/ppm", "P6 1 1 255\nabc", 14), put("picture/pgm", "P5 2 1 255\nab", 13);
 }
