@@ -28,6 +28,7 @@ static bool add_codes(tp_tokenizer *t, const unsigned char *there)
     for (uint32_t code = 0; code < CODES; code++) {
         char c[4];
 
+        if (!there[code / 8]) code |= 7; /* none of eight */
         if (there[code / 8] >> code % 8 & 1 && !tp__add_token(t, c, tp__utf8_put(code, c), NULL, 0))
             return false;
     }

@@ -75,23 +75,26 @@ static bool refuse(const char *where, const char *path, const char *why)
     return false;
 }
 
+static const char unknown[] = "it is no PNG, JPEG, BMP, PPM or PGM file";
 static const char damaged[] = "it is damaged, of a kind that isn't read, or too large";
 
-/* What stb_image says when it knows no better is no help for a file that begins well. */
-static bool refused_by_stb(const char *where, const char *path, const char *head, size_t n)
+/* Known by the first bytes alone: stb_image would look for a JPEG's behind others. */
+static char kind_of(const char *head, size_t n)
+{
+    if (n >= 8 && !memcmp(head, "\x89PNG\r\n\x1a\n", 8)) return 'p';
+    if (n >= 3 && !memcmp(head, "\xFF\xD8\xFF", 3)) return 'j';
+    if (n >= 2 && !memcmp(head, "BM", 2)) return 'b';
+    return n >= 3 && head[0] == 'P' && (head[1] == '5' || head[1] == '6') ? 'n' : 0;
+}
+
+static bool refused_by_stb(const char *where, const char *path)
 {
     const char *why = stbi_failure_reason();
-    bool begins = n > 3 && (!memcmp(head, "\x89PNG", 4) || !memcmp(head, "\xFF\xD8", 2) ||
-                            !memcmp(head, "BM", 2));
     char text[128];
 
-    if (why && strcmp(why, "unknown image type") != 0)
-        snprintf(text, sizeof text, "it can't be read as a picture: %s", why), why = text;
-    else if (begins)
-        why = damaged;
-    else
-        why = "it is no PNG, JPEG, BMP, PPM or PGM file";
-    return refuse(where, path, why);
+    if (!why || !strcmp(why, "unknown image type")) return refuse(where, path, damaged);
+    snprintf(text, sizeof text, "it can't be read as a picture: %s", why);
+    return refuse(where, path, text);
 }
 
 static bool size_ok(const char *where, const char *path, int64_t h, int64_t w)
@@ -144,20 +147,18 @@ bool tp__picture_look(const char *where, const char *path, tp_picture *p)
 {
     static const stbi_io_callbacks from_file = { read_some, skip_some, at_end };
     FILE *f = fopen(path, "rb");
-    char head[4];
-    size_t n;
+    char head[8], kind;
     int w = 0, h = 0, channels = 0;
-    bool ok, jpeg;
+    bool ok;
 
     *p = (tp_picture){ 0 };
     if (!f) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
-    n = fread(head, 1, sizeof head, f), rewind(f);
-    jpeg = n > 2 && !memcmp(head, "\xFF\xD8", 2); /* stb_image would read its tables */
-    ok = jpeg ? !fseek(f, 2, SEEK_SET) && jpeg_look(f, &w, &h, &channels)
-              : stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
+    kind = kind_of(head, fread(head, 1, sizeof head, f)), rewind(f);
+    if (kind == 'j') ok = !fseek(f, 2, SEEK_SET) && jpeg_look(f, &w, &h, &channels);
+    else ok = kind && stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
     fclose(f);
-    if (jpeg && !ok) return refuse(where, path, damaged);
-    if (!ok) return refused_by_stb(where, path, head, n);
+    if (!kind || (kind == 'j' && !ok)) return refuse(where, path, kind ? damaged : unknown);
+    if (!ok) return refused_by_stb(where, path);
     *p = (tp_picture){ channels, h, w, NULL };
     return size_ok(where, path, h, w);
 }
@@ -268,16 +269,16 @@ static bool whole(const char *where, const char *path, const tp_bytes *b)
 {
     unsigned char *p = (unsigned char *)b->p;
     const char *why = "it is cut short or damaged";
+    char kind = kind_of(b->p, b->n);
+    bool ok = false;
 
-    if (b->n > 8 && !memcmp(p, "\x89PNG", 4)) return png_whole(p, b->n) || refuse(where, path, why);
-    if (b->n > 2 && p[0] == 0xFF && p[1] == 0xD8) {
-        blank_comments(p, b->n);
-        return (jpeg_whole(p, b->n) && jpeg_tables_ok(p, b->n)) || refuse(where, path, why);
-    }
-    if (b->n > 2 && p[0] == 'B' && p[1] == 'M')
-        return bmp_whole(p, b->n) || refuse(where, path, why);
-    if (b->n > 2 && p[0] == 'P') return pnm_whole(p, b->n, &why) || refuse(where, path, why);
-    return true;
+    if (!kind) return refuse(where, path, unknown);
+    if (kind == 'j') blank_comments(p, b->n);
+    if (kind == 'p') ok = png_whole(p, b->n);
+    else if (kind == 'j') ok = jpeg_whole(p, b->n) && jpeg_tables_ok(p, b->n);
+    else if (kind == 'b') ok = bmp_whole(p, b->n);
+    else ok = pnm_whole(p, b->n, &why);
+    return ok || refuse(where, path, why);
 }
 
 /* ---- pixels ---- */
@@ -313,12 +314,12 @@ static bool decode(const char *where, const char *path, const tp_bytes *b, int c
 
     if (!whole(where, path, b)) return false;
     if (!stbi_info_from_memory(bytes, n, &w, &h, &stored))
-        return refused_by_stb(where, path, b->p, b->n);
+        return refused_by_stb(where, path);
     if (!size_ok(where, path, h, w)) return false;
     wide = stbi_is_16_bit_from_memory(bytes, n);
     pixels = wide ? (void *)stbi_load_16_from_memory(bytes, n, &w, &h, &stored, 0)
                   : (void *)stbi_load_from_memory(bytes, n, &w, &h, &stored, 0);
-    if (!pixels) return refused_by_stb(where, path, b->p, b->n);
+    if (!pixels) return refused_by_stb(where, path);
     *p = (tp_picture){ channels ? channels : stored >= 3 ? 3 : 1, h, w, NULL };
     if ((p->v = tp__alloc(tp__picture_bytes(p)))) planes_of(pixels, stored, wide, p);
     sized_free(pixels);
