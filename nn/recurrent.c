@@ -136,6 +136,8 @@ tp_lstm_out tp_nn_lstm_forward(tp_module *m, tp_tensor *x, tp_tensor *h, tp_tens
 {
     tp_tensor *out[3] = { NULL };
 
-    if (tp_nn_apply(m, TP_LIST(x, h, c), out, 3) != 3) return (tp_lstm_out){ 0 };
+    if (tp_ok() && (!m || m->forward != lstm))
+        tp__fail(TP_ERR_ARG, __func__, "%s is no LSTM", m ? m->kind : "nothing");
+    if (!tp_ok() || tp_nn_apply(m, TP_LIST(x, h, c), out, 3) != 3) return (tp_lstm_out){ 0 };
     return (tp_lstm_out){ out[0], out[1], out[2] };
 }

@@ -147,6 +147,8 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     TP_SCOPE;
     if (!tp__check("batch_norm", TP_LIST(x, weight, bias, running_mean, running_var), 1)) return NULL;
     TP_REQUIRE_IN("batch_norm", o.filled, TP_ERR_ARG, "start from tp_batch_norm_defaults()");
+    TP_REQUIRE_IN("batch_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
+                  "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
     TP_REQUIRE_IN("batch_norm", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s", tp__text(x));
     if (!channels_fit(x, TP_LIST(weight, bias, running_mean, running_var))) return NULL;
     s = x->shape, channels = TP_SHAPE(1, tp_dim(x, 1), 1, 1);
@@ -227,6 +229,7 @@ tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_ten
     for (int i = 1; i <= shape.rank; i++)
         TP_REQUIRE_IN("layer_norm", i <= s.rank && s.n[s.rank - i] == shape.n[shape.rank - i], TP_ERR_SHAPE,
                       "x is %s, its last axes should be %s", tp__text(x), tp__shape_text(shape));
+    TP_REQUIRE_IN("layer_norm", eps >= 0, TP_ERR_ARG, "eps %g: at least 0", eps);
     TP_REQUIRE_IN("layer_norm", shape.rank > 0, TP_ERR_SHAPE, "no axes to normalize over");
     if (!weight_fits(x, weight, &shape) || !weight_fits(x, bias, &shape)) return NULL;
     x = tp_reshape(x, TP_SHAPE(cols ? tp_count(x) / cols : 0, cols));

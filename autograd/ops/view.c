@@ -58,9 +58,10 @@ static const tp_op reshape_op = { "reshape", reshape_backward, reshape_view };
 static bool complete(const tp_tensor *x, tp_shape *s)
 {
     int64_t known;
+    tp_shape asked = *s;
     int open = -1;
 
-    TP_REQUIRE_IN("reshape", s->rank >= 0 && s->rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: at most %d",
+    TP_REQUIRE_IN("reshape", s->rank >= 0 && s->rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: 0 to %d",
                   s->rank, TP_MAX_AXES);
     for (int i = 0; i < s->rank; i++) {
         TP_REQUIRE_IN("reshape", s->n[i] >= 0 || (s->n[i] == -1 && open < 0), TP_ERR_SHAPE,
@@ -72,7 +73,7 @@ static bool complete(const tp_tensor *x, tp_shape *s)
     known = tp__elements(s);
     if (open >= 0 && known) s->n[open] = tp_count(x) / known;
     TP_REQUIRE_IN("reshape", (open < 0 || known) && tp__elements(s) == tp_count(x), TP_ERR_SHAPE,
-                  "%s can't become %s", tp__text(x), tp__shape_text(*s));
+                  "%s can't become %s", tp__text(x), tp__shape_text(asked));
     return true;
 }
 
@@ -267,8 +268,8 @@ static bool sizes_fit(const tp_tensor *x, int a, const int64_t *sizes, int n)
     int64_t sum = 0;
 
     for (int k = 0; k < n; k++) {
-        TP_REQUIRE_IN("split", sizes[k] >= 0, TP_ERR_ARG, "size %lld of part %d", (long long)sizes[k], k);
-        sum += sizes[k];
+        TP_REQUIRE_IN("split", sizes[k] >= 0 && !__builtin_add_overflow(sum, sizes[k], &sum), TP_ERR_ARG,
+                      "size %lld of part %d", (long long)sizes[k], k);
     }
     TP_REQUIRE_IN("split", sum == x->shape.n[a], TP_ERR_ARG, "parts of %lld for axis %d of %s",
                   (long long)sum, a, tp__text(x));
