@@ -264,7 +264,7 @@ static bool pen_in_column(const unsigned char *p, int w, int h, int x)
 {
     bool any = false;
 
-    for (int y = 60; y < h - 70; y++) { /* the first pen is blue */
+    for (int y = 80; y < h - 60; y++) { /* the first pen is blue */
         const unsigned char *q = p + 3 * (y * w + x);
 
         any = any || q[2] > q[0] + 60;
@@ -311,7 +311,68 @@ Test(pictures, a_gap_is_a_gap, IN_FOLDER)
     CASE("gap");
     CHECK(tp_plot_lines(in_folder("p.png"), &s, 1, (tp_plot_opts){ 0 }));
     unsigned char *p = decode(in_folder("p.png"), &w, &h);
-    CHECK(p && w == 960 && h == 540 && pen_in_column(p, w, h, 72 + 864 / 8) && !pen_in_column(p, w, h, 72 + 864 / 2 - 3));
+    CHECK(p && w == 960 && h == 540 && pen_in_column(p, w, h, 136 + 784 / 8) && !pen_in_column(p, w, h, 136 + 784 / 2 - 3));
+    stbi_image_free(p);
+}
+
+/* Is any of a picture's edge, that many pixels wide, inked? */
+static bool edge_inked(const unsigned char *p, int w, int h, int wide)
+{
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            if ((x < wide || x >= w - wide || y < wide || y >= h - wide) && p[3 * (y * w + x)] < 200) return true;
+    return false;
+}
+
+Test(pictures, huge_numbers_and_long_words, IN_FOLDER)
+{
+    double x[] = { 0, 1, 2 }, y[] = { 1e308, -1e308, 0 }, top[] = { DBL_MAX, DBL_MAX, DBL_MAX };
+    char word[400];
+    tp_series s[] = { { NULL, x, y, 3 }, { NULL, x, y, 3 }, { NULL, x, y, 3 } };
+    int w, h;
+
+    memset(word, 'W', sizeof word - 1), word[sizeof word - 1] = 0;
+    CASE("a range beyond what a double can hold");
+    CHECK(tp_plot_lines(in_folder("p.png"), s, 1, (tp_plot_opts){ 0 }));
+    unsigned char *p = decode(in_folder("p.png"), &w, &h);
+    CHECK(pen_in_column(p, w, h, 136 + 784 / 4) && pen_in_column(p, w, h, 136 + 784 * 3 / 4));
+    stbi_image_free(p);
+    s[0].y = top;
+    CHECK(tp_plot_lines(in_folder("p.png"), s, 1, (tp_plot_opts){ 0 }));
+    p = decode(in_folder("p.png"), &w, &h);
+    CHECK(pen_in_column(p, w, h, 136 + 784 / 4));
+    stbi_image_free(p);
+    for (int small = 0; small < 2; small++) {
+        CASE("long words, %s", small ? "small" : "large");
+        for (int k = 0; k < 3; k++)
+            s[k] = (tp_series){ word, x, x, 3 };
+        CHECK(tp_plot_lines(in_folder("p.png"), s, 3, (tp_plot_opts){ word, word, word, small ? 200 : 0, small ? 150 : 0 }));
+        p = decode(in_folder("p.png"), &w, &h);
+        CHECK(!edge_inked(p, w, h, 3));
+        stbi_image_free(p);
+    }
+    CASE("no numbers");
+    s[0] = (tp_series){ "s", x, NULL, 3 };
+    CHECK_REFUSED(tp_plot_lines(in_folder("q"), s, 1, (tp_plot_opts){ 0 }), TP_ERR_ARG, "curve 0 has 3 points, and no numbers");
+    s[0] = (tp_series){ "s", x, y, -3 };
+    CHECK_REFUSED(tp_plot_lines(in_folder("q"), s, 1, (tp_plot_opts){ 0 }), TP_ERR_ARG, "curve 0 has -3 points");
+}
+
+/* What is between 0 and 1 beside a loss gets a panel of its own, and one value is seen. */
+Test(pictures, a_log_has_panels_by_scale, IN_FOLDER)
+{
+    tp_log_opts o = into("run");
+    int w, h;
+
+    CASE("panels");
+    o.plot = true;
+    tp_logger *l = tp_log_open(o);
+    for (int i = 1; i <= 500; i++)
+        tp_log_value(l, "loss", 20.0 / i), tp_log_value(l, "other_loss", 22.0 / i), tp_log_step(l);
+    tp_log_value(l, "accuracy", 0.93);
+    CHECK(tp_log_close(l));
+    unsigned char *p = decode(in_folder("run/curve.png"), &w, &h);
+    CHECK(w == 960 && h == 650 && !edge_inked(p, w, h, 3));
     stbi_image_free(p);
 }
 
