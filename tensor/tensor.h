@@ -186,7 +186,7 @@ bool tp_is_contiguous(const tp_tensor *t);    /* row-major, without gaps */
 bool tp_is_channels_last(const tp_tensor *t); /* (N, C, H, W), C innermost in memory */
 
 /* Copies all elements, in logical order, to the host; bytes must be their size.  Waits. */
-bool tp_read(const tp_tensor *t, void *host, size_t bytes);
+bool tp_read(const tp_tensor *t, void *host, size_t bytes) __attribute__((warn_unused_result));
 double tp_item(const tp_tensor *t); /* the one element; NaN after an error.  Waits. */
 /* The elements themselves, of a contiguous f32 tensor on the CPU.  Writes through it are not
  * seen by autograd: use tp_copy_ or tp_fill_ on what a gradient may need. */

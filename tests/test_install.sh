@@ -32,6 +32,8 @@ if grep -rIn "$dir\|$build" usr; then
     echo "the installed files name the place where they were made"
     exit 1
 fi
+sed -n '/^```c$/,/^```$/p' "$tests/../README.md" | grep -v '^```' >readme.c
+cmp readme.c "$tests/install/train.c" || { echo "the README's program is not tests/install/train.c"; exit 1; }
 echo "pkg-config, C11"
 "$cc" -std=c11 $strict "$tests/install/train.c" $(pkg-config --cflags --libs taper) -o train
 runs ./train

@@ -119,6 +119,15 @@ static tp_tensor *by_running(tp_tensor *x, tp_tensor *w, tp_tensor *b, tp_tensor
     return tp_add(tp_mul(x, scale), shift);
 }
 
+/* Without a value there are no statistics to move, and no gradient but zeros. */
+static tp_tensor *of_nothing(tp_tensor *x, tp_tensor *w, tp_tensor *b)
+{
+    tp_tensor *y = tp_clone(x);
+
+    if (w) y = tp_mul(y, tp_cast(w, (tp_dtype)x->dtype));
+    return y && b ? tp_add(y, tp_cast(b, (tp_dtype)x->dtype)) : y;
+}
+
 static bool channels_fit(const tp_tensor *x, tp_list of_channels)
 {
     for (int i = 0; i < of_channels.n; i++) {
@@ -152,7 +161,7 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     TP_REQUIRE_IN("batch_norm", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s", tp__text(x));
     if (!channels_fit(x, TP_LIST(weight, bias, running_mean, running_var))) return NULL;
     s = x->shape, channels = TP_SHAPE(1, tp_dim(x, 1), 1, 1);
-    TP_REQUIRE_IN("batch_norm", !o.training || tp_count(x) > tp_dim(x, 1), TP_ERR_SHAPE,
+    TP_REQUIRE_IN("batch_norm", !o.training || tp_count(x) > tp_dim(x, 1) || !tp_count(x), TP_ERR_SHAPE,
                   "more than one value per channel is needed in training, x is %s", tp__text(x));
     four = s.rank == 4 ? s : TP_SHAPE(s.n[0], s.n[1], s.rank > 2 ? s.n[2] : 1, 1);
     for (int i = 3; s.rank != 4 && i < s.rank; i++)
@@ -161,8 +170,9 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     if (weight) weight = tp_reshape(weight, channels);
     if (bias) bias = tp_reshape(bias, channels);
     if (!tp_ok()) return NULL;
-    y = o.training ? batch_norm(x, weight, bias, running_mean, running_var, o)
-                   : by_running(x, weight, bias, running_mean, running_var, o.eps);
+    y = o.training && !tp_count(x) ? of_nothing(x, weight, bias)
+        : o.training             ? batch_norm(x, weight, bias, running_mean, running_var, o)
+                                 : by_running(x, weight, bias, running_mean, running_var, o.eps);
     return tp_pass(y && s.rank != 4 ? tp_reshape(y, s) : y);
 }
 
