@@ -162,6 +162,8 @@ tp_tensor *tp_transpose(tp_tensor *x, int a, int b)
 
 /* ---- slice and split: piece k begins at start[k] ---- */
 
+enum { MOST_PARTS = (1 << 15) - 1 };
+
 typedef struct pieces {
     int axis;
     int64_t step; /* between elements of a piece */
@@ -278,14 +280,14 @@ static bool sizes_fit(const tp_tensor *x, int a, const int64_t *sizes, int n)
 
 bool tp_split_sizes(tp_tensor *x, int axis, const int64_t *sizes, int n, tp_tensor **out)
 {
-    size_t bytes = sizeof(pieces) + sizeof(int64_t) * (size_t)(n > 0 ? n + 1 : 1);
+    size_t bytes = sizeof(pieces) + sizeof(int64_t) * ((size_t)(n > 0 ? n : 0) + 1);
     pieces *c;
     bool ok;
     int a;
 
-    if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
+    if (out && n > 0 && n <= MOST_PARTS) memset(out, 0, sizeof *out * (size_t)n);
     if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
-    TP_REQUIRE_IN("split", out && sizes && n > 0 && n < 1 << 15, TP_ERR_ARG, "%d parts", n);
+    TP_REQUIRE_IN("split", out && sizes && n > 0 && n <= MOST_PARTS, TP_ERR_ARG, "%d parts: 1 to %d", n, MOST_PARTS);
     if (!sizes_fit(x, a, sizes, n) || !(c = tp__alloc(bytes))) return false;
     c->axis = a, c->step = 1, c->whole = x->shape, c->start[0] = 0;
     for (int k = 0; k < n; k++)
@@ -303,9 +305,9 @@ bool tp_split(tp_tensor *x, int axis, int n, tp_tensor **out)
     bool ok;
     int a;
 
-    if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
+    if (out && n > 0 && n <= MOST_PARTS) memset(out, 0, sizeof *out * (size_t)n);
     if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
-    TP_REQUIRE_IN("split", n > 0 && x->shape.n[a] % n == 0, TP_ERR_ARG, "%d equal parts of axis %d of %s", n,
+    TP_REQUIRE_IN("split", n > 0 && n <= MOST_PARTS && x->shape.n[a] % n == 0, TP_ERR_ARG, "%d equal parts of axis %d of %s", n,
                   axis, tp__text(x));
     if (!(sizes = tp__alloc(bytes))) return false;
     for (int k = 0; k < n; k++)
