@@ -133,7 +133,7 @@ tp_device *tp_device_open(const char *name);
 const char *tp_device_name(const tp_device *d);
 const char *tp_device_describe(tp_device *d); /* one line: processor, instruction set, BLAS */
 bool tp_device_wait(tp_device *d);            /* until all work given to it is done */
-void tp_set_threads(int n);                   /* CPU threads for kernels; 0: all processors; at most 1024 */
+void tp_set_threads(int n); /* CPU threads for kernels, at most 1024; 0: all processors */
 int tp_threads(void);
 
 typedef struct tp_memory {
@@ -206,7 +206,8 @@ TP_API_END
 #else
 #define TP__OWN_LIFE
 #endif
-template <int N> inline tp_shape tp__shape(const int64_t (&n)[N])
+template <int N>
+inline tp_shape tp__shape(const int64_t (&n)[N])
 {
     static_assert(N <= TP_MAX_AXES, "a shape has at most 8 axes");
     tp_shape s = { N, { 0 } };
@@ -214,7 +215,8 @@ template <int N> inline tp_shape tp__shape(const int64_t (&n)[N])
         s.n[i] = n[i];
     return s;
 }
-template <int N> inline tp_axes tp__axes(bool keep, const int (&axis)[N])
+template <int N>
+inline tp_axes tp__axes(bool keep, const int (&axis)[N])
 {
     static_assert(N <= TP_MAX_AXES, "a tensor has at most 8 axes");
     tp_axes a = { N, keep, { 0 } };
@@ -223,11 +225,13 @@ template <int N> inline tp_axes tp__axes(bool keep, const int (&axis)[N])
     return a;
 }
 /* What TP_LIST gives in C++: the pointers themselves, as a list where one is asked for. */
-template <int N> struct tp__pointers {
+template <int N>
+struct tp__pointers {
     tp_tensor *t[N];
     operator tp_list() const TP__OWN_LIFE { return tp_list{ t, N }; }
 };
-template <int N> inline tp__pointers<N> tp__list(tp_tensor *const (&t)[N])
+template <int N>
+inline tp__pointers<N> tp__list(tp_tensor *const (&t)[N])
 {
     tp__pointers<N> p = {};
     for (int i = 0; i < N; i++)
