@@ -124,6 +124,7 @@ tp_module *tp_nn_lstm(int64_t in, int64_t hidden, tp_lstm_opts o)
     TP_REQUIRE(in > 0 && hidden > 0 && k.o.layers > 0 && k.o.layers <= MOST_LAYERS && o.dropout >= 0 &&
                o.dropout <= 1, TP_ERR_ARG, "%lld in, %lld hidden, %d layers (at most %d), dropout %g",
                (long long)in, (long long)hidden, k.o.layers, MOST_LAYERS, o.dropout);
+    TP_REQUIRE(hidden <= INT64_MAX / 8, TP_ERR_SHAPE, "%lld hidden: weights would have too many elements", (long long)hidden);
     m = tp__layer("lstm", lstm, &k, sizeof k);
     ok = m != NULL;
     for (int layer = 0; ok && layer < k.o.layers; layer++)
