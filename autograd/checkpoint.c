@@ -187,11 +187,12 @@ static tp_segment *begin(tp_multi_fn *f, tp_list in, void *user, void (*done)(vo
     return g;
 }
 
-static bool possible(tp_multi_fn *f, tp_list in, int room)
+static bool possible(tp_multi_fn *f, tp_list in, tp_tensor **out, int room)
 {
     if (!tp__check("tp_checkpoint", in, 0)) return false;
-    TP_REQUIRE_IN("tp_checkpoint", f && in.n <= MOST_IN && room <= MOST_OUT && room > 0, TP_ERR_ARG,
-                  "no function, or more than %d inputs or %d outputs", MOST_IN, MOST_OUT);
+    TP_REQUIRE_IN("tp_checkpoint", f && out, TP_ERR_ARG, "missing function, or no room for its outputs");
+    TP_REQUIRE_IN("tp_checkpoint", in.n <= MOST_IN && room <= MOST_OUT && room > 0, TP_ERR_ARG,
+                  "%d inputs and room for %d outputs: at most %d, and 1 to %d", in.n, room, MOST_IN, MOST_OUT);
     return true;
 }
 
@@ -202,14 +203,14 @@ int tp__checkpoint(tp_multi_fn *f, tp_list in, void *user, void (*done)(void *us
     int n = -1;
 
     TP_SCOPE; /* what happens inside is gone afterwards: that is the point */
-    if (possible(f, in, room) && tp__recording()) g = begin(f, in, user, done);
+    if (possible(f, in, out, room) && tp__recording()) g = begin(f, in, user, done);
     if (g) first_run = g;
     if (tp_ok()) n = f(in, user, out, room);
     first_run = outer;
     if (n > room) tp__fail(TP_ERR_ARG, "tp_checkpoint", "%d outputs where there is room for %d", n, room);
     if (n < 0 && tp_ok()) tp__fail(TP_ERR_USER, "tp_checkpoint", "the function failed without an error");
     for (int i = 0; tp_ok() && i < n; i++)
-        tp_pass(out[i]);
+        if (!tp_pass(out[i])) tp__fail(TP_ERR_ARG, "tp_checkpoint", "the function gave no output %d", i);
     if (g) release(g);
     else if (done) done(user);
     return tp_ok() ? n : -1;

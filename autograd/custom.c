@@ -80,6 +80,8 @@ int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts
     if (!tp__check(op && op->name ? op->name : __func__, in, 0)) return -1;
     if (!op || !op->name || !op->forward || !op->backward || in.n > MOST)
         return tp__fail(TP_ERR_ARG, __func__, "an op has a name, forward, backward and at most %d inputs", MOST), -1;
+    if ((opts_bytes && !opts) || (room > 0 && !out))
+        return tp__fail(TP_ERR_ARG, op->name, "missing options, or no room for outputs"), -1;
     if (!run_forward(op, &c) || !(a = tp__alloc(bytes))) return -1;
     *a = (attributes){ .op = { op->name, custom_backward, NULL }, .user = op };
     if (opts_bytes) memcpy(a + 1, opts, opts_bytes);

@@ -121,7 +121,7 @@ bool tp_gradcheck(tp_function *f, tp_list in, void *user, tp_gradcheck_report *r
     if (!r) r = &own;
     *r = (tp_gradcheck_report){ 0 };
     if (!tp__check(__func__, in, 0)) return false;
-    TP_REQUIRE(in.n <= MOST, TP_ERR_ARG, "more than %d inputs", MOST);
+    TP_REQUIRE(f && in.n <= MOST, TP_ERR_ARG, "missing function, or more than %d inputs", MOST);
     n = wanted_of(in, wanted, at);
     for (int k = 0; k < n; k++)
         TP_REQUIRE(wanted[k]->dtype == TP_F64, TP_ERR_DTYPE, "input %d is %s: f64 is checked", at[k],
@@ -169,7 +169,7 @@ bool tp_gradgradcheck(tp_function *f, tp_list in, void *user, tp_gradcheck_repor
     TP_SCOPE;
     TP_WITH_GRAD;
     if (!tp__check(__func__, in, 0)) return false;
-    TP_REQUIRE(in.n < MOST, TP_ERR_ARG, "more than %d inputs", MOST - 1);
+    TP_REQUIRE(f && in.n < MOST, TP_ERR_ARG, "missing function, or more than %d inputs", MOST - 1);
     if (!(y = f(in, user))) return false;
     for (int i = 0; i < in.n; i++)
         all[i] = in.t[i];

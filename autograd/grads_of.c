@@ -59,11 +59,11 @@ static void put_back(tp_list xs, const before *b)
 
 bool tp_grads_of(tp_list ys, tp_list xs, tp_tensor **out, tp_grad_opts o)
 {
-    size_t bytes = sizeof(before) * (size_t)xs.n;
+    size_t bytes = sizeof(before) * (size_t)(xs.n > 0 ? xs.n : 0);
     before *b;
     bool ok;
 
-    if (out) memset(out, 0, sizeof *out * (size_t)xs.n);
+    if (out && xs.n > 0) memset(out, 0, sizeof *out * (size_t)xs.n);
     if (!tp__roots_ok(__func__, ys) || !tp__check(__func__, xs, xs.n)) return false;
     TP_REQUIRE(out && ys.n > 0, TP_ERR_ARG, "no roots, or no room for the gradients");
     for (int i = 0; i < xs.n; i++)

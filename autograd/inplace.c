@@ -13,11 +13,21 @@ static bool may_write(const char *where, const tp_tensor *t, const tp_tensor *fr
     return true;
 }
 
+static bool one_for_each(const char *where, const tp_tensor *t)
+{
+    for (int i = 0; i < t->shape.rank; i++)
+        TP_REQUIRE_IN(where, t->stride[i] || t->shape.n[i] < 2, TP_ERR_ARG,
+                      "%s is expanded: several of its elements are one number in memory", tp__text(t));
+    return true;
+}
+
 bool tp_fill_(tp_tensor *t, double v)
 {
     tp_loop l;
 
-    if (!tp__check(__func__, TP_LIST(t), 1) || !may_write(__func__, t, NULL, "tp_full")) return false;
+    if (!tp__check(__func__, TP_LIST(t), 1) || !may_write(__func__, t, NULL, "tp_full") ||
+        !one_for_each(__func__, t))
+        return false;
     l = tp__loop(&t->shape, TP_LIST(t));
     t->storage->version++;
     return TP_RUN(fill, t, &l, v, tp__data(t));
@@ -32,9 +42,7 @@ bool tp_copy_(tp_tensor *to, tp_tensor *from)
     if (!may_write(__func__, to, from, "tp_concat or tp_add")) return false;
     TP_REQUIRE(tp__expanded(from, &to->shape, stride), TP_ERR_SHAPE, "%s can't be copied into %s",
                tp__text(from), tp__text(to));
-    for (int i = 0; i < to->shape.rank; i++)
-        TP_REQUIRE(to->stride[i] || to->shape.n[i] < 2, TP_ERR_ARG,
-                   "%s is expanded: several of its elements are one number in memory", tp__text(to));
+    if (!one_for_each(__func__, to)) return false;
     { /* like to like allocates nothing: loading relies on it */
         TP_NO_GRAD;
         if (tp__device(from) != tp__device(to)) from = tp_to(from, tp__device(to));

@@ -227,7 +227,7 @@ tp_tensor *tp_requires_grad(tp_tensor *t, bool on)
 
 bool tp_needs_grad(const tp_tensor *t)
 {
-    return t && t->node;
+    return tp__there(__func__, t) && t->node;
 }
 
 static tp_slot *leaf(const tp_tensor *t)

@@ -41,6 +41,7 @@ typedef struct tp_pool2d_opts {
     bool rectangular;              /* the width has its own: */
     int kernel_w, stride_w, padding_w, dilation_w;
 } tp_pool2d_opts;
+/* Padding is at most half the kernel, as in PyTorch; a kernel has at most 2^31 - 1 places. */
 tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o); /* channels-last */
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */
 
@@ -53,7 +54,8 @@ typedef struct tp_batch_norm_opts {
 tp_batch_norm_opts tp_batch_norm_defaults(void);
 /* Over all axes but 1 (Ioffe & Szegedy 2015).  x (N, C) or (N, C, ...); weight, bias (C) or
  * NULL.  running_mean, running_var (C) are moved in training, unless NULL, and used otherwise;
- * the variance that they gather is unbiased. */
+ * the variance that they gather is unbiased.  An x without elements gives one, and moves nothing;
+ * one value per channel is refused in training.  eps and momentum are not negative. */
 tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias,
                          tp_tensor *running_mean, tp_tensor *running_var, tp_batch_norm_opts o);
 /* Over the last axes, those of `shape` (Ba et al. 2016); weight, bias of that shape or NULL. */

@@ -88,8 +88,10 @@ bool tp_data_next(tp_loader *l, tp_batch *b);
 int64_t tp_data_batches(const tp_loader *l); /* of one pass; -1: a stream */
 bool tp_data_new_pass(const tp_loader *l);   /* the last batch was the first of its pass */
 tp_dataset *tp_data_of(const tp_loader *l);  /* the loader's */
+tp_loader_opts tp_data_opts(const tp_loader *l); /* as it was made, defaults filled in */
 void tp_data_free(tp_loader *l);
 
+enum { TP_PASSES = 1 << 30 }; /* more can't be sought */
 /* Where it is: the pass, and the batches taken of it.  Saved with the training state. */
 typedef struct tp_position {
     int64_t pass, batch;

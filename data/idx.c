@@ -18,15 +18,23 @@ static bool refuse(const char *path, const char *why)
     return false;
 }
 
+/* zlib's own reason, which begins with the path too. */
+static bool refuse_zlib(gzFile f, const char *path)
+{
+    size_t n = strlen(path);
+    int code;
+    const char *why = gzerror(f, &code);
+
+    return refuse(path, !strncmp(why, path, n) && !strncmp(why + n, ": ", 2) ? why + n + 2 : why);
+}
+
 static bool take(gzFile f, const char *path, void *to, size_t bytes)
 {
-    int code;
-
     while (bytes) {
         unsigned some = bytes > 1u << 30 ? 1u << 30 : (unsigned)bytes;
         int n = gzread(f, to, some);
 
-        if (n < 0) return refuse(path, gzerror(f, &code));
+        if (n < 0) return refuse_zlib(f, path);
         if (n == 0) return refuse(path, "it is cut short");
         to = (char *)to + n, bytes -= (size_t)n;
     }
@@ -64,10 +72,10 @@ static bool take_last(gzFile f, const char *path, unsigned char *to)
 {
     unsigned char two[2] = { 0 };
     int n = gzread(f, two, 2), code;
-    const char *why = gzerror(f, &code);
 
+    gzerror(f, &code);
     if (n == 2) return refuse(path, "there is more in it than its header says");
-    if (n < 0 && code != Z_BUF_ERROR) return refuse(path, why);
+    if (n < 0 && code != Z_BUF_ERROR) return refuse_zlib(f, path);
     *to = two[0];
     return (n == 1 && code == Z_OK) || refuse(path, "it is cut short");
 }

@@ -182,8 +182,10 @@ static bool begin_pass(tp_loader *l, int64_t batch)
     l->given = 0, l->ended = false, l->over = l->drained = false, l->begun = true;
     for (int64_t k = 0; l->n < 0 && k < batch; k++) { /* a stream is read up to its place */
         prepare(l, &l->slots[0], k);
-        if (!l->slots[0].code) continue;
-        tp__fail(l->slots[0].code, "data", "%s", l->slots[0].error);
+        if (!l->slots[0].code && l->slots[0].size == l->o.batch) continue;
+        if (l->slots[0].code) tp__fail(l->slots[0].code, "data", "%s", l->slots[0].error);
+        else if (k == batch - 1) break; /* its last batch, and a short one */
+        else tp__fail(TP_ERR_ARG, "data", "the stream ends before batch %lld", (long long)batch);
         return l->ended = true, false;
     }
     l->given = batch;
@@ -403,6 +405,11 @@ tp_dataset *tp_data_of(const tp_loader *l)
     return l ? l->d : NULL;
 }
 
+tp_loader_opts tp_data_opts(const tp_loader *l)
+{
+    return l ? l->o : (tp_loader_opts){ 0 };
+}
+
 tp_position tp_data_position(const tp_loader *l)
 {
     if (!l) return (tp_position){ 0, 0 };
@@ -412,7 +419,7 @@ tp_position tp_data_position(const tp_loader *l)
 bool tp_data_seek(tp_loader *l, tp_position p)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE(l && p.pass >= 0 && p.batch >= 0 && (l->batches < 0 || p.batch <= l->batches), TP_ERR_ARG,
+    TP_REQUIRE(l && p.pass >= 0 && p.pass <= TP_PASSES && p.batch >= 0 && (l->batches < 0 || p.batch <= l->batches), TP_ERR_ARG,
                "there is no batch %lld of pass %lld", (long long)p.batch, (long long)p.pass);
     l->pass = p.pass;
     return begin_pass(l, p.batch);

@@ -5,7 +5,7 @@
  *
  * Into the folder --out go log.csv, curve.png, predictions.png, cnn.safetensors (the weights,
  * which Python reads as they are) and state.safetensors (the whole run, to --resume from).
- * Ctrl-C finishes the step, saves and says where.
+ * Ctrl-C finishes the step, saves, says where and ends with status 130.
  */
 #include <taper.h>
 
@@ -71,6 +71,14 @@ static bool draw_predictions(const char *png, tp_module *net, tp_batch b)
     return tp_image_grid(png, x, (tp_grid_opts){ .columns = 8, .scale = 3, .label = label, .mark = wrong });
 }
 
+/* One line for scripts; how fast it was is told by a run that trained something. */
+static void tell_result(double accuracy, int64_t epochs, int64_t images, double seconds)
+{
+    char speed[64] = "";
+    if (images) snprintf(speed, sizeof speed, " seconds=%.1f images_per_second=%.0f", seconds, (double)images / seconds);
+    tp_train_print("result model=cnn test_accuracy=%.4f epochs=%lld%s\n", accuracy, (long long)epochs, speed);
+}
+
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "a convolutional network on Fashion-MNIST", .epochs = 3, .batch = 64, .lr = 2e-3,
@@ -97,31 +105,32 @@ int main(int argc, char **argv)
     tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
     tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
     tp_state *run = tp_state_new();
-
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
-    tp_state_loader(run, "train", train), tp_state_i64(run, "done", &done);
-    if (a.resume && !tp_state_load(run, a.resume)) done = total; /* the error is told below */
+    tp_state_loader(run, "train", train), tp_state_count(run, "done", &done);
+    if (a.resume && tp_state_load(run, a.resume) && done > total) total = done; /* nothing is left to train */
 
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch,
                                                 .unit = "images", .bar = true, .plot = a.plot,
                                                 .append = a.resume != NULL });
+    int64_t images = 0; /* of this run, without what it resumes */
+    bool there = tp_state_try(run, state); /* no place to save to is told now, not after an epoch */
 
     tp_train_catch_interrupt();
-    while (tp_ok() && done < total && !tp_train_interrupted()) {
+    while (there && tp_ok() && done < total && !tp_train_interrupted()) {
         if (tp_data_next(train, &b)) { /* the loader's, until its next call */
             step(net, opt, b, !strcmp(a.amp, "bf16"), log);
-            tp_sched_advance(sched);
-            tp_log_step(log), done++;
+            tp_sched_advance(sched), tp_log_items(log, b.size);
+            tp_log_step(log), done++, images += b.size;
         } else if (tp_ok()) { /* a pass has ended */
             tp_log_value(log, "accuracy", tp_train_accuracy(net, test));
             if (!tp_state_save(run, state)) break;
         }
     }
-    double rate = tp_log_rate(log), seconds = rate > 0 ? (double)(done * a.batch) / rate : 0;
+    double seconds = tp_log_seconds(log);
+    bool stopped = tp_train_interrupted();
 
-    if (tp_train_interrupted()) {
-        if (tp_state_save(run, state)) fprintf(stderr, "\n%s: stopped at step %lld; go on with --resume %s\n", a.program,
-                                               (long long)done, state);
+    if (stopped) {
+        if (!tp_state_save(run, state)) done = 0; /* the error is told below */
     } else if (tp_ok()) {
         accuracy = tp_train_accuracy(net, test);
         tp_log_value(log, "accuracy", accuracy);
@@ -129,12 +138,10 @@ int main(int argc, char **argv)
             draw_predictions(picture, net, b);
     }
     tp_log_close(log);
+    if (!stopped && tp_ok()) tell_result(accuracy, done / tp_data_batches(train), images, seconds);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
-    else if (!tp_train_interrupted())
-        printf("result model=cnn test_accuracy=%.4f epochs=%lld seconds=%.1f images_per_second=%.0f\n", accuracy,
-               (long long)(done / tp_data_batches(train)), seconds, rate);
-
+    else if (stopped) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)done, state);
     tp_state_free(run), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
     tp_data_free(train), tp_data_free(test);
-    return !tp_ok();
+    return stopped || !tp_ok() ? tp_train_status() : 0;
 }

@@ -17,9 +17,9 @@ typedef struct tp_window {
 static inline int64_t tp_window_out(int64_t n, int64_t k, int64_t stride, int64_t pad,
                                     int64_t dilation)
 {
-    int64_t room = n + 2 * pad - dilation * (k - 1) - 1;
+    int64_t last = n + 2 * pad - 1; /* place that a window may cover */
 
-    return room < 0 ? 0 : room / stride + 1;
+    return last < 0 || k - 1 > last / dilation ? 0 : (last - dilation * (k - 1)) / stride + 1;
 }
 
 #endif

@@ -144,7 +144,7 @@ static bool commit(void *user, const char *name, tp_module *m, tp_entry *e)
     (void)name, (void)m;
     if (!*t) return true;
     l->r.loaded++;
-    if (!e->t) return e->t = *t, *t = NULL, true;
+    if (!e->t) return tp__entry_put(e, *t), *t = NULL, true;
     e->t->storage->version++;
     return tp__copy(e->t, *t, false);
 }

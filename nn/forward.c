@@ -12,10 +12,11 @@ int tp__one(tp_tensor **out, tp_tensor *y)
     return y ? 1 : -1;
 }
 
-static bool ready(const tp_module *m, tp_tensor **out, int room)
+static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
 {
     TP_REQUIRE_IN("tp_nn_apply", m, TP_ERR_ARG, "missing module");
     TP_REQUIRE_IN("tp_nn_apply", out && room > 0, TP_ERR_ARG, "no room for an output of %s", m->kind);
+    TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
         TP_REQUIRE_IN(m->kind, m->entry[i].t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first",
@@ -31,6 +32,8 @@ static int run(tp_module *m, tp_list in, tp_tensor **out, int room)
     n = m->forward(m->self ? m->self : m, in, out, room);
     if (n > room) tp__fail(TP_ERR_ARG, m->kind, "its forward gave %d outputs where there is room for %d", n, room);
     if (n < 0 && tp_ok()) tp__fail(TP_ERR_USER, m->kind, "its forward failed without an error");
+    for (int i = 0; tp_ok() && i < n; i++)
+        if (!out[i]) tp__fail(TP_ERR_USER, m->kind, "its forward gave no output %d", i);
     for (int i = 0; tp_ok() && !tp__me()->second_run && i < m->n_hook; i++)
         m->hook[i].f(m, in, (tp_list){ out, n }, m->hook[i].user);
     tp__path_pop();
@@ -44,11 +47,11 @@ int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room)
 
     TP_SCOPE;
     if (!in.n) in.t = nothing;
-    if (room > 0) memset(out, 0, sizeof *out * (size_t)room);
-    if (tp_ok() && ready(m, out, room)) n = run(m, in, out, room);
+    if (out && room > 0) memset(out, 0, sizeof *out * (size_t)room);
+    if (tp_ok() && ready(m, in, out, room)) n = run(m, in, out, room);
     for (int i = 0; i < n; i++)
         tp_pass(out[i]);
-    if (n < 0 && room > 0) memset(out, 0, sizeof *out * (size_t)room);
+    if (n < 0 && out && room > 0) memset(out, 0, sizeof *out * (size_t)room);
     return n;
 }
 
@@ -56,7 +59,9 @@ tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
 
-    return tp_nn_apply(m, TP_LIST(x), &y, 1) == 1 ? y : NULL;
+    if (tp_nn_apply(m, TP_LIST(x), &y, 1) == 0)
+        return tp__fail(TP_ERR_USER, m->kind, "its forward gave no output where one is wanted");
+    return y;
 }
 
 bool tp_nn_add_hook(tp_module *m, tp_nn_hook_fn *f, void *user)

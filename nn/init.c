@@ -25,35 +25,17 @@ static tp_tensor *drawn(const tp_entry *e)
     return tp_cast(t, e->dtype);
 }
 
-/* Where tensors go; tied entries, which share one, go together. */
+/* Where tensors go, and in which dtype. */
 typedef struct moving {
-    tp_module *root;
     tp_device *dev;
     tp_dtype dtype;
-    const tp_tensor *old;
-    tp_tensor *t; /* in its place */
 } moving;
 
-static bool follow(void *user, const char *name, tp_module *m, tp_entry *e)
+/* The entry's tensor becomes t but stays the same handle: optimizers and tied entries hold it. */
+static void become(tp_entry *e, tp_tensor *t)
 {
-    const moving *k = user;
-
-    (void)name, (void)m;
-    if (e->t != k->old) return true;
-    tp_free(e->t);
-    e->t = tp__retain(k->t), e->dtype = (tp_dtype)k->t->dtype;
-    return true;
-}
-
-/* e becomes t, and with it all that were the same tensor. */
-static void become(moving *k, tp_entry *e, tp_tensor *t)
-{
-    if (!e->t) {
-        e->t = tp_keep(t);
-        return;
-    }
-    k->old = e->t, k->t = t;
-    tp__entries(k->root, follow, k);
+    if (e->t) tp__swap(e->t, t);
+    else tp__entry_put(e, tp_keep(t));
 }
 
 static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
@@ -71,7 +53,7 @@ static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
     if (!t || !(t = tp_clone(t)) || /* nobody else's bytes */
         (!e->buffer && !e->frozen && !tp_requires_grad(t, true)))
         return tp_rng_restore(before), false; /* a failure draws nothing */
-    become(k, e, t);
+    become(e, t);
     return true;
 }
 
@@ -80,7 +62,7 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
     if (!tp_ok()) return m; /* also after a failure: the caller may hold it by this result alone */
     if (!m) return tp__fail(TP_ERR_ARG, __func__, "missing module");
     if (!dev) tp__fail(TP_ERR_DEVICE, __func__, "missing device");
-    else tp__entries(m, place, &(moving){ .root = m, .dev = dev });
+    else tp__entries(m, place, &(moving){ .dev = dev });
     return m;
 }
 
@@ -97,10 +79,10 @@ static bool cast_one(void *user, const char *name, tp_module *m, tp_entry *e)
     TP_NO_GRAD;
     (void)name, (void)m;
     if (e->dtype > TP_F16 || e->dtype == to) return true;
-    if (e->t) {
+    if (e->t && e->t->dtype != (unsigned char)to) { /* else its tied entry was here before */
         if (!(t = tp_cast(e->t, to))) return false;
         if (!e->buffer && !e->frozen && !tp_requires_grad(t, true)) return false;
-        become(k, e, t);
+        become(e, t);
     }
     e->dtype = to;
     return true;
@@ -112,5 +94,5 @@ bool tp_nn_cast(tp_module *m, tp_dtype d)
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     TP_REQUIRE(d == TP_F32 || d == TP_F64 || d == TP_BF16, TP_ERR_DTYPE, "parameters can't be %s",
                tp_dtype_name(d));
-    return tp__entries(m, cast_one, &(moving){ .root = m, .dtype = d });
+    return tp__entries(m, cast_one, &(moving){ .dtype = d });
 }

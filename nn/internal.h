@@ -50,6 +50,8 @@ tp_module *tp__made(tp_module *m, bool ok);
 /* One output, or -1. */
 int tp__one(tp_tensor **out, tp_tensor *y);
 bool tp__entry_add(tp_module *m, tp_entry e);
+/* The entry becomes t, whose reference it takes; what it was knows that it was replaced. */
+void tp__entry_put(tp_entry *e, tp_tensor *t);
 tp_entry *tp__entry_find(tp_module *m, const char *path);
 /* Walks all entries with their dotted names, children after own, in order of description. */
 typedef bool tp__entry_fn(void *user, const char *name, tp_module *m, tp_entry *e);

@@ -42,6 +42,8 @@ tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_linear", in > 0 && out > 0, TP_ERR_ARG, "%lld in, %lld out", (long long)in, (long long)out);
+    TP_REQUIRE_IN("tp_nn_linear", (unsigned)o.activation <= TP_GELU_TANH, TP_ERR_ARG, "there is no activation %d",
+                  (int)o.activation);
     m = tp__layer("linear", linear, &o, sizeof o);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(out, in), within(bound)) &&
                            (o.no_bias || tp_nn_param(m, "bias", TP_SHAPE(out), within(bound))));
@@ -71,7 +73,11 @@ tp_module *tp_nn_conv2d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o)
     if (!tp_ok()) return NULL;
     TP_REQUIRE(in > 0 && out > 0 && kernel > 0 && groups > 0 && in % groups == 0 && out % groups == 0, TP_ERR_ARG,
                "%lld in, %lld out, kernel %d, %lld groups", (long long)in, (long long)out, kernel, (long long)groups);
-    bound = 1 / sqrt((double)(in / groups * kernel * kernel));
+    TP_REQUIRE(o.stride >= 0 && o.padding >= 0 && o.dilation >= 0, TP_ERR_ARG,
+               "stride %d, padding %d, dilation %d: none may be negative", o.stride, o.padding, o.dilation);
+    TP_REQUIRE(!o.rectangular || (o.stride_w >= 0 && o.padding_w >= 0 && o.dilation_w >= 0), TP_ERR_ARG,
+               "stride_w %d, padding_w %d, dilation_w %d: none may be negative", o.stride_w, o.padding_w, o.dilation_w);
+    bound = 1 / sqrt((double)(in / groups) * kernel * kernel);
     m = tp__layer("conv2d", conv2d, &o, sizeof o);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(out, in / groups, kernel, kernel), within(bound)) &&
                            (o.no_bias || tp_nn_param(m, "bias", TP_SHAPE(out), within(bound))));
@@ -110,6 +116,8 @@ tp_module *tp_nn_batch_norm_with(int64_t channels, tp_batch_norm_opts o)
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_batch_norm", o.filled, TP_ERR_ARG, "start from tp_batch_norm_defaults()");
     TP_REQUIRE_IN("tp_nn_batch_norm", channels > 0, TP_ERR_ARG, "%lld channels", (long long)channels);
+    TP_REQUIRE_IN("tp_nn_batch_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
+                  "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
     m = tp__layer("batch_norm", batch_norm, &o, sizeof o);
     return tp__made(m, tp_nn_param(m, "weight", s, constant(1)) && tp_nn_param(m, "bias", s, constant(0)) &&
                            tp_nn_buffer(m, "running_mean", s, TP_F32, 0) &&
@@ -132,8 +140,11 @@ static int layer_norm(void *self, tp_list in, tp_tensor **out, int room)
 
 tp_module *tp_nn_layer_norm(tp_shape shape)
 {
-    tp_module *m = tp__layer("layer_norm", layer_norm, NULL, 0);
+    tp_module *m;
 
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(shape.rank > 0, TP_ERR_SHAPE, "no axes to normalize over");
+    m = tp__layer("layer_norm", layer_norm, NULL, 0);
     return tp__made(m, tp_nn_param(m, "weight", shape, constant(1)) && tp_nn_param(m, "bias", shape, constant(0)));
 }
 

@@ -54,13 +54,27 @@ tp_module *tp__made(tp_module *m, bool ok)
     return NULL;
 }
 
+static void let_go(tp_entry *e)
+{
+    if (e->t) atomic_fetch_sub(&e->t->held, 1), tp_free(e->t);
+    e->t = NULL;
+}
+
+void tp__entry_put(tp_entry *e, tp_tensor *t)
+{
+    if (t) atomic_fetch_add(&t->held, 1), t->replaced = false;
+    if (e->t && atomic_load(&e->t->held) == 1) e->t->replaced = true;
+    let_go(e);
+    e->t = t;
+}
+
 void tp_nn_free(tp_module *m)
 {
     if (!m) return;
     for (int i = 0; i < m->n_child; i++)
         tp_nn_free(m->child[i].m), free_text(m->child[i].name);
     for (int i = 0; i < m->n_entry; i++)
-        tp_free(m->entry[i].t), free_text(m->entry[i].name);
+        let_go(&m->entry[i]), free_text(m->entry[i].name);
     if (m->release) m->release(m->self);
     tp__release(m->child, sizeof *m->child * (size_t)m->room_child);
     tp__release(m->entry, sizeof *m->entry * (size_t)m->room_entry);
@@ -162,6 +176,12 @@ tp_module *tp_nn_get(tp_module *m, const char *path)
     return m;
 }
 
+static bool put_nothing(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    (void)user, (void)name, (void)m;
+    return tp__entry_put(e, NULL), true;
+}
+
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
 {
     const char *rest = path;
@@ -179,6 +199,7 @@ tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
         if (with && !with->added) tp_nn_free(with);
         return NULL;
     }
+    tp__entries(c->m, put_nothing, NULL);
     tp_nn_free(c->m);
     c->m = with, with->added = true, with->name = c->name;
     return with;
@@ -204,6 +225,10 @@ static bool describe(const char *where, tp_module *m, tp_entry e)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, m, TP_ERR_ARG, "missing module for %s", e.name ? e.name : "a parameter");
+    TP_REQUIRE_IN(where, (unsigned)e.init.kind <= TP_INIT_NORMAL, TP_ERR_ARG, "%s: there is no kind %d of initial values",
+                  e.name ? e.name : "a parameter", (int)e.init.kind);
+    TP_REQUIRE_IN(where, (unsigned)e.dtype <= TP_F16 || e.dtype == TP_I64, TP_ERR_DTYPE, "%s can't be %s: i64 or a float is wanted",
+                  e.name ? e.name : "a buffer", tp_dtype_name(e.dtype));
     if (!name_ok(where, e.name) || !tp__shape_ok(where, e.shape)) return false;
     TP_REQUIRE_IN(where, !taken(m, e.name), TP_ERR_ARG, "there is a %s already", e.name);
     return tp__entry_add(m, e);
@@ -256,9 +281,8 @@ bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t)
     TP_REQUIRE(t->dtype == e->dtype || (tp__is_float(t) && e->dtype <= TP_F16), TP_ERR_DTYPE, "%s is %s, not %s", path,
                tp_dtype_name(e->dtype), tp__text(t));
     if (!e->buffer && !e->frozen && !tp_requires_grad(t, true)) return false;
-    tp__retain(t);
-    tp_free(e->t);
-    e->t = t, e->dtype = (tp_dtype)t->dtype;
+    tp__entry_put(e, tp__retain(t));
+    e->dtype = (tp_dtype)t->dtype;
     return true;
 }
 

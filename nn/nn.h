@@ -73,7 +73,7 @@ typedef struct tp_init {
     double a, b; /* the constant; from a to b; mean a and deviation b */
 } tp_init;
 bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init);
-/* Saved with the parameters but not trained; dtype i64 or the module's own float. */
+/* Saved with the parameters but not trained; dtype i64 or a float. */
 bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double value);
 
 /* ---- the tree ---- */
@@ -81,7 +81,8 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
 tp_module *tp_nn_get(tp_module *m, const char *path);     /* "layer1.0.conv1"; "" is m itself */
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path);  /* the module's own, not lent */
 /* The parameter or buffer becomes t itself, kept: for tied weights.  t is a dense leaf of its
- * shape; a parameter that isn't frozen makes it require a gradient. */
+ * shape; a parameter that isn't frozen makes it require a gradient.  An optimizer that holds
+ * the tensor before it refuses from then on: make it after tp_nn_set and tp_nn_replace. */
 bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
@@ -89,9 +90,12 @@ int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */
 const char *tp_nn_kind(const tp_module *m);
 void tp_nn_free(tp_module *m);
 
-/* Draws what isn't there yet, in order, on the host, and puts all of it on dev; gives m. */
+/* Draws what isn't there yet, in order, on the host, and puts all of it on dev; gives m.  Make
+ * optimizers after it: their state stays where the parameters were. */
 tp_module *tp_nn_init(tp_module *m, tp_device *dev);
-/* Float parameters and buffers, f32 at first; those of norms stay f32 under bf16. */
+/* Float parameters and buffers, f32 at first; those of norms stay f32 under bf16.  Each stays the
+ * same tp_tensor, as PyTorch's Parameters do: what tp_nn_tensor gave, tied weights and optimizers
+ * (whose state follows) go on with it.  Gradients and hooks of the leaves are dropped. */
 bool tp_nn_cast(tp_module *m, tp_dtype d);
 
 /* ---- running ---- */

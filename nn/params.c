@@ -129,7 +129,7 @@ static bool clone_entry(tp_module *to, const tp_entry *from)
     if (!tp__entry_add(to, e)) return false;
     if (!from->t) return true;
     if (!(t = tp_clone(from->t)) || (!e.buffer && !e.frozen && !tp_requires_grad(t, true))) return false;
-    to->entry[to->n_entry - 1].t = tp_keep(t);
+    tp__entry_put(&to->entry[to->n_entry - 1], tp_keep(t));
     return true;
 }
 
@@ -178,7 +178,7 @@ static bool tie_one(void *user, const char *name, tp_module *m, tp_entry *e)
     tp__entries(k->from, find_first, k);
     a = tp__entry_find(k->to, k->first), b = tp__entry_find(k->to, name);
     if (a == b) return true;
-    tp__retain(a->t), tp_free(b->t), b->t = a->t;
+    tp__entry_put(b, tp__retain(a->t));
     return true;
 }
 

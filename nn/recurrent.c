@@ -124,6 +124,7 @@ tp_module *tp_nn_lstm(int64_t in, int64_t hidden, tp_lstm_opts o)
     TP_REQUIRE(in > 0 && hidden > 0 && k.o.layers > 0 && k.o.layers <= MOST_LAYERS && o.dropout >= 0 &&
                o.dropout <= 1, TP_ERR_ARG, "%lld in, %lld hidden, %d layers (at most %d), dropout %g",
                (long long)in, (long long)hidden, k.o.layers, MOST_LAYERS, o.dropout);
+    TP_REQUIRE(hidden <= INT64_MAX / 8, TP_ERR_SHAPE, "%lld hidden: weights would have too many elements", (long long)hidden);
     m = tp__layer("lstm", lstm, &k, sizeof k);
     ok = m != NULL;
     for (int layer = 0; ok && layer < k.o.layers; layer++)
@@ -136,6 +137,8 @@ tp_lstm_out tp_nn_lstm_forward(tp_module *m, tp_tensor *x, tp_tensor *h, tp_tens
 {
     tp_tensor *out[3] = { NULL };
 
-    if (tp_nn_apply(m, TP_LIST(x, h, c), out, 3) != 3) return (tp_lstm_out){ 0 };
+    if (tp_ok() && (!m || m->forward != lstm))
+        tp__fail(TP_ERR_ARG, __func__, "%s is no LSTM", m ? m->kind : "nothing");
+    if (!tp_ok() || tp_nn_apply(m, TP_LIST(x, h, c), out, 3) != 3) return (tp_lstm_out){ 0 };
     return (tp_lstm_out){ out[0], out[1], out[2] };
 }

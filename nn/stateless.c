@@ -100,7 +100,8 @@ tp_module *tp_nn_sequential(tp_module **layers, int n)
     char name[16];
     bool all = true;
 
-    for (int i = 0; i < n; i++) { /* takes every layer, also after a failure */
+    if (n < 0 || (n && !layers)) all = tp__fail(TP_ERR_ARG, __func__, "%d layers%s", n, layers ? "" : ", and no pointer to them");
+    for (int i = 0; layers && i < n; i++) { /* takes every layer, also after a failure */
         if (named_before(layers, i)) {
             all = tp__fail(TP_ERR_ARG, __func__, "layer %d is there already", i);
             continue;

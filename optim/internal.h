@@ -31,6 +31,7 @@ typedef struct tp_group {
 } tp_group;
 
 struct tp_optim {
+    atomic_int refs; /* the owner's, and one of each schedule */
     tp_rule rule;
     tp_device *device;
     tp_slotted *each;
@@ -41,6 +42,7 @@ struct tp_optim {
     bool broken; /* a kernel of an update failed to launch: nobody knows what was written */
 };
 
+tp_optim *tp__optim_retain(tp_optim *o);
 tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g);
 bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp_group g);
 

@@ -35,7 +35,9 @@ bool tp_optim_add_sgd_group(tp_optim *o, tp_params p, tp_sgd_opts opts);
 bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts);
 
 bool tp_optim_zero_grad(tp_optim *o);
-bool tp_optim_step(tp_optim *o); /* parameters without a gradient are left alone */
+/* Parameters without a gradient are left alone.  Refused once tp_nn_set or tp_nn_replace has put
+ * another tensor in a parameter's place: it would train what no module uses. */
+bool tp_optim_step(tp_optim *o);
 /* Scales all gradients so that their joint norm is at most max; gives the norm before, lent,
  * without waiting for the device. */
 tp_tensor *tp_optim_clip_norm(tp_optim *o, double max);
@@ -54,7 +56,7 @@ bool tp_optim_load_end(tp_optim *o);
 
 /* ---- schedules: the learning rate of every group as a share of what it was ---- */
 
-typedef struct tp_sched tp_sched;
+typedef struct tp_sched tp_sched; /* holds its optimizer: free the two in any order */
 /* Linear from 0 over `warmup` steps, then a half cosine down to min_ratio at `total`
  * (Loshchilov & Hutter 2017). */
 tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min_ratio);

@@ -5,6 +5,7 @@
 
 #include "autograd/op.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,9 +27,15 @@ static void take_back(tp_optim *o, int n)
     }
 }
 
+tp_optim *tp__optim_retain(tp_optim *o)
+{
+    atomic_fetch_add(&o->refs, 1);
+    return o;
+}
+
 void tp_optim_free(tp_optim *o)
 {
-    if (!o) return;
+    if (!o || atomic_fetch_sub(&o->refs, 1) != 1) return;
     take_back(o, 0);
     for (int i = 0; i < o->n_group; i++)
         tp_free(o->group[i].lr);
@@ -116,7 +123,7 @@ bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp
     TP_SCOPE;
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, o && o->rule == rule, TP_ERR_ARG, "missing optimizer, or one of another kind");
-    TP_REQUIRE_IN(where, g.host_lr >= 0, TP_ERR_ARG, "learning rate %g", g.host_lr);
+    TP_REQUIRE_IN(where, g.host_lr >= 0 && isfinite(g.host_lr), TP_ERR_ARG, "learning rate %g", g.host_lr);
     k.first = o->n;
     if (tp_nn_each(p, false, take, &k) > 0) g.lr = tp_keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
     tp_free(k.step);
@@ -136,7 +143,7 @@ tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g)
     tp_optim *o = tp_ok() ? tp__alloc_zeroed(sizeof *o) : NULL;
 
     if (!o) return NULL;
-    o->rule = rule;
+    atomic_init(&o->refs, 1), o->rule = rule;
     if (tp__optim_add(where, o, rule, p, g)) return o;
     tp_optim_free(o);
     return NULL;
@@ -153,15 +160,48 @@ static bool usable(const char *where, const tp_optim *o)
     return true;
 }
 
+/* Are its parameters still those of a module? */
+static bool current(const char *where, const tp_optim *o)
+{
+    for (int i = 0; i < o->n; i++)
+        TP_REQUIRE_IN(where, !o->each[i].p->replaced, TP_ERR_ARG,
+                      "%s was replaced by tp_nn_set or tp_nn_replace: make the optimizer after that", o->each[i].name);
+    return true;
+}
+
+static bool follow_one(tp_tensor **state, const tp_tensor *p)
+{
+    tp_tensor *t;
+
+    if (!*state || (*state)->dtype == p->dtype) return true;
+    if (!(t = tp_cast(*state, (tp_dtype)p->dtype))) return false;
+    tp_free(*state);
+    *state = tp_keep(t);
+    return true;
+}
+
+/* After tp_nn_cast the state is cast too. */
+static bool follow_dtypes(tp_optim *o)
+{
+    TP_SCOPE;
+    TP_NO_GRAD;
+    for (int i = 0; i < o->n; i++)
+        if (!follow_one(&o->each[i].m, o->each[i].p) || !follow_one(&o->each[i].v, o->each[i].p)) return false;
+    return true;
+}
+
 static bool gather(const char *where, tp_optim *o)
 {
-    if (!usable(where, o) || !tp__device_ctx(o->device)) return false;
+    if (!usable(where, o) || !current(where, o) || !follow_dtypes(o) || !tp__device_ctx(o->device)) return false;
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
+        TP_REQUIRE_IN(where, tp__device(k->p) == o->device, TP_ERR_DEVICE,
+                      "%s is on %s and the optimizer on %s: make it after tp_nn_init", k->name, tp__device(k->p)->name,
+                      o->device->name);
+
         k->grad = tp__grad_peek(k->p), k->done = false;
-        TP_REQUIRE_IN(where, !k->grad || (tp__device(k->p) == o->device && k->grad->dtype == k->p->dtype),
-                      TP_ERR_DTYPE, "%s is %s, its gradient %s", k->name, tp__text(k->p), tp__text(k->grad));
+        TP_REQUIRE_IN(where, !k->grad || k->grad->dtype == k->p->dtype, TP_ERR_DTYPE, "%s is %s, its gradient %s", k->name, tp__text(k->p), tp__text(k->grad));
     }
     return true;
 }
@@ -250,6 +290,7 @@ bool tp_optim_zero_grad(tp_optim *o)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(o, TP_ERR_ARG, "missing optimizer");
+    if (!current(__func__, o)) return false;
     for (int i = 0; i < o->n; i++)
         if (!tp_zero_grad(o->each[i].p)) return false;
     return true;
@@ -309,7 +350,7 @@ bool tp_optim_set_lr(tp_optim *o, int group, double lr)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(o && group >= -1 && group < o->n_group, TP_ERR_ARG, "there is no group %d", group);
-    TP_REQUIRE(lr >= 0, TP_ERR_ARG, "learning rate %g", lr);
+    TP_REQUIRE(lr >= 0 && isfinite(lr), TP_ERR_ARG, "learning rate %g", lr);
     for (int i = 0; i < o->n_group; i++) {
         if (group >= 0 && i != group) continue;
         if (!tp_fill_(o->group[i].lr, lr)) return false;
@@ -348,7 +389,7 @@ int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user)
 
     if (!tp_ok()) return -1;
     if (!o || !f) return tp__fail(TP_ERR_ARG, __func__, "missing optimizer or function"), -1;
-    if (!o->loading && !usable(__func__, o)) return -1;
+    if ((!o->loading && !usable(__func__, o)) || !follow_dtypes(o)) return -1;
     for (int i = 0; i < o->n_group; i++) {
         snprintf(name, sizeof name, "%d.lr", i);
         if (n++, !f(user, name, &o->group[i].lr)) return -1;

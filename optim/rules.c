@@ -3,6 +3,8 @@
  */
 #include "optim/internal.h"
 
+#include <math.h>
+
 /* ---- SGD (Sutskever et al. 2013 for momentum) ---- */
 
 tp_sgd_opts tp_sgd(double lr)
@@ -14,8 +16,9 @@ static bool sgd_group(const char *where, tp_sgd_opts o, tp_group *g)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, o.filled, TP_ERR_ARG, "options are not filled: start from tp_sgd(lr)");
-    TP_REQUIRE_IN(where, o.momentum >= 0 && o.weight_decay >= 0, TP_ERR_ARG, "momentum %g, weight_decay %g",
-                  o.momentum, o.weight_decay);
+    TP_REQUIRE_IN(where, o.momentum >= 0 && isfinite(o.momentum) && o.weight_decay >= 0 &&
+                  isfinite(o.weight_decay) && isfinite(o.dampening), TP_ERR_ARG, "momentum %g, dampening %g, weight_decay %g",
+                  o.momentum, o.dampening, o.weight_decay);
     TP_REQUIRE_IN(where, !o.nesterov || (o.momentum > 0 && o.dampening == 0), TP_ERR_ARG,
                   "nesterov needs a momentum and no dampening");
     *g = (tp_group){ .host_lr = o.lr, .sgd = { o.momentum, o.dampening, o.weight_decay, o.nesterov } };
@@ -53,7 +56,7 @@ static bool adam_group(const char *where, tp_adam_opts o, bool decoupled, tp_gro
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, o.filled, TP_ERR_ARG, "options are not filled: start from tp_adam(lr) or tp_adamw(lr)");
     TP_REQUIRE_IN(where, o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.eps >= 0 &&
-                  o.weight_decay >= 0, TP_ERR_ARG, "beta1 %g, beta2 %g, eps %g, weight_decay %g", o.beta1,
+                  isfinite(o.eps) && o.weight_decay >= 0 && isfinite(o.weight_decay), TP_ERR_ARG, "beta1 %g, beta2 %g, eps %g, weight_decay %g", o.beta1,
                   o.beta2, o.eps, o.weight_decay);
     *g = (tp_group){ .host_lr = o.lr, .adam = { o.beta1, o.beta2, o.eps, o.weight_decay, decoupled } };
     return true;

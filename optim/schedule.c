@@ -44,6 +44,14 @@ static bool apply(tp_sched *s)
     return true;
 }
 
+void tp_sched_free(tp_sched *s)
+{
+    if (!s) return;
+    tp_optim_free(s->o);
+    tp__release(s->first, sizeof *s->first * (size_t)s->n);
+    tp__release(s, sizeof *s);
+}
+
 /* The rate of step 0 is set at once. */
 static tp_sched *begun(tp_sched *s)
 {
@@ -59,12 +67,12 @@ static tp_sched *made(tp_optim *o, double (*share)(int64_t step, void *user), vo
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("schedule", o && share, TP_ERR_ARG, "missing optimizer or function");
     if (!(s = tp__alloc_zeroed(sizeof *s))) return NULL;
-    s->o = o, s->share = share, s->user = user, s->n = o->n_group;
+    s->o = tp__optim_retain(o), s->share = share, s->user = user, s->n = o->n_group;
     if ((s->first = tp__alloc(sizeof *s->first * (size_t)s->n)))
         for (int i = 0; i < s->n; i++)
             s->first[i] = o->group[i].host_lr;
     if (s->first) return s;
-    tp__release(s, sizeof *s);
+    tp_sched_free(s);
     return NULL;
 }
 
@@ -101,6 +109,7 @@ bool tp_sched_advance(tp_sched *s)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(s, TP_ERR_ARG, "missing schedule");
+    TP_REQUIRE(s->at < INT64_MAX, TP_ERR_ARG, "step %lld is the last there is", (long long)s->at);
     return tp_sched_seek(s, s->at + 1);
 }
 
@@ -119,11 +128,4 @@ bool tp_sched_seek(tp_sched *s, int64_t step)
     if (apply(s)) return true;
     s->at = before;
     return false;
-}
-
-void tp_sched_free(tp_sched *s)
-{
-    if (!s) return;
-    tp__release(s->first, sizeof *s->first * (size_t)s->n);
-    tp__release(s, sizeof *s);
 }

@@ -17,25 +17,30 @@ static bool filled(tp_tensor *t, double v)
     return TP_RUN(fill, t, &l, v, tp__data(t));
 }
 
-tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev)
+static tp_tensor *full(const char *where, tp_shape s, double v, tp_dtype d, tp_device *dev)
 {
     tp_tensor *t;
 
-    if (!tp_ok() || !tp__shape_ok(__func__, s)) return NULL;
-    TP_REQUIRE((unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
-    TP_REQUIRE(dev, TP_ERR_DEVICE, "missing device");
+    if (!tp_ok() || !tp__shape_ok(where, s)) return NULL;
+    TP_REQUIRE_IN(where, (unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
+    TP_REQUIRE_IN(where, dev, TP_ERR_DEVICE, "missing device");
     t = tp__new(s, d, dev);
     return filled(t, v) ? t : NULL;
 }
 
+tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev)
+{
+    return full(__func__, s, v, d, dev);
+}
+
 tp_tensor *tp_zeros(tp_shape s, tp_dtype d, tp_device *dev)
 {
-    return tp_full(s, 0, d, dev);
+    return full(__func__, s, 0, d, dev);
 }
 
 tp_tensor *tp_ones(tp_shape s, tp_dtype d, tp_device *dev)
 {
-    return tp_full(s, 1, d, dev);
+    return full(__func__, s, 1, d, dev);
 }
 
 static tp_tensor *like(const char *where, tp_tensor *t, double v)

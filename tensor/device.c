@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPU, CUDA };
+enum { CPU, CUDA, MOST_THREADS = 1024 };
 
 static tp_device devices[TP_DEVICES];
 static tp_pool pools[TP_DEVICES];
@@ -172,7 +172,7 @@ bool tp_device_wait(tp_device *d)
 void tp_set_threads(int n)
 {
     tp__cpu();
-    atomic_store(&tp__threads_wanted, n > 0 ? n : tp__default_threads());
+    atomic_store(&tp__threads_wanted, n > MOST_THREADS ? MOST_THREADS : n > 0 ? n : tp__default_threads());
 }
 
 int tp_threads(void)

@@ -43,7 +43,7 @@ static void keep(tp_code code, const char *where, const char *fmt, va_list args)
     if (me->error != TP_OK) return; /* the first one explains the others */
     me->error = code == TP_OK ? TP_ERR_USER : code;
     if (where) n = (size_t)snprintf(me->error_text, room, "%s: ", where);
-    vsnprintf(me->error_text + n, room - n, fmt, args);
+    vsnprintf(me->error_text + n, room - n, fmt ? fmt : "no reason was given", args);
     n = strlen(me->error_text);
     if (*path) snprintf(me->error_text + n, room - n, "  [in %s]", path);
 }
@@ -134,24 +134,25 @@ void tp__log(int level, const char *fmt, ...)
 
 /* ---- inputs of an op ---- */
 
-#ifdef TP_DEBUG
-enum { ALIVE = 0x7a9e5 };
-#define IS_ALIVE(t) ((t)->alive == ALIVE)
-#else
-#define IS_ALIVE(t) true
-#endif
+bool tp__dead(const char *where)
+{
+    tp__fail(TP_ERR_ARG, where, "the tensor has left its scope, or was freed: tp_pass or tp_keep it");
+    return false;
+}
 
 bool tp__check(const char *where, tp_list in, int n_must)
 {
     const tp_tensor *first = NULL;
 
     if (!tp_ok()) return false;
+    TP_REQUIRE_IN(where, in.n >= 0 && (in.t || !in.n), TP_ERR_ARG, in.n < 0 ? "a list of %d tensors"
+                  : "a list of %d tensors, and no pointer to them", in.n);
     for (int i = 0; i < in.n; i++) {
         const tp_tensor *t = in.t[i];
 
         if (!t && i >= n_must) continue;
         TP_REQUIRE_IN(where, t, TP_ERR_ARG, in.n > 1 ? "input %d is missing" : "missing input", i);
-        TP_REQUIRE_IN(where, IS_ALIVE(t), TP_ERR_ARG,
+        TP_REQUIRE_IN(where, tp__alive(t), TP_ERR_ARG,
                       "input %d has left its scope: tp_pass or tp_keep it", i);
         if (!first) first = t;
         TP_REQUIRE_IN(where, tp__device(t) == tp__device(first), TP_ERR_DEVICE,

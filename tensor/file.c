@@ -62,6 +62,7 @@ typedef struct writer {
     const char *path;
     char temporary[4096];
     FILE *f;
+    bool trial; /* the file is taken away again */
 } writer;
 
 static bool failed(const writer *w, const char *what)
@@ -140,6 +141,16 @@ static void sync_folder(const char *path)
     fsync(fd), close(fd);
 }
 
+/* Could the name be taken?  Asked by a trial, which renames nothing. */
+static bool replaceable(writer *w)
+{
+    struct stat st;
+
+    if (stat(w->path, &st) || !S_ISDIR(st.st_mode)) return true;
+    errno = EISDIR;
+    return failed(w, "replaced");
+}
+
 static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
 {
     bool ok;
@@ -147,26 +158,41 @@ static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
     if (!open_temporary(w)) return false;
     ok = put_all(w, all, tensors, n);
     if (fclose(w->f) && ok) ok = failed(w, "written");
-    if (ok && rename(w->temporary, w->path)) ok = failed(w, "replaced");
-    if (ok) sync_folder(w->path);
-    else unlink(w->temporary);
+    if (ok && w->trial) ok = replaceable(w);
+    else if (ok && rename(w->temporary, w->path)) ok = failed(w, "replaced");
+    if (!ok || w->trial) unlink(w->temporary);
+    else sync_folder(w->path);
+    return ok;
+}
+
+static bool write_file(writer *w, const tp_named *tensors, int n, const tp_meta *meta, int n_meta)
+{
+    json_t *all;
+    bool ok;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE_IN("tp_file_save", w->path && *w->path, TP_ERR_ARG, "missing path");
+    TP_REQUIRE_IN("tp_file_save", n >= 0 && (tensors || !n), TP_ERR_ARG, "%d tensors%s", n, tensors ? "" : ", and no pointer to them");
+    TP_REQUIRE_IN("tp_file_save", n_meta >= 0 && (meta || !n_meta), TP_ERR_ARG, "%d texts%s", n_meta,
+                  meta ? "" : ", and no pointer to them");
+    for (int i = 0; i < n; i++)
+        TP_REQUIRE_IN("tp_file_save", tensors[i].name && tensors[i].t, TP_ERR_ARG, "tensor %d is missing", i);
+    for (int i = 0; i < n_meta; i++)
+        TP_REQUIRE_IN("tp_file_save", meta[i].key && meta[i].value, TP_ERR_ARG, "text %d is missing", i);
+    if (!(all = header(tensors, n, meta, n_meta))) return false;
+    ok = save(w, all, tensors, n);
+    json_decref(all);
     return ok;
 }
 
 bool tp_file_save(const char *path, const tp_named *tensors, int n, const tp_meta *meta, int n_meta)
 {
-    writer w = { .path = path };
-    json_t *all;
-    bool ok;
+    return write_file(&(writer){ .path = path }, tensors, n, meta, n_meta);
+}
 
-    if (!tp_ok()) return false;
-    TP_REQUIRE(path && *path && n >= 0 && n_meta >= 0, TP_ERR_ARG, "missing path");
-    for (int i = 0; i < n; i++)
-        TP_REQUIRE(tensors[i].name && tensors[i].t, TP_ERR_ARG, "tensor %d is missing", i);
-    if (!(all = header(tensors, n, meta, n_meta))) return false;
-    ok = save(&w, all, tensors, n);
-    json_decref(all);
-    return ok;
+bool tp__file_try(const char *path, const tp_named *tensors, int n, const tp_meta *meta, int n_meta)
+{
+    return write_file(&(writer){ .path = path, .trial = true }, tensors, n, meta, n_meta);
 }
 
 bool tp_file_exists(const char *path)

@@ -39,6 +39,8 @@ struct tp_tensor {
     unsigned char dtype;
     bool placed; /* already lies in a gradient: see tp__place */
     unsigned short out; /* which output of the node */
+    atomic_ushort held; /* parameters and buffers of modules that it is */
+    bool replaced;      /* was the last of them, until a module was given another */
 #ifdef TP_DEBUG
     unsigned alive;
 #endif
@@ -55,6 +57,24 @@ static inline bool tp__last(atomic_int *refs)
 {
     return atomic_load_explicit(refs, memory_order_acquire) == 1 ||
            atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
+/* Debug builds tell a tensor that was used after its scope or its tp_free. */
+enum { TP_ALIVE = 0x7a9e5 };
+static inline bool tp__alive(const tp_tensor *t)
+{
+#ifdef TP_DEBUG
+    return t->alive == TP_ALIVE;
+#else
+    (void)t;
+    return true;
+#endif
+}
+bool tp__dead(const char *where); /* records the error; false */
+/* Is t there?  The gate of all that takes one tensor without tp__check. */
+static inline bool tp__there(const char *where, const tp_tensor *t)
+{
+    return t && (tp__alive(t) || tp__dead(where));
 }
 
 /* ---- errors ---- */
@@ -88,6 +108,11 @@ void tp__pool_flush_thread(tp_thread *t); /* a thread's cached blocks become eve
 extern _Thread_local long tp__fail_after;
 long tp__live(void);
 
+/* tp_file_save into a temporary file that is taken away again. */
+struct tp_named;
+struct tp_meta;
+bool tp__file_try(const char *path, const struct tp_named *tensors, int n, const struct tp_meta *meta, int n_meta);
+
 /* ---- handles and storage ---- */
 
 /* Every handle is born here, lent; NULL while an error is pending, so every op refuses then.
@@ -108,6 +133,7 @@ static inline tp_tensor *tp__new_like(const tp_tensor *t, tp_shape s)
 tp_tensor *tp__view(const tp_tensor *t, tp_shape shape, const int64_t *stride, int64_t offset);
 tp_tensor *tp__alias(const tp_tensor *t); /* a second handle, not recorded */
 tp_tensor *tp__retain(tp_tensor *t);
+void tp__swap(tp_tensor *a, tp_tensor *b); /* each becomes what the other was; handles stay */
 void tp__drop(tp_tensor *t); /* ends t now if the innermost scope lent it; else nothing */
 void tp__quarantine_end(void); /* debug builds keep freed headers for a while */
 tp_storage *tp__storage_new(tp_device *dev, size_t bytes);
@@ -119,6 +145,7 @@ void tp__counted_release(tp_counted *c);
 /* ---- shapes ---- */
 
 bool tp__shape_ok(const char *where, tp_shape s); /* rank and sizes are possible */
+int64_t tp__countable(const tp_shape *s); /* its elements; -1: tp__shape_ok tells what is wrong */
 bool tp__same(const tp_shape *a, const tp_shape *b);
 int64_t tp__elements(const tp_shape *s);
 void tp__strides(const tp_shape *s, tp_layout layout, int64_t *stride);

@@ -63,11 +63,14 @@ static double *numbers(const tp_tensor *t, size_t bytes)
 size_t tp_print(const tp_tensor *t, char *text, size_t room)
 {
     printer p = { .text = text, .room = room };
-    size_t bytes = (size_t)tp_count(t) * sizeof(double);
+    size_t bytes;
     double *v;
 
-    if (room) text[0] = 0;
-    if (!tp__check(__func__, TP_LIST((tp_tensor *)t), 1) || !(v = numbers(t, bytes))) return 0;
+    if (text && room) text[0] = 0;
+    if (!tp__check(__func__, TP_LIST((tp_tensor *)t), 1)) return 0;
+    if (!text && room) return tp__fail(TP_ERR_ARG, __func__, "no text for %zu bytes", room), 0;
+    bytes = (size_t)tp_count(t) * sizeof(double);
+    if (!(v = numbers(t, bytes))) return 0;
     p.v = v, p.s = &t->shape;
     tp__strides(&t->shape, TP_ROW_MAJOR, p.stride);
     put(&p, tp__text(t));

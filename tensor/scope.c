@@ -70,7 +70,8 @@ tp_tensor *tp_pass(tp_tensor *t)
     int *mark = &me->mark[me->depth];
     tp_tensor *first;
 
-    if (!t || me->depth == 0 || t->lent < *mark) return t; /* not of this scope */
+    if (!tp__there(__func__, t)) return NULL;
+    if (me->depth == 0 || t->lent < *mark) return t; /* not of this scope */
     first = me->lent[*mark];
     me->lent[t->lent] = first;
     if (first) first->lent = t->lent;

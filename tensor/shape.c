@@ -6,19 +6,27 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Strides are products of sizes, so those beside a 0 must be countable too. */
+int64_t tp__countable(const tp_shape *s)
+{
+    int64_t n = 1, sizes = 1;
+    bool bad = (unsigned)s->rank > TP_MAX_AXES;
+
+    for (int i = 0; !bad && i < s->rank; i++) {
+        n *= s->n[i] != 0;
+        bad = s->n[i] < 0 || __builtin_mul_overflow(sizes, s->n[i] ? s->n[i] : 1, &sizes);
+    }
+    return bad || sizes > INT64_MAX / 16 ? -1 : n * sizes;
+}
+
 bool tp__shape_ok(const char *where, tp_shape s)
 {
-    int64_t n = 1;
-
-    TP_REQUIRE_IN(where, s.rank >= 0 && s.rank <= TP_MAX_AXES, TP_ERR_SHAPE,
-                  "%d axes: at most %d are possible", s.rank, TP_MAX_AXES);
-    for (int i = 0; i < s.rank; i++) {
+    if (tp__countable(&s) >= 0) return true;
+    TP_REQUIRE_IN(where, s.rank >= 0 && s.rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: 0 to %d are possible",
+                  s.rank, TP_MAX_AXES);
+    for (int i = 0; i < s.rank; i++)
         TP_REQUIRE_IN(where, s.n[i] >= 0, TP_ERR_SHAPE, "negative size in %s", tp__shape_text(s));
-        TP_REQUIRE_IN(where, s.n[i] == 0 || n <= INT64_MAX / 16 / s.n[i], TP_ERR_SHAPE,
-                      "%s has too many elements", tp__shape_text(s));
-        n *= s.n[i] ? s.n[i] : 1;
-    }
-    return true;
+    return tp__fail(TP_ERR_SHAPE, where, "%s has too many elements", tp__shape_text(s));
 }
 
 int64_t tp__elements(const tp_shape *s)
@@ -113,12 +121,12 @@ tp_layout tp__layout_of(const tp_tensor *t)
 
 bool tp_is_contiguous(const tp_tensor *t)
 {
-    return t && tp__dense(t, TP_ROW_MAJOR);
+    return tp__there(__func__, t) && tp__dense(t, TP_ROW_MAJOR);
 }
 
 bool tp_is_channels_last(const tp_tensor *t)
 {
-    return t && tp__dense(t, TP_CHANNELS_LAST);
+    return tp__there(__func__, t) && tp__dense(t, TP_CHANNELS_LAST);
 }
 
 /* ---- broadcasting ---- */
@@ -237,32 +245,32 @@ const char *tp__text(const tp_tensor *t)
 
 tp_shape tp_shape_of(const tp_tensor *t)
 {
-    return t ? t->shape : TP_SCALAR;
+    return tp__there(__func__, t) ? t->shape : TP_SCALAR;
 }
 
 int tp_rank(const tp_tensor *t)
 {
-    return t ? t->shape.rank : 0;
+    return tp__there(__func__, t) ? t->shape.rank : 0;
 }
 
 int64_t tp_dim(const tp_tensor *t, int axis)
 {
-    if (!t) return 0;
+    if (!tp__there(__func__, t)) return 0;
     if (axis < 0) axis += t->shape.rank;
     return axis >= 0 && axis < t->shape.rank ? t->shape.n[axis] : 0;
 }
 
 int64_t tp_count(const tp_tensor *t)
 {
-    return t ? tp__elements(&t->shape) : 0;
+    return tp__there(__func__, t) ? tp__elements(&t->shape) : 0;
 }
 
 tp_device *tp_device_of(const tp_tensor *t)
 {
-    return t ? tp__device(t) : NULL;
+    return tp__there(__func__, t) ? tp__device(t) : NULL;
 }
 
 tp_dtype tp_dtype_of(const tp_tensor *t)
 {
-    return t ? (tp_dtype)t->dtype : TP_F32;
+    return tp__there(__func__, t) ? (tp_dtype)t->dtype : TP_F32;
 }

@@ -8,7 +8,7 @@
 #ifdef TP_DEBUG
 /* Freed headers wait here before their memory is used again, so that a tensor used after its
  * scope is told from a live one. */
-enum { ALIVE = 0x7a9e5, QUARANTINE = 512 };
+enum { QUARANTINE = 512 };
 
 static _Thread_local tp_tensor *quarantine[QUARANTINE];
 static _Thread_local unsigned next_place;
@@ -33,7 +33,7 @@ void tp__quarantine_end(void)
 
 static void born(tp_tensor *t)
 {
-    t->alive = ALIVE;
+    t->alive = TP_ALIVE;
 }
 #else
 static void free_handle(tp_tensor *t)
@@ -60,6 +60,7 @@ static tp_tensor *handle(tp_storage *s, tp_dtype d, const tp_shape *shape, int64
     if (!t) return tp__storage_release(s), NULL;
     atomic_init(&t->refs, 1);
     t->lent = -1, t->dtype = (unsigned char)d, t->placed = false, t->out = 0;
+    atomic_init(&t->held, 0), t->replaced = false;
     t->storage = s, t->node = NULL, t->offset = offset;
     t->shape = *shape;
     born(t);
@@ -81,11 +82,13 @@ tp_tensor *tp__handle(tp_storage *s, tp_dtype d, const tp_shape *shape, const in
 
 tp_tensor *tp__new_as(tp_shape shape, tp_dtype d, tp_device *dev, tp_layout layout)
 {
+    int64_t n = tp__countable(&shape);
     tp_tensor *t;
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("device", dev, TP_ERR_DEVICE, "missing device");
-    t = handle(tp__storage_new(dev, (size_t)tp__elements(&shape) * tp_dtype_size(d)), d, &shape, 0);
+    if (n < 0) return tp__shape_ok("result", shape), NULL; /* of whichever op computed it */
+    t = handle(tp__storage_new(dev, (size_t)n * tp_dtype_size(d)), d, &shape, 0);
     if (t) tp__strides(&shape, layout, t->stride);
     return t;
 }
@@ -97,6 +100,7 @@ tp_tensor *tp__new(tp_shape shape, tp_dtype d, tp_device *dev)
 
 tp_tensor *tp__view(const tp_tensor *t, tp_shape shape, const int64_t *stride, int64_t offset)
 {
+    if (tp__countable(&shape) < 0) return tp__shape_ok("result", shape), NULL;
     return tp__handle(t->storage, (tp_dtype)t->dtype, &shape, stride, offset);
 }
 
@@ -110,6 +114,8 @@ static bool wrappable(const void *host, tp_shape s, tp_dtype d)
     if (!tp_ok() || !tp__shape_ok("tp_wrap", s)) return false;
     TP_REQUIRE_IN("tp_wrap", (unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
     TP_REQUIRE_IN("tp_wrap", host || !tp__elements(&s), TP_ERR_ARG, "missing memory");
+    TP_REQUIRE_IN("tp_wrap", (uintptr_t)host % tp_dtype_size(d) == 0, TP_ERR_ARG,
+                  "the memory at %p isn't aligned for %s: a multiple of %zu is wanted", host, tp_dtype_name(d), tp_dtype_size(d));
     return true;
 }
 
@@ -142,7 +148,7 @@ void tp__counted_release(tp_counted *c)
 
 void tp_free(tp_tensor *t)
 {
-    if (!t || !tp__last(&t->refs)) return;
+    if (!tp__there(__func__, t) || !tp__last(&t->refs)) return;
     if (t->lent >= 0) tp__unlend(t); /* freed before its scope ends */
     tp__storage_release(t->storage);
     if (t->node && t->node->unhandled) t->node->unhandled(t->node);
@@ -152,10 +158,20 @@ void tp_free(tp_tensor *t)
 
 tp_tensor *tp_keep(tp_tensor *t)
 {
-    if (!t) return NULL;
+    if (!tp__there(__func__, t)) return NULL;
     if (t->lent < 0) return tp__retain(t);
     tp__unlend(t);
     return t;
+}
+
+void tp__swap(tp_tensor *a, tp_tensor *b)
+{
+    tp_tensor old = *a;
+
+    a->storage = b->storage, a->node = b->node, a->out = b->out, a->dtype = b->dtype;
+    a->offset = b->offset, a->shape = b->shape, memcpy(a->stride, b->stride, sizeof a->stride);
+    b->storage = old.storage, b->node = old.node, b->out = old.out, b->dtype = old.dtype;
+    b->offset = old.offset, b->shape = old.shape, memcpy(b->stride, old.stride, sizeof b->stride);
 }
 
 void tp__drop(tp_tensor *t)
@@ -171,7 +187,7 @@ bool tp_store(tp_tensor **slot, tp_tensor *t)
 
     if (!tp_ok()) return false;
     TP_REQUIRE(slot, TP_ERR_ARG, "missing slot");
-    if (t && !(kept = tp_keep(tp__alias(t)))) return false;
+    if (t && (!tp__there(__func__, t) || !(kept = tp_keep(tp__alias(t))))) return false;
     tp_free(*slot);
     *slot = kept;
     return true;

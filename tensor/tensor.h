@@ -20,7 +20,6 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-#include <initializer_list>
 #define TP_API_BEGIN _Pragma("GCC visibility push(default)") extern "C" {
 #define TP_API_END                                                                       \
     }                                                                                    \
@@ -51,7 +50,11 @@ typedef struct tp_axes {
     int axis[TP_MAX_AXES];
 } tp_axes;
 
-/* Tensors by pointer; an entry may be NULL where a function says it may be absent. */
+/* Tensors by pointer; an entry may be NULL where a function says it may be absent.  TP_LIST(a, b)
+ * lives to the end of its block in C.  In C++ it is for a call, or for
+ *     auto pair = TP_LIST(a, b);
+ * which lives as long as its name: a variable of type tp_list would point to what is gone (clang
+ * warns of it). */
 typedef struct tp_list {
     tp_tensor *const *t;
     int n;
@@ -130,7 +133,7 @@ tp_device *tp_device_open(const char *name);
 const char *tp_device_name(const tp_device *d);
 const char *tp_device_describe(tp_device *d); /* one line: processor, instruction set, BLAS */
 bool tp_device_wait(tp_device *d);            /* until all work given to it is done */
-void tp_set_threads(int n);                   /* CPU threads for kernels; 0: all processors */
+void tp_set_threads(int n); /* CPU threads for kernels, at most 1024; 0: all processors */
 int tp_threads(void);
 
 typedef struct tp_memory {
@@ -148,7 +151,8 @@ tp_tensor *tp_zeros(tp_shape s, tp_dtype d, tp_device *dev);
 tp_tensor *tp_ones(tp_shape s, tp_dtype d, tp_device *dev);
 tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev);
 tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev); /* a copy */
-/* The caller's memory as a tensor on the CPU, not copied, dense; done(user) when the last
+/* The caller's memory as a tensor on the CPU, not copied, dense, at a multiple of the element's
+ * size; done(user) when the last
  * tensor on it has died, also after a failure.  done may be NULL. */
 tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user), void *user);
 tp_tensor *tp_zeros_like(tp_tensor *t);
@@ -182,7 +186,7 @@ bool tp_is_contiguous(const tp_tensor *t);    /* row-major, without gaps */
 bool tp_is_channels_last(const tp_tensor *t); /* (N, C, H, W), C innermost in memory */
 
 /* Copies all elements, in logical order, to the host; bytes must be their size.  Waits. */
-bool tp_read(const tp_tensor *t, void *host, size_t bytes);
+bool tp_read(const tp_tensor *t, void *host, size_t bytes) __attribute__((warn_unused_result));
 double tp_item(const tp_tensor *t); /* the one element; NaN after an error.  Waits. */
 /* The elements themselves, of a contiguous f32 tensor on the CPU.  Writes through it are not
  * seen by autograd: use tp_copy_ or tp_fill_ on what a gradient may need. */
@@ -197,27 +201,46 @@ tp_dtype tp_promote(tp_dtype a, tp_dtype b);
 TP_API_END
 
 #ifdef __cplusplus
-inline tp_shape tp__shape(std::initializer_list<int64_t> n)
+#if defined(__has_cpp_attribute) && __has_cpp_attribute(clang::lifetimebound)
+#define TP__OWN_LIFE [[clang::lifetimebound]]
+#else
+#define TP__OWN_LIFE
+#endif
+template <int N>
+inline tp_shape tp__shape(const int64_t (&n)[N])
 {
-    tp_shape s = { 0, { 0 } };
-    for (int64_t v : n)
-        if (s.rank < TP_MAX_AXES) s.n[s.rank++] = v;
+    static_assert(N <= TP_MAX_AXES, "a shape has at most 8 axes");
+    tp_shape s = { N, { 0 } };
+    for (int i = 0; i < N; i++)
+        s.n[i] = n[i];
     return s;
 }
-inline tp_axes tp__axes(bool keep, std::initializer_list<int> axis)
+template <int N>
+inline tp_axes tp__axes(bool keep, const int (&axis)[N])
 {
-    tp_axes a = { 0, keep, { 0 } };
-    for (int v : axis)
-        if (a.n < TP_MAX_AXES) a.axis[a.n++] = v;
+    static_assert(N <= TP_MAX_AXES, "a tensor has at most 8 axes");
+    tp_axes a = { N, keep, { 0 } };
+    for (int i = 0; i < N; i++)
+        a.axis[i] = axis[i];
     return a;
 }
-inline tp_list tp__list(std::initializer_list<tp_tensor *> t)
+/* What TP_LIST gives in C++: the pointers themselves, as a list where one is asked for. */
+template <int N>
+struct tp__pointers {
+    tp_tensor *t[N];
+    operator tp_list() const TP__OWN_LIFE { return tp_list{ t, N }; }
+};
+template <int N>
+inline tp__pointers<N> tp__list(tp_tensor *const (&t)[N])
 {
-    return tp_list{ t.begin(), (int)t.size() };
+    tp__pointers<N> p = {};
+    for (int i = 0; i < N; i++)
+        p.t[i] = t[i];
+    return p;
 }
 #define TP_SHAPE(...)   tp__shape({ __VA_ARGS__ })
-#define TP_SCALAR       tp__shape({})
-#define TP_ALL          tp__axes(false, {})
+#define TP_SCALAR       (tp_shape{ 0, { 0 } })
+#define TP_ALL          (tp_axes{ 0, false, { 0 } })
 #define TP_AXES(...)    tp__axes(false, { __VA_ARGS__ })
 #define TP_KEEPDIM(...) tp__axes(true, { __VA_ARGS__ })
 #define TP_LIST(...)    tp__list({ __VA_ARGS__ })

@@ -58,8 +58,8 @@ static inline void get_options(kase *k)
     tp_tensor *r = get(k->f, k->name, "fopts", -1, tp_device_open("cpu"));
 
     k->n_opts = (int)tp_count(o), k->n_fopts = (int)tp_count(r);
-    if (o) tp_read(o, k->opts, sizeof *k->opts * (size_t)k->n_opts);
-    if (r) tp_read(r, k->fopts, sizeof *k->fopts * (size_t)k->n_fopts);
+    cr_expect(!o || tp_read(o, k->opts, sizeof *k->opts * (size_t)k->n_opts), "%s", tp_error());
+    cr_expect(!r || tp_read(r, k->fopts, sizeof *k->fopts * (size_t)k->n_fopts), "%s", tp_error());
 }
 
 /* ---- how operands lie in memory ---- */
@@ -98,7 +98,7 @@ static inline double *values(tp_tensor *t)
 {
     double *v = malloc(sizeof *v * (size_t)(tp_count(t) + 1));
 
-    tp_read(tp_cast(tp_detach(t), TP_F64), v, sizeof *v * (size_t)tp_count(t));
+    cr_expect(tp_read(tp_cast(tp_detach(t), TP_F64), v, sizeof *v * (size_t)tp_count(t)), "%s", tp_error());
     return v;
 }
 

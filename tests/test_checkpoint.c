@@ -226,6 +226,8 @@ ON_EACH_DEVICE(checkpoint, a_function_that_changes_is_refused)
                                        "f64 (2, 3) the first time and f32 (2, 3) the second", "only once",
                                        "the function failed without an error", "2 outputs where there is room for 1",
                                        "input 0 was changed in place", "a parameter, (2, 3), was changed in place since the first run" };
+    static const tp_code code[] = { TP_ERR_ARG, TP_ERR_ARG, TP_ERR_SHAPE, TP_ERR_SHAPE, TP_ERR_USER, TP_ERR_USER, TP_ERR_ARG,
+                                    TP_ERR_ARG, TP_ERR_ARG };
 
     for (int i = 0; i < TP_LEN(why); i++) {
         TP_SCOPE;
@@ -240,7 +242,7 @@ ON_EACH_DEVICE(checkpoint, a_function_that_changes_is_refused)
             TP_NO_GRAD;
             CHECK(i < 7 || tp_fill_(i == 7 ? in : v, 1));
         }
-        CHECK_REFUSED(n == 1 && tp_backward(tp_sum(tp_add(y, v), TP_ALL)), tp_error_code(), why[i]);
+        CHECK_REFUSED(n == 1 && tp_backward(tp_sum(tp_add(y, v), TP_ALL)), code[i], why[i]);
         CHECK(!tp_grad(x) && !tp_grad(v) && tp_ok());
         CHECK(k.calls == (i >= 5 ? 1 : 2));
     }
@@ -258,5 +260,7 @@ ON_EACH_DEVICE(checkpoint, a_model_that_changes_is_refused)
     CHECK(!tp_nn_training(m) && !tp_nn_training(l[0]) && !tp_nn_training(l[1]) && !tp_grad(x));
     tp_nn_free(m);
     CHECK_REFUSED(tp_nn_checkpoint(NULL, TP_LIST(x), &y, 1) > 0, TP_ERR_ARG, "missing module");
-    CHECK_REFUSED(tp_checkpoint(NULL, TP_LIST(x), NULL, &y, 1) > 0, TP_ERR_ARG, "no function");
+    CHECK_REFUSED(tp_checkpoint(NULL, TP_LIST(x), NULL, &y, 1) > 0, TP_ERR_ARG, "missing function");
+    CHECK_REFUSED(tp_checkpoint(changes, TP_LIST(x), NULL, NULL, 4) > 0, TP_ERR_ARG, "no room for its outputs");
+    CHECK_REFUSED(tp_checkpoint(changes, (tp_list){ NULL, 2 }, NULL, &y, 1) > 0, TP_ERR_ARG, "a list of 2 tensors, and no pointer");
 }

@@ -448,3 +448,17 @@ Test(data_sets, tensors_ranges_lanes, LIMITED)
     CHECK_REFUSED(tp_data_lanes(y, 4, 2), TP_ERR_ARG, "longer than a window");
     CHECK_REFUSED(tp_data_lanes(y, 0, 2), TP_ERR_ARG, "0 lanes");
 }
+
+Test(loader, places_that_can_not_be, LIMITED)
+{
+    TP_SCOPE;
+    tp_dataset *d = tp_data_tensors(TP_LIST(tp_ones(TP_SHAPE(20), TP_F32, tp_device_open("cpu"))));
+    tp_loader *l = tp_data_loader(d, (tp_loader_opts){ .batch = 4, .shuffle = true });
+    tp_batch b;
+
+    CASE("seek");
+    CHECK_REFUSED(tp_data_seek(l, (tp_position){ INT64_MAX, 0 }), TP_ERR_ARG, "there is no batch 0 of pass 9223372036854775807");
+    CHECK_REFUSED(tp_data_seek(l, (tp_position){ -1, 0 }), TP_ERR_ARG, "there is no batch 0 of pass -1");
+    CHECK(tp_data_seek(l, (tp_position){ TP_PASSES, 5 }) && !tp_data_next(l, &b) && tp_data_next(l, &b) && tp_ok());
+    tp_data_free(l);
+}

@@ -74,8 +74,8 @@ static tp_tensor *lstm_of(tp_tensor *x, tp_tensor *h, tp_tensor *c, tp_tensor *w
  * 2, 3, 3), labels i (2). */
 #define EVERY_OP(DO, a, b, c, y, i)                                                      \
     DO("add", tp_add(a, b)) DO("sub", tp_sub(a, b)) DO("mul", tp_mul(a, b)) DO("div", tp_div(a, b)) \
-    DO("affine", tp_affine(a, 2, 3)) DO("affine", tp_scale(a, 2)) DO("affine", tp_shift(a, 2)) \
-    DO("affine", tp_neg(a)) DO("square", tp_square(a)) DO("sqrt", tp_sqrt(a)) DO("exp", tp_exp(a)) \
+    DO("affine", tp_affine(a, 2, 3)) DO("scale", tp_scale(a, 2)) DO("shift", tp_shift(a, 2)) \
+    DO("neg", tp_neg(a)) DO("square", tp_square(a)) DO("sqrt", tp_sqrt(a)) DO("exp", tp_exp(a)) \
     DO("log", tp_log(a)) DO("relu", tp_relu(a)) DO("tanh", tp_tanh(a)) DO("sigmoid", tp_sigmoid(a)) \
     DO("gelu", tp_gelu(a)) DO("gelu_tanh", tp_gelu_tanh(a)) DO("lerp", tp_lerp(a, b, a)) \
     DO("sum", tp_sum(a, TP_ALL)) DO("mean", tp_mean(a, TP_AXES(1))) DO("argmax", tp_argmax(a, 1)) \
@@ -137,14 +137,14 @@ ON_EACH_DEVICE(errors, shapes_that_do_not_fit)
     SHAPE(tp_reshape(a, TP_SHAPE(4)), "reshape: f32 (2, 3) can't become (4)");
     SHAPE(tp_reshape(a, TP_SHAPE(-1, -1)), "reshape: (-1, -1): one size may be -1");
     SHAPE(tp_reshape(a, TP_SHAPE(-2, 3)), "reshape: (-2, 3)");
-    SHAPE(tp_reshape(a, TP_SHAPE(-1, 4)), "reshape: f32 (2, 3) can't become");
+    SHAPE(tp_reshape(a, TP_SHAPE(-1, 4)), "reshape: f32 (2, 3) can't become (-1, 4)");
     SHAPE(tp_reshape(F32(0, 3), TP_SHAPE(0, -1)), "reshape: f32 (0, 3) can't become");
     SHAPE(tp_reshape(a, TP_SHAPE(1LL << 62, 1LL << 62)), "too many elements");
-    SHAPE(tp_reshape(a, (tp_shape){ .rank = 9 }), "reshape: 9 axes: at most 8");
+    SHAPE(tp_reshape(a, (tp_shape){ .rank = 9 }), "reshape: 9 axes: 0 to 8");
     SHAPE(tp_expand(a, TP_SHAPE(2, 4)), "expand: f32 (2, 3) can't become (2, 4)");
     SHAPE(tp_expand(a, TP_SHAPE(3)), "expand: f32 (2, 3) can't become (3)");
     SHAPE(tp_expand(a, TP_SHAPE(-1, 2, 3)), "negative size in (-1, 2, 3)");
-    SHAPE(tp_expand(a, (tp_shape){ .rank = -1 }), "-1 axes");
+    SHAPE(tp_expand(a, (tp_shape){ .rank = -1 }), "expand: -1 axes: 0 to 8 are possible");
     SHAPE(tp_channels_last(a), "channels_last: f32 (2, 3)");
     SHAPE(concat2(a, F32(2, 4), 0), "concat: f32 (2, 4) doesn't fit behind f32 (2, 3) along axis 0");
     SHAPE(concat2(a, F32(3), 0), "concat: f32 (3) doesn't fit behind f32 (2, 3)");
@@ -207,7 +207,7 @@ ON_EACH_DEVICE(errors, shapes_that_do_not_fit_a_layer)
     SHAPE(!isnan(tp_item(a)), "tp_item: f32 (2, 3) has more or less than one element");
     SHAPE(tp_zeros(TP_SHAPE(2, -3), TP_F32, dev), "negative size in (2, -3)");
     SHAPE(tp_rand(TP_SHAPE(1LL << 40, 1LL << 40), dev), "too many elements");
-    SHAPE(tp_from((float[]){ 1 }, (tp_shape){ .rank = 9 }, TP_F32, dev), "9 axes: at most 8");
+    SHAPE(tp_from((float[]){ 1 }, (tp_shape){ .rank = 9 }, TP_F32, dev), "9 axes: 0 to 8");
 }
 
 /* ---- axes and places ---- */
@@ -528,4 +528,318 @@ ON_EACH_DEVICE_WITH(errors, empty_tensors_are_tensors, lstm)
     CHECK(tp_backward(tp_sum(tp_exp(tp_concat(TP_LIST(e, F32(2, 3)), 0)), TP_ALL)) && tp_dim(tp_grad(e), 0) == 0);
     CHECK(check_at(tp_matmul(F32(2, 0), F32(0, 2)), 3) == 0 && check_at(tp_linear(F32(2, 2, 0), F32(3, 0), F32(3)), 11) == 1);
     CHECK(tp_dim(tp_slice(F32(2, 3), 1, 3, 3), 1) == 0 && tp_dim(tp_flip(e, 0), 1) == 3 && tp_rank(tp_argmax(e, 1)) == 1);
+}
+
+/* ---- sizes that can't be ---- */
+
+ON_EACH_DEVICE(errors, results_too_large_to_count)
+{
+    TP_SCOPE;
+    tp_tensor *x = F32(1, 1, 4, 4), *w = F32(1, 1, 3, 3), *one = F32(1), *wide, *high;
+    int64_t sizes[] = { INT64_MAX, INT64_MAX };
+    tp_tensor *out[2];
+
+    SHAPE(tp_conv2d(x, w, NULL, (tp_conv2d_opts){ .padding = INT32_MAX }),
+          "conv2d: (1, 1, 4294967296, 4294967296) has too many elements");
+    SHAPE(tp_conv2d(x, F32(1, 1, 3, 0), NULL, (tp_conv2d_opts){ .dilation = INT32_MAX }), "doesn't fit");
+    SHAPE(tp_conv2d(F32(1, 0, 4, 4), tp_expand(F32(1, 0, 1, 1), TP_SHAPE(1, 0, 1LL << 40, 1)), NULL,
+                    (tp_conv2d_opts){ .dilation = INT32_MAX }), "doesn't fit");
+    wide = tp_expand(one, TP_SHAPE(1LL << 40)), high = tp_expand(F32(1, 1), TP_SHAPE(1LL << 40, 1));
+    CHECK(wide && high && tp_count(wide) == 1LL << 40);
+    SHAPE(tp_add(wide, high), "(1099511627776, 1099511627776) has too many elements");
+    SHAPE(tp_outer(wide, wide), "too many elements");
+    wide = tp_expand(one, TP_SHAPE(1LL << 58));
+    {
+        tp_tensor *many[40];
+
+        for (int i = 0; i < 40; i++)
+            many[i] = wide;
+        SHAPE(tp_concat((tp_list){ many, 40 }, 0), "too many elements");
+    }
+    ARG(tp_split_sizes(wide, 0, sizes, 2, out), "split: size 9223372036854775807 of part 1");
+    SHAPE(tp_nn_conv2d(1 << 20, 1 << 20, INT32_MAX, plain_conv), "(1048576, 1048576, 2147483647, 2147483647) has too many elements");
+}
+
+/* Only the part of a window that lies in x is walked, so its size doesn't matter. */
+ON_EACH_DEVICE(errors, pooling_windows_larger_than_x)
+{
+    TP_SCOPE;
+    tp_tensor *x = tp_requires_grad(check_numbers(TP_SHAPE(1, 1, 3, 4), TP_F32, -1, 1, dev), true), *y;
+    tp_pool2d_opts o = { .stride = 1, .padding = INT32_MAX / 2, .rectangular = true, .kernel_w = 1 };
+    float v[12], got[12];
+
+    y = tp_max_pool2d(x, INT32_MAX, o); /* each column's maximum, wherever the window is */
+    if (!y && check_not_offered(dev)) return;
+    CHECK(y && tp_dim(y, 2) == 3 && tp_dim(y, 3) == 4 && tp_read(x, v, sizeof v));
+    CHECK(tp_read(y, got, sizeof got));
+    for (int k = 0; k < 12; k++)
+        CHECK(got[k] == fmaxf(v[8 + k % 4], fmaxf(v[k % 4], v[4 + k % 4])));
+    CHECK(tp_backward(tp_sum(y, TP_ALL)) && tp_read(tp_grad(x), got, sizeof got));
+    for (int k = 0; k < 4; k++)
+        CHECK(got[k] + got[4 + k] + got[8 + k] == 3);
+    ARG(tp_max_pool2d(x, INT32_MAX, (tp_pool2d_opts){ .padding = INT32_MAX / 2 }),
+        "a kernel of 2147483647 by 2147483647 has more than 2147483647 places");
+    ARG(tp_max_pool2d(x, 0, plain_pool), "kernel 0, stride 0, dilation 0, padding 0: none may be negative, and a kernel is at least 1");
+    ARG(tp_max_pool2d(x, 2, (tp_pool2d_opts){ .stride = -1 }), "stride -1, dilation 0, padding 0: none may be negative");
+    ARG(tp_conv2d(F32(1, 1, 4, 4), F32(1, 1, 1, 1), NULL, (tp_conv2d_opts){ .rectangular = true, .stride_w = -7 }), "stride 0 by -7");
+}
+
+/* ---- pointers that are not there, lists that can't be ---- */
+
+static tp_tensor *no_function(tp_list in, void *user)
+{
+    (void)user;
+    return in.t[0];
+}
+
+static int nothing_out(void *self, tp_list in, tp_tensor **out, int room)
+{
+    (void)in, (void)out, (void)room;
+    return *(int *)self;
+}
+
+ON_EACH_DEVICE(errors, pointers_that_are_not_there)
+{
+    TP_SCOPE;
+    tp_tensor *x = tp_requires_grad(F64(2, 3), true), *g = x, *y = tp_sum(tp_square(x), TP_ALL);
+    tp_list lost = { NULL, 2 }, minus = { &x, -1 };
+    tp_module *net = tp_nn_init(tp_nn_linear(3, 2), dev);
+    tp_gradcheck_report r;
+    int one = 1, none = 0;
+    char text[8];
+
+    tp_fail(TP_ERR_USER, NULL);
+    CHECK(!strcmp(tp_error(), "no reason was given"));
+    tp_clear_error();
+    CHECK(tp_print(x, NULL, 0) > 10 && tp_ok());
+    ARG(tp_print(x, NULL, 10), "no text for 10 bytes");
+    ARG(tp_print(NULL, text, sizeof text), "missing input");
+    ARG(tp_concat(lost, 0), "concat: a list of 2 tensors, and no pointer");
+    ARG(tp_concat(minus, 0), "concat: a list of -1 tensors");
+    ARG(tp_stack(minus, 0), "a list of -1 tensors");
+    ARG(tp_einsum("ij->ij", lost), "a list of 2 tensors, and no pointer");
+    ARG(tp_grads_of(lost, TP_LIST(x), &g, (tp_grad_opts){ 0 }), "a list of 2 tensors, and no pointer");
+    ARG(tp_grads_of(TP_LIST(y), lost, (tp_tensor *[2]){ NULL }, (tp_grad_opts){ 0 }), "a list of 2 tensors, and no pointer");
+    ARG(tp_grads_of(TP_LIST(y), minus, &g, (tp_grad_opts){ 0 }), "a list of -1 tensors");
+    ARG(tp_grads_of(TP_LIST(y), TP_LIST(x), NULL, (tp_grad_opts){ 0 }), "no room for the gradients");
+    ARG(tp_data_tensors(lost), "a list of 2 tensors, and no pointer");
+    ARG(tp_gradcheck(NULL, (tp_list){ 0 }, NULL, &r), "missing function");
+    ARG(tp_gradgradcheck(NULL, (tp_list){ 0 }, NULL, &r), "missing function");
+    ARG(tp_gradgradcheck(no_function, lost, NULL, &r), "a list of 2 tensors, and no pointer");
+    ARG(tp_nn_apply(net, TP_LIST(x), NULL, 4) > 0, "no room for an output of linear");
+    ARG(tp_nn_apply(net, lost, &g, 1) > 0, "a list of 2 inputs, or no pointer");
+    ARG(tp_nn_sequential(NULL, 3), "3 layers, and no pointer");
+    ARG(tp_nn_sequential(NULL, -1), "-1 layers");
+    ARG(tp_nn_lstm_forward(net, x, NULL, NULL).y, "tp_nn_lstm_forward: linear is no LSTM");
+    ARG(tp_nn_lstm_forward(NULL, x, NULL, NULL).y, "tp_nn_lstm_forward: nothing is no LSTM");
+    tp_nn_free(net);
+    net = tp_nn_from("mine", &one, nothing_out, NULL);
+    REFUSED(tp_nn_forward(net, x), TP_ERR_USER, "mine: its forward gave no output 0");
+    tp_nn_free(net);
+    net = tp_nn_from("mine", &none, nothing_out, NULL);
+    REFUSED(tp_nn_forward(net, x), TP_ERR_USER, "mine: its forward gave no output where one is wanted");
+    tp_nn_free(net);
+}
+
+/* ---- numbers that can't be, at construction too ---- */
+
+ON_EACH_DEVICE(errors, numbers_that_are_not_possible)
+{
+    TP_SCOPE;
+    tp_tensor *a = F32(2, 3);
+    tp_module *m = tp_nn_init(tp_nn_linear(3, 2), dev);
+    tp_params p = tp_nn_params(m, "*");
+    tp_batch_norm_opts o = norm_opts(true);
+    tp_optim *opt = tp_optim_sgd(p, tp_sgd(.5));
+    tp_sched *s = tp_sched_step(opt, 10, .5);
+    char room[64];
+    int before = tp_threads();
+
+    ARG(tp_layer_norm(a, TP_SHAPE(3), NULL, NULL, -1), "layer_norm: eps -1");
+    ARG(tp_layer_norm(a, TP_SHAPE(3), NULL, NULL, NAN), "layer_norm: eps nan");
+    o.eps = -1;
+    ARG(tp_batch_norm(a, NULL, NULL, NULL, NULL, o), "batch_norm: eps -1");
+    ARG(tp_nn_batch_norm_with(3, o), "eps -1");
+    o.eps = 1e-5, o.momentum = NAN;
+    ARG(tp_batch_norm(a, NULL, NULL, NULL, NULL, o), "momentum nan");
+    ARG(tp_optim_adam(p, tp_adam(INFINITY)), "learning rate inf");
+    ARG(tp_optim_sgd(p, tp_sgd(NAN)), "learning rate nan");
+    ARG(tp_optim_set_lr(opt, 0, INFINITY), "learning rate inf");
+    ARG(tp_optim_sgd(p, ((tp_sgd_opts){ .lr = 1, .momentum = INFINITY, .filled = true })), "momentum inf");
+    ARG(tp_nn_param(m, "p", TP_SHAPE(2), (tp_init){ .kind = (tp_init_kind)99 }), "p: there is no kind 99");
+    DTYPE(tp_nn_buffer(m, "b", TP_SHAPE(2), TP_U8, 0), "b can't be u8");
+    DTYPE(tp_nn_buffer(m, "b", TP_SHAPE(2), (tp_dtype)99, 0), "b can't be");
+    ARG(tp_nn_conv2d(1, 1, 3, (tp_conv2d_opts){ .stride = -1 }), "tp_nn_conv2d: stride -1");
+    ARG(tp_nn_conv2d(1, 1, 3, (tp_conv2d_opts){ .rectangular = true, .padding_w = -2 }), "tp_nn_conv2d: stride_w 0, padding_w -2");
+    ARG(tp_nn_linear_with(2, 2, (tp_linear_layer_opts){ .activation = (tp_activation)99 }), "there is no activation 99");
+    SHAPE(tp_nn_layer_norm(TP_SCALAR), "tp_nn_layer_norm: no axes to normalize over");
+    ARG(tp_wrap(room + 1, TP_SHAPE(2), TP_F32, NULL, NULL), "isn't aligned for f32: a multiple of 4");
+    ARG(tp_fill_(tp_expand(F32(1, 3), TP_SHAPE(2, 3)), 5), "f32 (2, 3) is expanded");
+    tp_set_threads(1 << 30);
+    CHECK(tp_threads() == 1024);
+    tp_set_threads(before);
+    CHECK(tp_sched_seek(s, INT64_MAX) && tp_sched_at(s) == INT64_MAX);
+    ARG(tp_sched_advance(s), "step 9223372036854775807 is the last");
+    tp_optim_free(opt), tp_sched_free(s), tp_nn_free(m);
+}
+
+ON_EACH_DEVICE(errors, the_function_that_was_called_is_named)
+{
+    TP_SCOPE;
+    tp_tensor *i = I64(2, 3);
+
+    DTYPE(tp_neg(i), "neg: not offered for i64 (2, 3)");
+    DTYPE(tp_shift(i, 1), "shift: not offered for i64 (2, 3)");
+    DTYPE(tp_mse(i, i), "mse: not offered for i64 (2, 3) and i64 (2, 3)");
+    DTYPE(tp_lerp(i, i, i), "lerp: not offered for i64 (2, 3)");
+    SHAPE(tp_lerp(F32(2, 3), F32(2, 3), F32(4)), "lerp: f32 (2, 3), f32 (2, 3) and weight f32 (4) don't broadcast");
+    DTYPE(tp_zeros(TP_SHAPE(2), (tp_dtype)99, dev), "tp_zeros: there is no dtype 99");
+    SHAPE(tp_ones(TP_SHAPE(-2), TP_F32, dev), "tp_ones: negative size in (-2)");
+}
+
+/* ---- every op over axes of size 0, forward and backward ---- */
+
+static tp_tensor *lstm_over(tp_tensor *x, int64_t hidden, tp_device *dev)
+{
+    int64_t in = tp_dim(x, 1);
+
+    return lstm_of(tp_reshape(x, TP_SHAPE(2, tp_dim(x, 0), in)), NULL, NULL, tp_requires_grad(F64(4 * hidden, in), true),
+                   tp_requires_grad(F64(4 * hidden, hidden), true), F64(4 * hidden), F64(4 * hidden));
+}
+
+/* The k-th op of x (n, m), n or m of which is 0; *ended behind the last. */
+static tp_tensor *of_zero_axes(int k, tp_tensor *x, tp_device *dev, bool *ended)
+{
+    int64_t n = tp_dim(x, 0), m = tp_dim(x, 1);
+    tp_tensor *w = tp_requires_grad(F64(2, m), true), *u = F64(m);
+
+    switch (k) {
+    case 0: return tp_add(x, tp_mul(x, x));
+    case 1: return tp_div(tp_sub(x, u), tp_affine(x, 2, 3));
+    case 2: return tp_sqrt(tp_square(tp_exp(tp_log(x))));
+    case 3: return tp_relu(tp_tanh(tp_sigmoid(x)));
+    case 4: return tp_gelu(tp_gelu_tanh(x));
+    case 5: return tp_lerp(x, u, x);
+    case 6: return tp_sum(x, TP_AXES(0));
+    case 7: return tp_sum(x, TP_AXES(1));
+    case 8: return tp_mean(x, TP_AXES(0));
+    case 9: return tp_mean(x, TP_AXES(1));
+    case 10: return tp_reshape(x, TP_SHAPE(m, n));
+    case 11: return tp_flatten(x, 0);
+    case 12: return tp_transpose(x, 0, 1);
+    case 13: return tp_slice(x, 1, 0, m);
+    case 14: return tp_concat(TP_LIST(x, x), 0);
+    case 15: return tp_concat(TP_LIST(x, x), 1);
+    case 16: return tp_flip(tp_flip(x, 1), 0);
+    case 17: return tp_expand(x, TP_SHAPE(2, n, m));
+    case 18: return tp_clone(tp_contiguous(x));
+    case 19: return tp_cast(x, TP_F32);
+    case 20: return tp_matmul(x, tp_transpose(x, 0, 1));
+    case 21: return tp_matmul(tp_transpose(x, 0, 1), x);
+    case 22: return tp_linear(x, w, F64(2));
+    case 23: return tp_linear_with(x, w, F64(2), (tp_linear_opts){ TP_GELU });
+    case 24: return tp_dropout(x, 0.5);
+    case 25: return tp_bce_with_logits_with(x, x, (tp_loss_opts){ TP_SUM });
+    case 26: return tp_mse(x, x);
+    case 27: return n ? tp_embedding(tp_zeros(TP_SHAPE(0), TP_I64, dev), x) : tp_embedding(tp_zeros(TP_SHAPE(0), TP_I64, dev), F64(2, m));
+    case 28: return tp_batch_norm(x, F64(m), F64(m), F64(m), F64(m), norm_opts(true));
+    case 29: return tp_batch_norm(x, NULL, NULL, F64(m), F64(m), norm_opts(false));
+    case 30: return tp_layer_norm(x, TP_SHAPE(m), u, u, 1e-5);
+    case 31: return tp_outer(tp_flatten(x, 0), u);
+    case 32: return tp_einsum("ij,ik->jk", TP_LIST(x, x));
+    case 33: return tp_channels_last(tp_reshape(x, TP_SHAPE(n, 1, m, 1)));
+    case 34: return n ? tp_global_avg_pool2d(tp_reshape(x, TP_SHAPE(n, m, 1, 1))) : tp_global_avg_pool2d(tp_reshape(x, TP_SHAPE(0, 1, m, 1)));
+    case 35: return n ? tp_sum(x, TP_ALL) : tp_max_pool2d(tp_reshape(x, TP_SHAPE(0, m, 2, 2)), 2, plain_pool);
+    case 36: return n ? tp_sum(x, TP_ALL) : tp_conv2d(tp_reshape(x, TP_SHAPE(0, m, 2, 2)), tp_requires_grad(F64(2, m, 2, 2), true), F64(2), plain_conv);
+    case 37: return lstm_over(tp_concat(TP_LIST(x, x), 0), 3, dev);
+    case 38: return lstm_over(tp_concat(TP_LIST(x, x), 0), 0, dev);
+    case 39: return tp_stack(TP_LIST(x, x), 1);
+    case 40: return tp_cross_entropy_with(F64(0, 3), tp_zeros(TP_SHAPE(0), TP_I64, dev),
+                                          (tp_cross_entropy_opts){ .ignore_index = -100, .reduction = TP_SUM, .filled = true });
+    default: return *ended = true, NULL;
+    }
+}
+
+ON_EACH_DEVICE(errors, axes_of_size_0_forward_and_backward)
+{
+    static const int64_t sizes[][2] = { { 0, 3 }, { 2, 0 }, { 0, 0 } };
+    bool ended = false;
+
+    for (int k = 0; !ended; k++)
+        for (int i = 0; i < TP_LEN(sizes) && !ended; i++) {
+            TP_SCOPE;
+            tp_tensor *x = tp_requires_grad(F64(sizes[i][0], sizes[i][1]), true), *y = of_zero_axes(k, x, dev, &ended), *g;
+
+            if (ended) break;
+            CASE("op %d of (%d, %d) on %s", k, (int)sizes[i][0], (int)sizes[i][1], tp_device_name(dev));
+            CHECK(y != NULL);
+            if (y && tp_needs_grad(y)) {
+                CHECK(tp_backward(tp_sum(y, TP_ALL)));
+                g = tp_grad(x);
+                CHECK(!g || (tp_dim(g, 0) == sizes[i][0] && tp_dim(g, 1) == sizes[i][1]));
+            }
+            tp_clear_error();
+        }
+}
+
+ON_EACH_DEVICE(errors, batch_norm_of_nothing_moves_nothing)
+{
+    TP_SCOPE;
+    tp_tensor *rm = tp_full(TP_SHAPE(3), 5, TP_F32, dev), *rv = tp_full(TP_SHAPE(3), 7, TP_F32, dev);
+    tp_tensor *w = tp_requires_grad(F32(3), true), *b = tp_requires_grad(F32(3), true), *x = tp_requires_grad(F32(0, 3, 4, 4), true);
+    tp_tensor *y = tp_batch_norm(x, w, b, rm, rv, norm_opts(true));
+
+    CASE("no sample");
+    CHECK(y && tp_dim(y, 0) == 0 && tp_dim(y, 3) == 4 && check_at(rm, 1) == 5 && check_at(rv, 2) == 7);
+    CHECK(tp_backward(tp_sum(y, TP_ALL)) && check_at(tp_grad(w), 0) == 0 && check_at(tp_grad(b), 2) == 0);
+    SHAPE(tp_batch_norm(F32(1, 3), NULL, NULL, NULL, NULL, norm_opts(true)), "more than one value per channel");
+}
+
+/* ---- dtypes that meet in one ---- */
+
+ON_EACH_DEVICE(errors, concat_promotes_as_pytorch)
+{
+    static const tp_dtype of[][3] = { { TP_BF16, TP_F16, TP_F32 }, { TP_I64, TP_BF16, TP_BF16 }, { TP_BOOL, TP_U8, TP_U8 },
+                                      { TP_F32, TP_F64, TP_F64 }, { TP_I32, TP_I64, TP_I64 } };
+
+    for (int i = 0; i < TP_LEN(of); i++) {
+        TP_SCOPE;
+        tp_tensor *y = concat2(make(of[i][0], dev, TP_SHAPE(2, 1)), make(of[i][1], dev, TP_SHAPE(2, 2)), 1);
+
+        CASE("%s and %s on %s", tp_dtype_name(of[i][0]), tp_dtype_name(of[i][1]), tp_device_name(dev));
+        if (!y && check_not_offered(dev)) continue;
+        CHECK(y && tp_dtype_of(y) == of[i][2] && tp_dim(y, 1) == 3 && check_at(y, 5) == 1);
+    }
+    {
+        TP_SCOPE;
+        tp_tensor *a = tp_requires_grad(F32(2), true);
+
+        CASE("gradients on %s", tp_device_name(dev));
+        CHECK(tp_backward(tp_sum(tp_scale(concat2(a, F64(3), 0), 2), TP_ALL)) && tp_dtype_of(tp_grad(a)) == TP_F32);
+        CHECK(check_at(tp_grad(a), 1) == 2);
+    }
+}
+
+/* ---- labels and indices of other integers ---- */
+
+ON_EACH_DEVICE(errors, labels_and_indices_of_each_integer)
+{
+    static const tp_dtype of[] = { TP_I64, TP_I32, TP_U8 };
+    double loss[3], row[3];
+
+    for (int i = 0; i < TP_LEN(of); i++) {
+        TP_SCOPE;
+        tp_tensor *index = tp_cast(tp_from((int64_t[]){ 2, 0 }, TP_SHAPE(2), TP_I64, dev), of[i]);
+        tp_tensor *w = tp_requires_grad(tp_detach(tp_reshape(tp_arange(0, 12, 1, TP_F32, dev), TP_SHAPE(3, 4))), true);
+        tp_tensor *y = tp_embedding(index, w);
+
+        CASE("%s on %s", tp_dtype_name(of[i]), tp_device_name(dev));
+        if (!y && check_not_offered(dev)) continue;
+        CHECK(y && check_at(y, 1) == 9 && check_at(y, 4) == 0);
+        CHECK(tp_backward(tp_sum(y, TP_ALL)) && check_at(tp_grad(w), 0) == 1 && check_at(tp_grad(w), 4) == 0);
+        loss[i] = tp_item(tp_cross_entropy(tp_scale(y, 0.1), index)), row[i] = check_at(tp_grad(w), 8);
+        CHECK(isfinite(loss[i]) && loss[i] == loss[0] && row[i] == row[0]);
+        ARG(tp_cross_entropy(y, tp_full(TP_SHAPE(2), 4, of[i], dev)), "cross_entropy");
+        ARG(tp_embedding(tp_full(TP_SHAPE(2), 3, of[i], dev), w), "embedding");
+    }
 }

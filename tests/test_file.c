@@ -245,6 +245,16 @@ Test(file, cut_or_changed_anywhere, IN_FOLDER)
 
 /* ---- places that can't be ---- */
 
+Test(file, lists_that_are_not_there, IN_FOLDER)
+{
+    CASE("lists");
+    CHECK_REFUSED(tp_file_save(in_folder("x"), NULL, 3, NULL, 0), TP_ERR_ARG, "3 tensors, and no pointer to them");
+    CHECK_REFUSED(tp_file_save(in_folder("x"), NULL, -1, NULL, 0), TP_ERR_ARG, "-1 tensors");
+    CHECK_REFUSED(tp_file_save(in_folder("x"), NULL, 0, NULL, 2), TP_ERR_ARG, "2 texts, and no pointer to them");
+    CHECK_REFUSED(tp_file_save(in_folder("x"), NULL, 0, (tp_meta[]){ { "k", NULL } }, 1), TP_ERR_ARG, "text 0 is missing");
+    CHECK(!tp_file_exists(in_folder("x")));
+}
+
 Test(file, no_such_place, IN_FOLDER)
 {
     static const char *const folders[] = { "/proc", "/", "/tmp", "/proc/self" };
@@ -285,8 +295,8 @@ Test(file, no_such_place, IN_FOLDER)
     CHECK_REFUSED(tp_file_save(in_folder("f"), &reserved, 1, NULL, 0), TP_ERR_ARG, "__metadata__");
     CHECK_REFUSED(tp_file_save(in_folder("f"), &latin, 1, NULL, 0), TP_ERR_ARG, "UTF-8");
     CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ "k", "\xe9" }, 1), TP_ERR_ARG, "UTF-8");
-    CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ NULL, "v" }, 1), TP_ERR_ARG, "UTF-8");
-    CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ "k", NULL }, 1), TP_ERR_ARG, "UTF-8");
+    CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ NULL, "v" }, 1), TP_ERR_ARG, "text 0 is missing");
+    CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ "k", NULL }, 1), TP_ERR_ARG, "text 0 is missing");
     CHECK(!tp_file_exists(in_folder("f")));
     CASE("an error is pending");
     tp_fail(TP_ERR_USER, "mine");

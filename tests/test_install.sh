@@ -32,12 +32,29 @@ if grep -rIn "$dir\|$build" usr; then
     echo "the installed files name the place where they were made"
     exit 1
 fi
+sed -n '/^```c$/,/^```$/p' "$tests/../README.md" | grep -v '^```' >readme.c
+cmp readme.c "$tests/install/train.c" || { echo "the README's program is not tests/install/train.c"; exit 1; }
 echo "pkg-config, C11"
 "$cc" -std=c11 $strict "$tests/install/train.c" $(pkg-config --cflags --libs taper) -o train
 runs ./train
 echo "pkg-config, C++17"
 "$cxx" -std=c++17 $strict "$tests/install/train.cpp" $(pkg-config --cflags --libs taper) -o trainpp
 ./trainpp
+# refused_by COMPILER CODE: a function of that body is no C++ program
+refused_by()
+{
+    printf '#include <taper.h>\ntp_tensor *f(tp_tensor *a, tp_device *d)\n{\n%s\n}\n' "$2" >wrong.cpp
+    if "$1" -std=c++17 $strict $(pkg-config --cflags taper) -fsyntax-only wrong.cpp 2>stderr; then
+        echo "$1 accepts $2"
+        exit 1
+    fi
+}
+refused_by "$cxx" "(void)a; return tp_ones(TP_SHAPE(1, 1, 1, 1, 1, 1, 1, 1, 2), TP_F32, d);"
+grep -q "at most 8 axes" stderr
+if command -v clang++ >/dev/null; then
+    refused_by clang++ "(void)d; tp_list l = TP_LIST(a, a); return tp_concat(l, 0);"
+    grep -q dangling stderr
+fi
 echo "find_package"
 { cmake -S "$tests/install" -B cmake -DCMAKE_PREFIX_PATH="$dir/usr" -DCMAKE_BUILD_TYPE=Release >log 2>&1 &&
     cmake --build cmake >>log 2>&1; } || { cat log; exit 1; }

@@ -399,3 +399,65 @@ ON_EACH_DEVICE(nn, children_are_taken_also_after_a_failure)
     CHECK(tp_nn_init(m, dev) == m);
     tp_clear_error(), tp_nn_free(m);
 }
+
+/* ---- a parameter that becomes another after an optimizer was made ---- */
+
+static double step_of(tp_module *m, tp_optim *o, tp_dtype d, tp_device *dev)
+{
+    TP_SCOPE;
+    double before = check_at(tp_nn_tensor(m, "weight"), 0);
+
+    CHECK(tp_optim_zero_grad(o) && tp_backward(tp_sum(tp_nn_forward(m, tp_ones(TP_SHAPE(1, 2), d, dev)), TP_ALL)));
+    CHECK(tp_optim_step(o));
+    return before - check_at(tp_nn_tensor(m, "weight"), 0);
+}
+
+ON_EACH_DEVICE(nn, a_cast_keeps_what_the_optimizer_holds)
+{
+    for (int steps = 0; steps < 2; steps++) {
+        tp_module *m = tp_nn_init(tp_nn_linear(2, 1), dev);
+        tp_tensor *w = tp_nn_tensor(m, "weight");
+        tp_optim *o = tp_optim_adam(tp_nn_params(m, "*"), tp_adam(.25));
+        double v = check_at(w, 1);
+
+        CASE("%d steps before on %s", steps, tp_device_name(dev));
+        for (int i = 0; i < steps; i++)
+            CHECK_NEAR(step_of(m, o, TP_F32, dev), .25, 1e-6);
+        CHECK(tp_nn_cast(m, TP_F64) && tp_nn_tensor(m, "weight") == w && tp_dtype_of(w) == TP_F64 && tp_needs_grad(w));
+        CHECK_NEAR(check_at(w, 1), v - .25 * steps, 1e-6);
+        CHECK(!tp_grad(w));
+        CHECK_NEAR(step_of(m, o, TP_F64, dev), .25, 1e-7); /* m and v follow: a constant gradient, bias corrected */
+        CHECK(tp_optim_steps(o) == steps + 1);
+        tp_nn_free(m), tp_optim_free(o);
+    }
+}
+
+ON_EACH_DEVICE(nn, an_optimizer_refuses_what_was_replaced)
+{
+    TP_SCOPE;
+    tp_module *l[] = { tp_nn_linear(2, 2), tp_nn_linear(2, 2) }, *m = tp_nn_init(tp_nn_sequential(l, 2), dev);
+    tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
+    tp_tensor *x = tp_ones(TP_SHAPE(1, 2), TP_F32, dev), *loss;
+
+    CHECK(tp_nn_set(m, "1.weight", tp_nn_tensor(m, "1.weight"))); /* by itself: nothing has changed */
+    CHECK(tp_optim_zero_grad(o));
+    CHECK(tp_nn_set(m, "1.weight", tp_nn_tensor(m, "0.weight"))); /* tied */
+    loss = tp_sum(tp_nn_forward(m, x), TP_ALL);
+    CHECK(tp_backward(loss));
+    CHECK_REFUSED(tp_optim_step(o), TP_ERR_ARG, "tp_optim_step: 1.weight was replaced by tp_nn_set or tp_nn_replace");
+    CHECK_REFUSED(tp_optim_zero_grad(o), TP_ERR_ARG, "tp_optim_zero_grad: 1.weight was replaced");
+    CHECK_REFUSED(tp_optim_clip_norm(o, 1), TP_ERR_ARG, "1.weight was replaced");
+    tp_optim_free(o);
+    o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
+    CHECK(tp_optim_step(o));
+    CHECK(tp_nn_set(m, "1.weight", tp_ones(TP_SHAPE(2, 2), TP_F32, dev))); /* 0.weight is there still */
+    CHECK(tp_optim_zero_grad(o));
+    CHECK(tp_nn_init(tp_nn_replace(m, "0", tp_nn_linear(2, 2)), dev) && tp_ok());
+    CHECK_REFUSED(tp_optim_step(o), TP_ERR_ARG, "0.weight was replaced");
+    tp_nn_free(m);
+    tp_optim_free(o);
+    o = tp_optim_sgd(tp_nn_params(m = tp_nn_init(tp_nn_linear(2, 2), dev), "*"), tp_sgd(1));
+    tp_nn_free(m); /* freed is not replaced: the optimizer goes on with what it holds */
+    CHECK(tp_optim_zero_grad(o) && tp_optim_step(o));
+    tp_optim_free(o);
+}

@@ -548,3 +548,40 @@ ON_EACH_DEVICE(optim, schedules)
     CHECK_REFUSED(tp_sched_advance(NULL), TP_ERR_ARG, "missing schedule");
     tp_optim_free(o), tp_sched_free(s), tp_sched_free(NULL), tp_nn_free(m);
 }
+
+/* ---- an update that fails half way ---- */
+
+static int fails(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, tp_scalars s)
+{
+    (void)count, (void)u, (void)a, (void)s;
+    snprintf(c->error, sizeof c->error, "it was asked to fail");
+    return 1;
+}
+
+Test(optim, a_failed_update_is_told_until_the_state_is_loaded)
+{
+    tp_device *dev = tp_device_open("cpu");
+    const tp_backend *whole = dev->backend;
+    static tp__fn_sgd *const failing[TP_DTYPES] = { fails, fails, fails };
+    tp_backend half = *whole;
+    tp_module *m = tp_nn_init(tp_nn_linear(2, 2), dev);
+    tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
+    double before;
+
+    TP_SCOPE;
+    CASE("failing");
+    half.sgd = failing;
+    CHECK(tp_backward(tp_sum(tp_nn_forward(m, tp_ones(TP_SHAPE(1, 2), TP_F32, dev)), TP_ALL)));
+    before = check_at(tp_nn_tensor(m, "weight"), 0);
+    dev->backend = &half;
+    CHECK_REFUSED(tp_optim_step(o), TP_ERR_ARG, "it was asked to fail");
+    dev->backend = whole;
+    CASE("broken");
+    CHECK_REFUSED(tp_optim_step(o), TP_ERR_ARG, "an update of this optimizer failed half way: load its state or free it");
+    CHECK_REFUSED(tp_optim_clip_norm(o, 1), TP_ERR_ARG, "failed half way");
+    CHECK(check_at(tp_nn_tensor(m, "weight"), 0) == before);
+    CASE("repaired");
+    CHECK(tp_optim_load_begin(o) && tp_optim_load_end(o) && tp_optim_step(o));
+    CHECK_NEAR(check_at(tp_nn_tensor(m, "weight"), 0), before - 1, 1e-6);
+    tp_optim_free(o), tp_nn_free(m);
+}

@@ -4,7 +4,7 @@
 set -u
 cnn=$1 make_idx=$2
 dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
-trap 'rm -rf "$dir"' EXIT
+trap 'umount "$dir/small" 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP TERM
 cd "$dir" || exit 1
 bad=0
@@ -37,8 +37,9 @@ quick="--device cpu --data data --batch 16 --steps 3 --threads 1"
 # ---- what is wrong is said in one line ----
 refused "unknown flag" 2 "--nonsense isn't a flag" --nonsense
 refused "short flag" 2 "-x isn't a flag" -x
-refused "no value" 2 "--epochs isn't a flag here, or lacks" --epochs
+refused "no value" 2 "--epochs lacks its value" --epochs
 refused "no number" 2 "--epochs three" --epochs three
+refused "too many" 2 "from 1 to 16777216 is wanted" --batch 99999999
 refused "zero" 2 "--batch 0" --batch 0
 refused "word" 2 'what is "word"' word
 refused "amp" 2 "off or bf16" --amp f8
@@ -74,6 +75,28 @@ fi
 # ---- help ----
 "$cnn" --help >stdout 2>stderr || fail "--help: status $?"
 [ -s stdout ] && [ ! -s stderr ] && grep -q -- --resume stdout || fail "--help says too little"
+"$cnn" -h | cmp - stdout || fail "-h is not --help"
+
+# ---- standard output that can't be written ----
+"$cnn" --help >/dev/full 2>stderr
+[ $? -eq 1 ] && grep -q '^cnn: .*standard output can.t be written: No space left' stderr || fail "--help to a full disk: $(cat stderr)"
+"$cnn" $quick --out full1 >/dev/full 2>stderr
+[ $? -eq 1 ] && grep -q '^cnn: .*standard output can.t be written: No space left' stderr || fail "a result to a full disk: $(cat stderr)"
+"$cnn" $quick --out pipe 2>&1 >result | true # whoever reads the progress goes away
+grep -q '^result model=cnn' result || fail "a closed stderr ends the run"
+
+# ---- a place that can't hold the checkpoint, found before the training ----
+mkdir -p place/state.safetensors
+refused "a folder as checkpoint" 1 "state.safetensors can't be replaced: Is a directory" $quick --out place
+[ ! -s place/log.csv ] || fail "trained without a place to save to"
+mkdir small
+if mount -t tmpfs -o size=256k none small 2>/dev/null; then
+    refused "a full disk" 1 "No space left on device" $quick --out small
+    [ "$(ls small)" = log.csv ] && [ ! -s small/log.csv ] || fail "a full disk leaves: $(ls -l small)"
+    umount small
+else
+    echo "skipped: a full disk (no tmpfs may be mounted here)"
+fi
 
 # ---- a whole run, and one interrupted ----
 steps=120
@@ -96,7 +119,11 @@ interrupt()
     pid=$!
     sleep "$pause"
     kill -"$signal" $pid 2>/dev/null
-    wait $pid || [ $? -gt 128 ] || fail "interrupted: status $? and $(cat part.err)"
+    wait $pid
+    got=$?
+    [ $got -eq 0 ] || [ $got -eq 130 ] || fail "interrupted: status $got and $(cat part.err)"
+    grep -q 'stopped at step' part.err && { [ $got -eq 130 ] || fail "stopped with status $got"
+        tail -n 1 part.err | grep -q 'stopped at step' || fail "the last line is $(tail -n 1 part.err)"; }
     sed -n 's/.*stopped at step \([0-9]*\); go on with --resume part\/state.safetensors$/\1/p' part.err
 }
 
@@ -117,6 +144,12 @@ else
     fail "never stopped in the middle: \"$at\""
 fi
 
+# nothing left to do, and less than is done
+timeout 300 "$cnn" $run --out whole2 --resume whole/state.safetensors >whole2.out 2>part.err || fail "a finished run: $(cat part.err)"
+[ "$(cat whole2.out)" = "$(cut -d' ' -f1-4 whole.out)" ] || fail "a finished run: $(cat whole2.out)"
+timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 5 --out whole2 --resume whole/state.safetensors >whole2.out 2>part.err || fail "fewer steps: $(cat part.err)"
+grep -q "$steps/5" part.err && fail "fewer steps than done: $(cat part.err)"
+
 # killed without warning: the checkpoint of the last pass is whole, and log.csv starts again there
 cp -r whole killed && rm killed/cnn.safetensors
 timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 25 --out killed >/dev/null 2>part.err || fail "25 steps: $(cat part.err)"
@@ -129,11 +162,13 @@ timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 30 --out killed --resume kil
 head -c 5000 whole/state.safetensors >cut.safetensors
 refused "no checkpoint" 1 "nothing can't be read: No such file" $run --resume nothing
 refused "cut checkpoint" 1 "cut.safetensors is not a safetensors file" $run --resume cut.safetensors
-refused "weights as checkpoint" 1 "another program" $run --resume whole/cnn.safetensors
+refused "weights as checkpoint" 1 "no state of this version" $run --resume whole/cnn.safetensors
 refused "folder as checkpoint" 1 "Is a directory" $run --resume whole
 refused "text as checkpoint" 1 "not a safetensors file" $run --resume whole.out
 timeout 300 "$cnn" ${run%--steps*} --steps 20 --out batch >/dev/null 2>part.err
 refused "other batch size" 1 "batch size" $run --batch 200 --resume batch/state.safetensors
+
+refused "other data" 1 "400 samples there and 40 here" $run --data few --resume batch/state.safetensors
 
 [ $bad -eq 0 ] && echo "all as it should be"
 exit $bad

@@ -226,7 +226,7 @@ Test(state, refuses_other_programs_and_changes_nothing, .init = make_test_folder
         { { "wider", false, 0, 20, 0, NULL }, "is f32 (20, 6) there and f32 (16, 6) here" },
         { { "sgd", true, 0, 0, 0, NULL }, "another program" },
         { { "more", false, 0, 0, 0, "epoch" }, "another program" },
-        { { "longer data", false, 0, 0, 64, NULL }, "batch" },
+        { { "longer data", false, 0, 0, 64, NULL }, "loader has 64 samples there and 50 here: it is of other data" },
     };
     kind lacking = { "less", false, 0, 0, 0, "epoch" };
     run r, other;
@@ -248,7 +248,12 @@ Test(state, refuses_other_programs_and_changes_nothing, .init = make_test_folder
     check_refusal(&r, in_folder("other"), TP_ERR_FORMAT, "holds no epoch");
     CASE("weights alone");
     CHECK(tp_nn_save(r.net, in_folder("weights")));
-    check_refusal(&r, in_folder("weights"), TP_ERR_FORMAT, "another program");
+    check_refusal(&r, in_folder("weights"), TP_ERR_FORMAT, "weights is no state of this version: its format is \"pt\", not \"taper state 1\"");
+    CASE("of no version");
+    CHECK(tp_file_save(in_folder("plain"), NULL, 0, NULL, 0));
+    check_refusal(&r, in_folder("plain"), TP_ERR_FORMAT, "plain is no state of this version: its format is \"\"");
+    CHECK(tp_file_save(in_folder("plain"), NULL, 0, (tp_meta[]){ { "format", "taper state 2" } }, 1));
+    check_refusal(&r, in_folder("plain"), TP_ERR_FORMAT, "its format is \"taper state 2\"");
     CASE("missing");
     check_refusal(&r, in_folder("nothing"), TP_ERR_IO, "nothing can't be read: No such file");
     close_run(&r), close_run(&other);
@@ -357,5 +362,80 @@ Test(state, notes_another_thread_count, .init = make_test_folder, .fini = remove
     CHECK(tp_state_load(s, in_folder("s")));
     CHECK(noted >= 1); /* the processor's line may name threads too */
     tp_set_log(NULL, NULL);
+    tp_state_free(s);
+}
+
+/* ---- where a loader stands, and numbers that can't be ---- */
+
+static tp_loader *counted_loader(int64_t n, tp_loader_opts o)
+{
+    return tp_data_loader(samples(n), o);
+}
+
+/* A state with the loader and a count, saved or loaded. */
+static bool with_loader(tp_loader *l, int64_t *done, bool saving)
+{
+    tp_state *s = tp_state_new();
+    bool ok = tp_state_loader(s, "train", l) && tp_state_count(s, "done", done) &&
+              (saving ? tp_state_save(s, in_folder("s")) : tp_state_load(s, in_folder("s")));
+
+    tp_state_free(s);
+    return ok;
+}
+
+Test(state, a_loader_must_be_the_one_that_was_saved, .init = make_test_folder, .fini = remove_test_folder)
+{
+    tp_loader_opts o = { .batch = 8, .shuffle = true, .seed = 3 }, wider = o, other = o;
+    tp_loader *l = counted_loader(40, o);
+    int64_t done = 7;
+    tp_batch b;
+
+    CASE("saved in the second pass");
+    for (int i = 0; i < 8; i++)
+        tp_data_next(l, &b);
+    CHECK(tp_ok() && with_loader(l, &done, true));
+    tp_data_free(l);
+    wider.batch = 10, other.seed = 4;
+    CASE("another batch size");
+    l = counted_loader(40, wider);
+    CHECK_REFUSED(with_loader(l, &done, false), TP_ERR_FORMAT, "train has a batch size of 8 there and 10 here");
+    tp_data_free(l);
+    CASE("another data set");
+    l = counted_loader(41, o);
+    CHECK_REFUSED(with_loader(l, &done, false), TP_ERR_FORMAT, "train has 40 samples there and 41 here");
+    tp_data_free(l);
+    CASE("another order is said");
+    noted = 0;
+    tp_set_log(note, (void *)"train comes in another order than in the run that is resumed (seed 3 there, 4 here)");
+    l = counted_loader(40, other);
+    CHECK(with_loader(l, &done, false) && noted == 1 && tp_data_position(l).pass == 1);
+    tp_data_free(l);
+    noted = 0;
+    l = counted_loader(40, o);
+    CHECK(with_loader(l, &done, false) && noted == 0);
+    tp_set_log(NULL, NULL);
+    CASE("a count below zero");
+    done = -1085102592571149730;
+    CHECK(with_loader(l, &done, true));
+    done = 5;
+    CHECK_REFUSED(with_loader(l, &done, false), TP_ERR_FORMAT, "done stands at -1085102592571149730: 0 or more is wanted");
+    CHECK(done == 5);
+    tp_data_free(l);
+}
+
+Test(state, a_trial_leaves_nothing, .init = make_test_folder, .fini = remove_test_folder)
+{
+    tp_state *s = tp_state_new();
+    int64_t v = 3;
+
+    CASE("trial");
+    CHECK(tp_state_i64(s, "v", &v) && tp_state_try(s, in_folder("s")) && !tp_file_exists(in_folder("s")));
+    CHECK(rmdir(folder) == 0 && mkdir(folder, 0700) == 0); /* nothing is left */
+    CHECK(tp_state_save(s, in_folder("s")));
+    v = 4;
+    CHECK(tp_state_try(s, in_folder("s")) && tp_state_load(s, in_folder("s")) && v == 3);
+    CHECK(mkdir(in_folder("d"), 0700) == 0);
+    CHECK_REFUSED(tp_state_try(s, in_folder("d")), TP_ERR_IO, "Is a directory");
+    CHECK_REFUSED(tp_state_try(s, in_folder("no/s")), TP_ERR_IO, "No such file");
     tp_state_free(s);
 }

@@ -192,11 +192,11 @@ static double children_ms(void)
 }
 
 /* From exec to the end of the first step at batch 64; the best of a few.  Where other programs
- * run, the processor's time is what is ours. */
+ * run, the processor's time is what is ours: late by the clock alone is said, but no failure. */
 static int starts_fast(const char *self)
 {
     const char *allowed = getenv("TAPER_START_MS");
-    double best = 1e9, busy = 1e9, most = allowed ? atof(allowed) : 50;
+    double best = 1e9, busy = 1e9, most = allowed ? atof(allowed) : TP_START_MS;
 
     for (int i = 0; i < 8; i++) {
         double start = now_ms(), before = children_ms();
@@ -209,6 +209,9 @@ static int starts_fast(const char *self)
         if (children_ms() - before < busy) busy = children_ms() - before;
     }
     printf("step first_ms=%.1f cpu_ms=%.1f\n", best, busy);
+    if (best >= most && busy < most)
+        fprintf(stderr, "test_step: NOT SHOWN: the first step ended after %.1f ms, later than %.0f; of the processor it took %.1f, "
+                "so something else ran\n", best, most, busy);
     return best < most || busy < most || !COUNTED ? 0 : failed("the first step ends late");
 }
 

@@ -126,6 +126,62 @@ Test(log, many_steps_and_a_curve, IN_FOLDER)
     stbi_image_free(p);
 }
 
+/* What a killed program leaves: nothing is closed, so only what was flushed is there. */
+Test(log, rows_are_on_disk_when_a_state_is_saved, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open(into("run"));
+
+    CASE("the header at once");
+    tp_log_value(l, "loss", 1), tp_log_step(l);
+    check_csv("step,loss\n0,1\n");
+    CASE("rows when a state is saved, and a wider header");
+    for (int i = 1; i <= 3; i++)
+        tp_log_value(l, "loss", i), tp_log_step(l);
+    tp_log_value(l, "late", 3), tp_log_step(l);
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_csv("step,loss,late\n0,1\n1,1\n2,2\n3,3\n4,,3\n");
+    CASE("a second later");
+    tp_log_value(l, "loss", 5), usleep(1050000), tp_log_step(l);
+    check_csv("step,loss,late\n0,1\n1,1\n2,2\n3,3\n4,,3\n5,5,\n");
+    CHECK(tp_log_close(l));
+    tp_state_free(s);
+}
+
+Test(log, a_resumed_curve_is_the_whole_one, IN_FOLDER)
+{
+    tp_log_opts o = into("whole");
+    size_t n, m;
+
+    o.plot = true;
+    for (int part = 0; part < 3; part++) { /* all steps, the first half, the second half */
+        o.dir = in_folder(part ? "parts" : "whole"), o.from = part == 2 ? 20 : 0, o.append = part == 2;
+        tp_logger *l = tp_log_open(o);
+        for (int i = part == 2 ? 20 : 0; i < (part == 1 ? 20 : 40); i++) {
+            TP_SCOPE;
+            tp_log_add(l, "loss", scalar(1 + 0.25 * (i % 7)));
+            tp_log_step(l);
+        }
+        CHECK(tp_log_close(l));
+    }
+    CASE("curves");
+    char *a = read_whole(in_folder("whole/curve.png"), &n), *b = read_whole(in_folder("parts/curve.png"), &m);
+    CHECK(a && b && n == m && !memcmp(a, b, n));
+    free(a), free(b);
+}
+
+Test(log, rates_are_of_what_was_done, IN_FOLDER)
+{
+    tp_logger *l = tp_log_open((tp_log_opts){ .items = 64, .from = 1000, .total = 1002 });
+
+    CASE("two steps, the second short");
+    tp_log_step(l), tp_log_items(l, 16), tp_log_step(l);
+    usleep(100000);
+    CHECK_NEAR(tp_log_rate(l) * tp_log_seconds(l), 80, 1);
+    CHECK(tp_log_close(l) && tp_log_seconds(NULL) == 0 && tp_log_rate(NULL) == 0);
+}
+
 Test(log, refuses, IN_FOLDER)
 {
     TP_SCOPE;
@@ -208,7 +264,7 @@ static bool pen_in_column(const unsigned char *p, int w, int h, int x)
 {
     bool any = false;
 
-    for (int y = 60; y < h - 70; y++) { /* the first pen is blue */
+    for (int y = 80; y < h - 60; y++) { /* the first pen is blue */
         const unsigned char *q = p + 3 * (y * w + x);
 
         any = any || q[2] > q[0] + 60;
@@ -255,7 +311,68 @@ Test(pictures, a_gap_is_a_gap, IN_FOLDER)
     CASE("gap");
     CHECK(tp_plot_lines(in_folder("p.png"), &s, 1, (tp_plot_opts){ 0 }));
     unsigned char *p = decode(in_folder("p.png"), &w, &h);
-    CHECK(p && w == 960 && h == 540 && pen_in_column(p, w, h, 72 + 864 / 8) && !pen_in_column(p, w, h, 72 + 864 / 2 - 3));
+    CHECK(p && w == 960 && h == 540 && pen_in_column(p, w, h, 136 + 784 / 8) && !pen_in_column(p, w, h, 136 + 784 / 2 - 3));
+    stbi_image_free(p);
+}
+
+/* Is any of a picture's edge, that many pixels wide, inked? */
+static bool edge_inked(const unsigned char *p, int w, int h, int wide)
+{
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            if ((x < wide || x >= w - wide || y < wide || y >= h - wide) && p[3 * (y * w + x)] < 200) return true;
+    return false;
+}
+
+Test(pictures, huge_numbers_and_long_words, IN_FOLDER)
+{
+    double x[] = { 0, 1, 2 }, y[] = { 1e308, -1e308, 0 }, top[] = { DBL_MAX, DBL_MAX, DBL_MAX };
+    char word[400];
+    tp_series s[] = { { NULL, x, y, 3 }, { NULL, x, y, 3 }, { NULL, x, y, 3 } };
+    int w, h;
+
+    memset(word, 'W', sizeof word - 1), word[sizeof word - 1] = 0;
+    CASE("a range beyond what a double can hold");
+    CHECK(tp_plot_lines(in_folder("p.png"), s, 1, (tp_plot_opts){ 0 }));
+    unsigned char *p = decode(in_folder("p.png"), &w, &h);
+    CHECK(pen_in_column(p, w, h, 136 + 784 / 4) && pen_in_column(p, w, h, 136 + 784 * 3 / 4));
+    stbi_image_free(p);
+    s[0].y = top;
+    CHECK(tp_plot_lines(in_folder("p.png"), s, 1, (tp_plot_opts){ 0 }));
+    p = decode(in_folder("p.png"), &w, &h);
+    CHECK(pen_in_column(p, w, h, 136 + 784 / 4));
+    stbi_image_free(p);
+    for (int small = 0; small < 2; small++) {
+        CASE("long words, %s", small ? "small" : "large");
+        for (int k = 0; k < 3; k++)
+            s[k] = (tp_series){ word, x, x, 3 };
+        CHECK(tp_plot_lines(in_folder("p.png"), s, 3, (tp_plot_opts){ word, word, word, small ? 200 : 0, small ? 150 : 0 }));
+        p = decode(in_folder("p.png"), &w, &h);
+        CHECK(!edge_inked(p, w, h, 3));
+        stbi_image_free(p);
+    }
+    CASE("no numbers");
+    s[0] = (tp_series){ "s", x, NULL, 3 };
+    CHECK_REFUSED(tp_plot_lines(in_folder("q"), s, 1, (tp_plot_opts){ 0 }), TP_ERR_ARG, "curve 0 has 3 points, and no numbers");
+    s[0] = (tp_series){ "s", x, y, -3 };
+    CHECK_REFUSED(tp_plot_lines(in_folder("q"), s, 1, (tp_plot_opts){ 0 }), TP_ERR_ARG, "curve 0 has -3 points");
+}
+
+/* What is between 0 and 1 beside a loss gets a panel of its own, and one value is seen. */
+Test(pictures, a_log_has_panels_by_scale, IN_FOLDER)
+{
+    tp_log_opts o = into("run");
+    int w, h;
+
+    CASE("panels");
+    o.plot = true;
+    tp_logger *l = tp_log_open(o);
+    for (int i = 1; i <= 500; i++)
+        tp_log_value(l, "loss", 20.0 / i), tp_log_value(l, "other_loss", 22.0 / i), tp_log_step(l);
+    tp_log_value(l, "accuracy", 0.93);
+    CHECK(tp_log_close(l));
+    unsigned char *p = decode(in_folder("run/curve.png"), &w, &h);
+    CHECK(w == 960 && h == 650 && !edge_inked(p, w, h, 3));
     stbi_image_free(p);
 }
 
@@ -382,9 +499,65 @@ Test(flags, right_ones, IN_FOLDER)
           a.threads == 1 && !strcmp(a.data, "d") && !strcmp(a.out, "o") && !strcmp(a.resume, "r") &&
           !strcmp(a.amp, "bf16") && a.plot);
     CHECK(tp_threads() == 1 && tp_rng_save().seed == 42);
+    CASE("-h");
+    catch_begin(STDOUT_FILENO);
+    status = tp_train_parse(&a, 2, (char *[]){ (char *)"prog", (char *)"-h", NULL });
+    text = catch_end();
+    CHECK(status == 0 && strstr(text, "--resume FILE"));
+    free(text);
+    CASE("nothing");
+    catch_begin(STDERR_FILENO);
+    CHECK(tp_train_parse(NULL, 0, NULL) == 2 && tp_train_parse(&a, 0, NULL) == 2 && tp_train_parse(&a, 2, (char *[]){ (char *)"p", NULL, NULL }) == 2);
+    text = catch_end();
+    CHECK(lines_of(text) == 3 && strstr(text, "missing arguments"));
+    free(text);
+    CASE("texts");
+    for (int i = 0; i < 3; i++) {
+        static const char *const flag[][2] = { { "--batch", "99999999" }, { "--steps", NULL }, { "--lr", "1e10" } };
+        static const char *const says[] = { "a number from 1 to 16777216 is wanted", "--steps lacks its value", "below 1e9 is wanted" };
+        catch_begin(STDERR_FILENO);
+        CHECK(tp_train_parse(&a, flag[i][1] ? 3 : 2, (char *[]){ (char *)"prog", (char *)flag[i][0], (char *)flag[i][1], NULL }) == 2);
+        text = catch_end();
+        cr_expect(strstr(text, says[i]), "%s: %s", flag[i][0], text);
+        free(text);
+    }
     CASE("Ctrl-C");
     tp_train_catch_interrupt();
     CHECK(!tp_train_interrupted());
     raise(SIGINT);
-    CHECK(tp_train_interrupted());
+    CHECK(tp_train_interrupted() && tp_train_status() == 130);
+    raise(SIGPIPE);
+    tp_fail(TP_ERR_USER, "mine");
+    CHECK(tp_train_status() == 1);
+    tp_clear_error();
+}
+
+/* ---- accuracy ---- */
+
+static double accuracy_with(tp_module *m, tp_list fields)
+{
+    tp_loader *l = tp_data_loader(tp_data_tensors(fields), (tp_loader_opts){ .batch = 2 });
+    double share = tp_train_accuracy(m, l);
+
+    tp_data_free(l);
+    return share;
+}
+
+Test(metric, accuracy_refuses_labels_that_are_none)
+{
+    TP_SCOPE;
+    tp_device *cpu = tp_device_open("cpu");
+    tp_tensor *x = tp_from((float[]){ 1, 0, 0, 1, 1, 0 }, TP_SHAPE(3, 2), TP_F32, cpu);
+    tp_module *m = tp_nn_relu();
+
+    CASE("labels");
+    CHECK_NEAR(accuracy_with(m, TP_LIST(x, tp_from((int64_t[]){ 0, 1, 1 }, TP_SHAPE(3), TP_I64, cpu))), 2.0 / 3, 1e-15);
+    CHECK_NEAR(accuracy_with(m, TP_LIST(x, tp_from((unsigned char[]){ 0, 1, 0 }, TP_SHAPE(3), TP_U8, cpu))), 1, 0);
+    CHECK_REFUSED(!isnan(accuracy_with(m, TP_LIST(x, tp_from((int64_t[]){ 0, 2, 1 }, TP_SHAPE(3), TP_I64, cpu)))), TP_ERR_ARG,
+                  "tp_train_accuracy: label 2 is none of 2 classes");
+    CHECK_REFUSED(!isnan(accuracy_with(m, TP_LIST(x, tp_from((int64_t[]){ 0, 1, -1 }, TP_SHAPE(3), TP_I64, cpu)))), TP_ERR_ARG,
+                  "label -1 is none of 2 classes");
+    CHECK_REFUSED(!isnan(accuracy_with(m, TP_LIST(x))), TP_ERR_ARG, "the loader gives no labels");
+    CHECK_REFUSED(!isnan(accuracy_with(m, TP_LIST(x, x))), TP_ERR_SHAPE, "scores are f32 (2, 2) and labels f32 (2, 2)");
+    tp_nn_free(m);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,28 @@ static const struct option options[] = {
     { "help", no_argument, NULL, HELP },           { NULL, 0, NULL, 0 },
 };
 
-static void help(const tp_train_args *a)
+/* What was printed is written only now; a full disk or a closed pipe shows here. */
+static bool flush(const char *what)
+{
+    bool ok = !fflush(stdout) && !ferror(stdout);
+
+    TP_REQUIRE_IN(what, ok, TP_ERR_IO, "standard output can't be written: %s", strerror(errno));
+    return true;
+}
+
+bool tp_train_print(const char *fmt, ...)
+{
+    va_list args;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(fmt, TP_ERR_ARG, "missing format");
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+    return flush(__func__);
+}
+
+static int help(const tp_train_args *a)
 {
     printf("%s - %s\n\n", a->program, a->about ? a->about : "trains a model");
     printf("  --device NAME   cpu, cuda, cuda:1 or auto (%s)\n", a->device);
@@ -39,7 +61,11 @@ static void help(const tp_train_args *a)
     printf("  --resume FILE   go on from a checkpoint\n");
     printf("  --amp MODE      off, or bf16: products in bf16 (%s)\n", a->amp);
     printf("  --plot          write the curves as PNG\n");
-    printf("  --help          this\n");
+    printf("  --help, -h      this\n\n");
+    printf("Ctrl-C ends the run after the step it is in: what --resume needs is saved, the status is 130.\n");
+    if (flush("--help")) return 0;
+    fprintf(stderr, "%s: %s\n", a->program, tp_error());
+    return 1;
 }
 
 static int wrong(const tp_train_args *a, const char *flag, const char *value, const char *wanted)
@@ -70,10 +96,10 @@ static int take_number(tp_train_args *a, int flag, const char *text)
     static const struct {
         const char *name, *wanted;
         long long least, most;
-    } is[] = { [EPOCHS] = { "epochs", "a number from 1", 1, 1000000 },
-               [STEPS] = { "steps", "a number from 0", 0, INT64_MAX },
-               [BATCH] = { "batch", "a number from 1", 1, 1 << 24 },
-               [SEED] = { "seed", "a number from 0", 0, INT64_MAX },
+    } is[] = { [EPOCHS] = { "epochs", "a number from 1 to 1000000", 1, 1000000 },
+               [STEPS] = { "steps", "a number from 0 to 2^62", 0, 1LL << 62 },
+               [BATCH] = { "batch", "a number from 1 to 16777216", 1, 1 << 24 },
+               [SEED] = { "seed", "a number from 0 to 2^63 - 1", 0, INT64_MAX },
                [THREADS] = { "threads", "a number from 0 to 256", 0, 256 } };
     long long v;
 
@@ -94,11 +120,12 @@ static int take(tp_train_args *a, int flag, const char *text)
     case OUT: a->out = text; return -1;
     case RESUME: a->resume = text; return -1;
     case PLOT: a->plot = true; return -1;
-    case HELP: help(a); return 0;
+    case 'h':
+    case HELP: return help(a);
     case AMP:
         a->amp = text;
         return !strcmp(text, "off") || !strcmp(text, "bf16") ? -1 : wrong(a, "amp", text, "off or bf16");
-    case LR: return positive(text, &a->lr) ? -1 : wrong(a, "lr", text, "a number above 0");
+    case LR: return positive(text, &a->lr) ? -1 : wrong(a, "lr", text, "a number above 0 and below 1e9");
     default: return take_number(a, flag, text);
     }
 }
@@ -123,23 +150,35 @@ static void fill_in(tp_train_args *a, const char *self)
     if (a->lr <= 0) a->lr = 1e-3;
 }
 
-static int unknown(const tp_train_args *a, char **argv)
+static int unknown(const tp_train_args *a, char **argv, bool known)
 {
     char letter[] = { '-', (char)optopt, 0 }; /* inside of "-xyz" optind stands before it */
 
-    fprintf(stderr, "%s: %s isn't a flag here, or lacks its value; --help lists them\n", a->program,
-            optopt > HELP ? letter : argv[optind - 1]);
+    fprintf(stderr, "%s: %s %s; --help lists the flags\n", a->program, optopt > HELP ? letter : argv[optind - 1],
+            known ? "lacks its value" : "isn't a flag here");
     return 2;
+}
+
+/* A program's own mistake, but no reason to crash. */
+static bool complete(const tp_train_args *a, int argc, char **argv)
+{
+    bool ok = a && argc > 0 && argv;
+
+    for (int i = 0; ok && i < argc; i++)
+        ok = argv[i] != NULL;
+    if (!ok) fprintf(stderr, "tp_train_parse: missing arguments\n");
+    return ok;
 }
 
 int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
+    if (!complete(a, argc, argv)) return 2;
     fill_in(a, argv[0]);
     opterr = 0, optind = 0;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
         int status;
 
-        if (c == '?') return unknown(a, argv);
+        if (c == '?' || c == ':') return unknown(a, argv, c == ':');
         if ((status = take(a, c, optarg)) >= 0) return status;
     }
     if (optind < argc) {
@@ -158,7 +197,7 @@ static volatile sig_atomic_t asked;
 
 static void on_interrupt(int number)
 {
-    asked = 1;
+    asked = number;
     signal(number, SIG_DFL); /* a second one ends the program */
 }
 
@@ -171,9 +210,15 @@ void tp_train_catch_interrupt(void)
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    signal(SIGPIPE, SIG_IGN); /* who reads the progress may go away before the run has ended */
 }
 
 bool tp_train_interrupted(void)
 {
-    return asked;
+    return asked != 0;
+}
+
+int tp_train_status(void)
+{
+    return !tp_ok() ? 1 : asked ? 128 + (int)asked : 0;
 }

@@ -29,7 +29,7 @@ static size_t put_track(char *line, size_t room)
 static void compose(const tp_logger *l, char *line, size_t room)
 {
     double rate = tp_log_rate(l), share = l->o.total > 0 ? (double)l->step / (double)l->o.total : 0;
-    double items = (double)(l->o.items ? l->o.items : 1), left = (double)(l->o.total - l->step) * items / rate;
+    double left = (double)(l->o.total - l->step) * tp_log_seconds(l) / (double)(l->step - l->o.from);
     size_t n = (size_t)snprintf(line, room, "%6lld", (long long)l->step), at;
     char time[32];
 
@@ -44,7 +44,7 @@ static void compose(const tp_logger *l, char *line, size_t room)
             n += (size_t)snprintf(line + n, room - n, "  %s %.4g", l->track[i].key, l->track[i].last);
     if (n < room)
         n += (size_t)snprintf(line + n, room - n, "  %.0f %s/s", rate, l->o.unit ? l->o.unit : "steps");
-    put_time(time, sizeof time, l->step < l->o.total ? left : tp__now() - l->start);
+    put_time(time, sizeof time, l->step < l->o.total ? left : tp_log_seconds(l));
     if (n < room) snprintf(line + n, room - n, "  %s %s", time, l->step < l->o.total ? "left" : "in all");
 }
 
@@ -53,7 +53,7 @@ void tp__log_bar(tp_logger *l, bool last)
     double now = tp__now(), pause = l->terminal ? 0.1 : 10;
     char line[512];
 
-    if (!l->o.bar || (!last && now - l->shown < pause) || (last && !l->step)) return;
+    if (!l->o.bar || (!last && now - l->shown < pause) || (last && l->step == l->o.from)) return;
     l->shown = now, l->drawn = true;
     compose(l, line, sizeof line);
     fprintf(stderr, l->terminal ? "\r\033[K%s%s" : "%s%s", line, l->terminal && !last ? "" : "\n");

@@ -41,10 +41,10 @@ void tp__canvas_free(tp_canvas *c)
 
 static void put(tp_canvas *c, int x, int y, tp_color color, double cover)
 {
-    unsigned char *p = c->rgb + ((size_t)y * (size_t)c->width + (size_t)x) * 3;
-    unsigned char to[3] = { color.r, color.g, color.b };
+    unsigned char to[3] = { color.r, color.g, color.b }, *p;
 
     if (x < 0 || y < 0 || x >= c->width || y >= c->height || cover <= 0) return;
+    p = c->rgb + ((size_t)y * (size_t)c->width + (size_t)x) * 3;
     for (int k = 0; k < 3; k++)
         p[k] = (unsigned char)(p[k] + (to[k] - p[k]) * fmin(cover, 1) + 0.5);
 }

@@ -6,6 +6,7 @@
 #include "train/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,37 @@ double tp__now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- all that are open, so that a saved state finds their rows on disk ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static tp_logger *open_ones;
+
+static void enlist(tp_logger *l)
+{
+    pthread_mutex_lock(&lock);
+    l->next = open_ones, open_ones = l;
+    pthread_mutex_unlock(&lock);
+}
+
+static void delist(tp_logger *l)
+{
+    pthread_mutex_lock(&lock);
+    for (tp_logger **at = &open_ones; *at; at = &(*at)->next)
+        if (*at == l) {
+            *at = l->next;
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+void tp__log_flush_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (tp_logger *l = open_ones; l; l = l->next)
+        if (l->csv) fflush(l->csv);
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- opening ---- */
@@ -36,15 +68,49 @@ static bool make_folder(const char *dir)
     return access(dir, W_OK) == 0;
 }
 
+static void remember(tp_track *t, int64_t step, double v)
+{
+    if (t->n == t->room) { /* every other point goes: a curve has no more pixels than that */
+        for (int64_t i = 0; i < t->n / 2; i++)
+            t->x[i] = t->x[2 * i], t->y[i] = t->y[2 * i];
+        t->n /= 2, t->every = t->every ? 2 * t->every : 2;
+    }
+    if (t->every && step % t->every) return;
+    t->x[t->n] = (double)step, t->y[t->n++] = v;
+}
+
+static bool has_room(tp_track *t)
+{
+    if (t->x) return true;
+    t->x = tp__alloc(sizeof *t->x * TP_POINTS), t->y = tp__alloc(sizeof *t->y * TP_POINTS);
+    t->room = t->x && t->y ? TP_POINTS : 0;
+    return t->room > 0;
+}
+
+/* An earlier row for the curves: the step, then a number or nothing for each key. */
+static void remember_row(tp_logger *l, const char *line)
+{
+    int64_t step = atoll(line);
+
+    for (int i = 0; i < l->n && (line = strchr(line, ',')); i++) {
+        char *end;
+        double v = strtod(++line, &end);
+
+        if (end != line && !isnan(v) && has_room(&l->track[i])) remember(&l->track[i], step, v);
+    }
+}
+
 /* Where an earlier log's rows end that ours go on below: before those of steps that are made
  * again, and before one cut short. */
-static long end_of_rows(const tp_logger *l, FILE *f)
+static long end_of_rows(tp_logger *l, FILE *f)
 {
     char line[4096];
     long end = ftell(f);
 
-    while (fgets(line, sizeof line, f) && strchr(line, '\n') && (!l->o.from || atoll(line) <= l->o.from))
+    while (fgets(line, sizeof line, f) && strchr(line, '\n') && (!l->o.from || atoll(line) <= l->o.from)) {
+        if (l->o.plot) remember_row(l, line);
         end = ftell(f);
+    }
     return end;
 }
 
@@ -59,7 +125,7 @@ static bool read_columns(tp_logger *l, const char *path)
         line[strcspn(line, "\n")] = 0;
         for (char *rest = line, *key = strtok_r(line, ",", &rest); key; key = strtok_r(NULL, ",", &rest))
             if (strcmp(key, "step") != 0 && !tp__log_track(l, key)) break;
-        l->columns = l->n, l->header = true;
+        l->columns = l->n;
         if (ftruncate(fileno(f), end_of_rows(l, f)))
             tp__fail(TP_ERR_IO, "tp_log_open", "%s can't be written: %s", path, strerror(errno));
     }
@@ -88,7 +154,7 @@ tp_logger *tp_log_open(tp_log_opts o)
     if (!l) return NULL;
     l->o = o, l->step = o.from, l->start = tp__now();
     l->terminal = o.bar && isatty(STDERR_FILENO);
-    if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l)) return l;
+    if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l)) return enlist(l), l;
     tp__log_free(l);
     return NULL;
 }
@@ -122,25 +188,6 @@ void tp_log_add(tp_logger *l, const char *key, tp_tensor *value)
 
 /* ---- steps ---- */
 
-static void remember(tp_track *t, int64_t step, double v)
-{
-    if (t->n == t->room) { /* every other point goes: a curve has no more pixels than that */
-        for (int64_t i = 0; i < t->n / 2; i++)
-            t->x[i] = t->x[2 * i], t->y[i] = t->y[2 * i];
-        t->n /= 2, t->every = t->every ? 2 * t->every : 2;
-    }
-    if (t->every && step % t->every) return;
-    t->x[t->n] = (double)step, t->y[t->n++] = v;
-}
-
-static bool has_room(tp_track *t)
-{
-    if (t->x) return true;
-    t->x = tp__alloc(sizeof *t->x * TP_POINTS), t->y = tp__alloc(sizeof *t->y * TP_POINTS);
-    t->room = t->x && t->y ? TP_POINTS : 0;
-    return t->room > 0;
-}
-
 /* The value that belongs to the step that ends the row, or NaN. */
 static double settle(tp_logger *l, tp_track *t)
 {
@@ -162,58 +209,7 @@ static void put_header(const tp_logger *l, FILE *f)
     fputc('\n', f);
 }
 
-static void put_row(tp_logger *l, const double *v)
-{
-    if (!l->csv) return;
-    if (!l->header) put_header(l, l->csv), l->columns = l->n;
-    l->header = true;
-    fprintf(l->csv, "%lld", (long long)l->row);
-    for (int i = 0; i < l->n; i++)
-        fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
-    fputc('\n', l->csv);
-}
-
-static void end_row(tp_logger *l)
-{
-    double v[TP_TRACKS];
-    bool first = l->row == l->o.from, any = false;
-
-    for (int i = 0; i < l->n; i++)
-        v[i] = settle(l, &l->track[i]), any = any || !isnan(v[i]);
-    if (!first || (any && !l->o.append)) put_row(l, v); /* an earlier log has that row */
-}
-
-void tp_log_step(tp_logger *l)
-{
-    if (!l || !tp_ok()) return;
-    l->row = l->step; /* what was due belongs to the step before */
-    end_row(l);
-    l->step++;
-    tp__log_bar(l, false);
-}
-
-double tp_log_rate(const tp_logger *l)
-{
-    double seconds = l ? tp__now() - l->start : 0;
-
-    return seconds > 0 ? (double)((l->step - l->o.from) * (l->o.items ? l->o.items : 1)) / seconds : 0;
-}
-
-/* ---- closing ---- */
-
-void tp__log_free(tp_logger *l)
-{
-    for (int i = 0; i < l->n; i++) {
-        tp_track *t = &l->track[i];
-
-        tp_free(t->added), tp_free(t->due);
-        tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
-    }
-    if (l->dir) tp__release(l->dir, strlen(l->dir) + 1);
-    tp__release(l, sizeof *l);
-}
-
-/* Keys that came after the first row: the header is written anew, above the same rows. */
+/* Keys that came after the header: it is written anew, above the same rows. */
 static bool widen_header(tp_logger *l)
 {
     char path[4096], part[sizeof path + 8], line[4096];
@@ -233,12 +229,100 @@ static bool widen_header(tp_logger *l)
     return (ok && rename(part, path) == 0) || (unlink(part), false);
 }
 
+/* The file goes on behind the new header; when that fails the old one does, and closing tells. */
+static void widen(tp_logger *l)
+{
+    char path[4096];
+    FILE *again;
+
+    snprintf(path, sizeof path, "%s/log.csv", l->dir);
+    if (fflush(l->csv) || !widen_header(l) || !(again = fopen(path, "a"))) {
+        l->incomplete = true;
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    fclose(l->csv), l->csv = again;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The header is on disk as soon as there are keys. */
+static void show_keys(tp_logger *l)
+{
+    if (!l->csv || l->n == l->columns) return;
+    if (l->columns) widen(l);
+    else put_header(l, l->csv), fflush(l->csv);
+    l->columns = l->n;
+}
+
+/* Rows are on disk a second later, whatever ends the program. */
+static void put_row(tp_logger *l, const double *v)
+{
+    if (!l->csv) return;
+    fprintf(l->csv, "%lld", (long long)l->row);
+    for (int i = 0; i < l->n; i++)
+        fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
+    fputc('\n', l->csv);
+    if (tp__now() - l->flushed < 1) return;
+    fflush(l->csv), l->flushed = tp__now();
+}
+
+static void end_row(tp_logger *l)
+{
+    double v[TP_TRACKS];
+    bool first = l->row == l->o.from, any = false;
+
+    show_keys(l);
+    for (int i = 0; i < l->n; i++)
+        v[i] = settle(l, &l->track[i]), any = any || !isnan(v[i]);
+    if (!first || (any && !l->o.append)) put_row(l, v); /* an earlier log has that row */
+}
+
+void tp_log_step(tp_logger *l)
+{
+    if (!l || !tp_ok()) return;
+    l->row = l->step; /* what was due belongs to the step before */
+    end_row(l);
+    l->step++;
+    l->done += l->items ? l->items : l->o.items ? l->o.items : 1, l->items = 0;
+    tp__log_bar(l, false);
+}
+
+void tp_log_items(tp_logger *l, int64_t n)
+{
+    if (l && n > 0) l->items = n;
+}
+
+double tp_log_seconds(const tp_logger *l)
+{
+    return l ? tp__now() - l->start : 0;
+}
+
+double tp_log_rate(const tp_logger *l)
+{
+    double seconds = tp_log_seconds(l);
+
+    return seconds > 0 ? (double)l->done / seconds : 0;
+}
+
+/* ---- closing ---- */
+
+void tp__log_free(tp_logger *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        tp_track *t = &l->track[i];
+
+        tp_free(t->added), tp_free(t->due);
+        tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
+    }
+    if (l->dir) tp__release(l->dir, strlen(l->dir) + 1);
+    tp__release(l, sizeof *l);
+}
+
 static bool close_csv(tp_logger *l)
 {
-    bool ok = !l->csv || !ferror(l->csv);
+    bool ok = !l->csv || (!ferror(l->csv) && !l->incomplete);
 
     if (l->csv && fclose(l->csv)) ok = false;
-    if (ok && l->csv && l->header && l->n > l->columns) ok = widen_header(l);
     if (!ok) tp__fail(TP_ERR_IO, "tp_log_close", "%s/log.csv is not complete: %s", l->dir, strerror(errno));
     return ok;
 }
@@ -250,6 +334,7 @@ bool tp_log_close(tp_logger *l)
     if (!l) return true;
     if (tp_ok()) l->row = l->step, end_row(l);
     tp__log_bar(l, true);
+    delist(l);
     ok = close_csv(l);
     if (ok && l->o.plot && tp_ok()) ok = tp__log_plot(l);
     tp__log_free(l);

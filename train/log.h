@@ -25,10 +25,12 @@ struct tp_logger {
     tp_log_opts o;
     char *dir;
     FILE *csv;
-    bool header, terminal, drawn;
-    int columns;
+    bool terminal, drawn, incomplete;
+    int columns; /* of the header that log.csv has; 0: none yet */
     int64_t step, row;
-    double start, shown;
+    int64_t items, done; /* of this step, where the program says it; in all, since the start */
+    double start, shown, flushed;
+    struct tp_logger *next;
     tp_track track[TP_TRACKS];
     int n;
 };
@@ -37,6 +39,7 @@ double tp__now(void);
 tp_track *tp__log_track(tp_logger *l, const char *key); /* made if it isn't there */
 void tp__log_free(tp_logger *l);
 void tp__log_bar(tp_logger *l, bool last);
+void tp__log_flush_all(void); /* rows of every open log go to disk */
 bool tp__log_plot(tp_logger *l); /* dir/curve.png */
 
 #endif

@@ -6,7 +6,7 @@
  * position) is put into a small tensor before saving and taken out of one after loading.
  * Loading reads and checks the whole file before it changes anything.
  */
-#include "train/train.h"
+#include "train/log.h"
 
 #include "autograd/autograd.h"
 #include "tensor/file.h"
@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, SCHED, LOADER, TENSOR, I64, F64, RNG } kind;
+typedef enum kind { MODULE, OPTIM, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
+
+/* The numbers of a loader: where it stands, and what makes its order. */
+enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
 
 typedef struct entry {
     kind kind;
@@ -102,6 +105,11 @@ bool tp_state_i64(tp_state *s, const char *name, int64_t *v)
     return add(s, I64, name, v);
 }
 
+bool tp_state_count(tp_state *s, const char *name, int64_t *v)
+{
+    return add(s, COUNT, name, v);
+}
+
 bool tp_state_f64(tp_state *s, const char *name, double *v)
 {
     return add(s, F64, name, v);
@@ -151,16 +159,26 @@ static tp_tensor *pair(int64_t a, int64_t b)
     return tp_from((int64_t[]){ a, b }, TP_SHAPE(2), TP_I64, tp__cpu());
 }
 
+static void numbers_of(const tp_loader *l, int64_t *v)
+{
+    tp_position at = tp_data_position(l);
+    tp_loader_opts o = tp_data_opts(l);
+
+    v[PASS] = at.pass, v[BATCH] = at.batch, v[BATCH_SIZE] = o.batch, v[SAMPLES] = tp_data_count(tp_data_of(l));
+    v[SHUFFLED] = o.shuffle, v[SEED] = (int64_t)o.seed;
+}
+
 static tp_tensor *host_value(const entry *e)
 {
-    tp_position at;
+    int64_t v[LOADER_NUMBERS];
     tp_rng rng;
 
     switch (e->kind) {
     case SCHED: return pair(tp_sched_at(e->what), 0);
-    case LOADER: return at = tp_data_position(e->what), pair(at.pass, at.batch);
+    case LOADER: return numbers_of(e->what, v), tp_from(v, TP_SHAPE(LOADER_NUMBERS), TP_I64, tp__cpu());
     case RNG: return rng = tp_rng_save(), pair((int64_t)rng.seed, (int64_t)rng.offset);
-    case I64: return tp_from(e->what, TP_SCALAR, TP_I64, tp__cpu());
+    case I64:
+    case COUNT: return tp_from(e->what, TP_SCALAR, TP_I64, tp__cpu());
     case F64: return tp_from(e->what, TP_SCALAR, TP_F64, tp__cpu());
     default: return *(tp_tensor **)e->what;
     }
@@ -192,16 +210,18 @@ static void free_list(list *l)
 
 /* ---- saving ---- */
 
+static const char format[] = "taper state 1";
+
 /* What the same bits depend on beside the file. */
 static void machine(char *threads, size_t room, tp_meta *meta)
 {
     snprintf(threads, room, "%d", tp_threads());
-    meta[0] = (tp_meta){ "format", "taper state 1" };
+    meta[0] = (tp_meta){ "format", format };
     meta[1] = (tp_meta){ "threads", threads };
     meta[2] = (tp_meta){ "processor", tp_device_describe(tp__cpu()) };
 }
 
-bool tp_state_save(tp_state *s, const char *path)
+static bool save(const char *where, tp_state *s, const char *path, bool trial)
 {
     char threads[16];
     tp_meta meta[3];
@@ -212,16 +232,27 @@ bool tp_state_save(tp_state *s, const char *path)
 
     TP_SCOPE;
     if (!tp_ok()) return false;
-    TP_REQUIRE(s && path, TP_ERR_ARG, "missing state or path");
+    TP_REQUIRE_IN(where, s && path, TP_ERR_ARG, "missing state or path");
     ok = gather(s, &l);
     if (ok) bytes = sizeof *named * (size_t)l.n, ok = (named = tp__alloc(bytes)) != NULL;
     for (int i = 0; ok && i < l.n; i++)
         named[i] = (tp_named){ l.items[i].name, l.items[i].t };
     machine(threads, sizeof threads, meta);
-    ok = ok && tp_file_save(path, named, l.n, meta, 3);
+    ok = ok && (trial ? tp__file_try : tp_file_save)(path, named, l.n, meta, 3);
     tp__release(named, bytes);
     free_list(&l);
     return ok;
+}
+
+bool tp_state_save(tp_state *s, const char *path)
+{
+    tp__log_flush_all(); /* a run that ends after this goes on from here, its log too */
+    return save(__func__, s, path, false);
+}
+
+bool tp_state_try(tp_state *s, const char *path)
+{
+    return save(__func__, s, path, true);
 }
 
 /* ---- loading: check and read everything, then change ---- */
@@ -263,23 +294,59 @@ static tp_tensor *loaded(const list *l, const char *name)
     return NULL;
 }
 
+static bool check_loader(const entry *e, const char *path, tp_tensor *t)
+{
+    int64_t v[LOADER_NUMBERS], here[LOADER_NUMBERS], most = tp_data_batches(e->what);
+
+    numbers_of(e->what, here);
+    if (!tp_read(t, v, sizeof v)) return false;
+    TP_REQUIRE_IN("tp_state_load", v[SAMPLES] == here[SAMPLES], TP_ERR_FORMAT,
+                  "%s: %s has %lld samples there and %lld here: it is of other data (-1: a stream)", path, e->name,
+                  (long long)v[SAMPLES], (long long)here[SAMPLES]);
+    TP_REQUIRE_IN("tp_state_load", v[BATCH_SIZE] == here[BATCH_SIZE], TP_ERR_FORMAT,
+                  "%s: %s has a batch size of %lld there and %lld here", path, e->name, (long long)v[BATCH_SIZE],
+                  (long long)here[BATCH_SIZE]);
+    TP_REQUIRE_IN("tp_state_load", v[PASS] >= 0 && v[PASS] <= TP_PASSES && v[BATCH] >= 0 && (most < 0 || v[BATCH] <= most),
+                  TP_ERR_FORMAT, "%s: %s stands at batch %lld of pass %lld, which can't be", path, e->name,
+                  (long long)v[BATCH], (long long)v[PASS]);
+    return true;
+}
+
+/* Another order is no error: the samples that are left of this pass are others. */
+static void note_order(const tp_state *s, const list *l)
+{
+    for (int i = 0; i < s->n; i++) {
+        const entry *e = &s->entries[i];
+        int64_t v[LOADER_NUMBERS], here[LOADER_NUMBERS];
+
+        if (e->kind != LOADER || !tp_read(loaded(l, e->name), v, sizeof v)) continue;
+        numbers_of(e->what, here);
+        if (v[SHUFFLED] != here[SHUFFLED] || (v[SHUFFLED] && v[SEED] != here[SEED]))
+            tp__log(1, "%s comes in another order than in the run that is resumed (seed %lld there, %lld here): of the pass "
+                    "it is in, some samples come twice and others not at all", e->name, (long long)v[SEED], (long long)here[SEED]);
+    }
+}
+
 /* Places that a schedule or loader would refuse, when it is too late. */
 static bool check_place(const entry *e, const char *path, const list *l)
 {
-    int64_t v[2], most = e->kind == LOADER ? tp_data_batches(e->what) : -1;
+    int64_t v[2] = { 0 };
 
-    if (e->kind != LOADER && e->kind != SCHED) return true;
-    if (!tp_read(loaded(l, e->name), v, sizeof v)) return false;
-    TP_REQUIRE_IN("tp_state_load", v[0] >= 0 && v[1] >= 0 && (most < 0 || v[1] <= most), TP_ERR_FORMAT,
-                  "%s: %s stands at %lld, batch %lld, and has %lld here: it is of other data, or another batch size",
-                  path, e->name, (long long)v[0], (long long)v[1], (long long)most);
+    if (e->kind == LOADER) return check_loader(e, path, loaded(l, e->name));
+    if (e->kind != SCHED && e->kind != COUNT) return true;
+    if (!tp_read(loaded(l, e->name), v, e->kind == COUNT ? sizeof *v : sizeof v)) return false;
+    TP_REQUIRE_IN("tp_state_load", v[0] >= 0, TP_ERR_FORMAT, "%s: %s stands at %lld: 0 or more is wanted", path, e->name,
+                  (long long)v[0]);
     return true;
 }
 
 static bool check(tp_state *s, tp_file *f, const char *path, list *l)
 {
     int known = l->n, extra = 0;
+    const char *of = tp_file_meta(f, "format");
 
+    TP_REQUIRE_IN("tp_state_load", of && !strcmp(of, format), TP_ERR_FORMAT,
+                  "%s is no state of this version: its format is \"%s\", not \"%s\"", path, of ? of : "", format);
     for (int i = 0; i < known; i++)
         if (!check_item(f, path, &l->items[i])) return false;
     for (int i = 0; i < s->n; i++)
@@ -309,19 +376,20 @@ static bool begin(tp_state *s, list *l)
 static bool apply_host(const entry *e, const list *l)
 {
     tp_tensor *t = loaded(l, e->name);
-    int64_t v[2] = { 0 };
+    int64_t v[LOADER_NUMBERS] = { 0 };
 
     switch (e->kind) {
     case MODULE: return true;
     case OPTIM: return tp_optim_load_end(e->what);
     case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
-    case I64: return tp_read(t, e->what, sizeof *v);
+    case I64:
+    case COUNT: return tp_read(t, e->what, sizeof *v);
     case F64: return tp_read(t, e->what, sizeof(double));
     default: break;
     }
-    if (!tp_read(t, v, sizeof v)) return false;
+    if (!tp_read(t, v, e->kind == LOADER ? sizeof v : 2 * sizeof *v)) return false;
     if (e->kind == SCHED) return tp_sched_seek(e->what, v[0]);
-    if (e->kind == LOADER) return tp_data_seek(e->what, (tp_position){ v[0], v[1] });
+    if (e->kind == LOADER) return tp_data_seek(e->what, (tp_position){ v[PASS], v[BATCH] });
     return tp_rng_restore((tp_rng){ (uint64_t)v[0], (uint64_t)v[1] }), true;
 }
 
@@ -363,7 +431,7 @@ bool tp_state_load(tp_state *s, const char *path)
     TP_REQUIRE(s && path, TP_ERR_ARG, "missing state or path");
     if (!(f = tp_file_open(path))) return false;
     ok = gather(s, &l) && check(s, f, path, &l) && begin(s, &l) && apply(s, &l);
-    if (ok) note_machine(f);
+    if (ok) note_machine(f), note_order(s, &l);
     tp_file_close(f);
     free_list(&l);
     return ok;

@@ -23,11 +23,16 @@ bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc);
 bool tp_state_loader(tp_state *s, const char *name, tp_loader *l);
 bool tp_state_tensor(tp_state *s, const char *name, tp_tensor **t); /* as tp_store keeps it */
 bool tp_state_i64(tp_state *s, const char *name, int64_t *v);
+bool tp_state_count(tp_state *s, const char *name, int64_t *v); /* a file with less than 0 is refused */
 bool tp_state_f64(tp_state *s, const char *name, double *v);
-/* With the thread's generator.  Loading checks all of the file before it changes anything, and
- * notes through tp_set_log when threads, processor or BLAS differ, so that the same bits can't
- * be promised. */
+/* With the thread's generator.  Loading checks all of the file before it changes anything: a
+ * loader of another batch size or number of samples is refused.  It notes through tp_set_log
+ * when threads, processor or BLAS differ, so that the same bits can't be promised, and when a
+ * loader is shuffled by another seed. */
 bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_result));
+/* Could it be saved there?  Writes all of it to a temporary file beside path and takes it away, so
+ * that a full disk or a wrong folder is found before the training. */
+bool tp_state_try(tp_state *s, const char *path) __attribute__((warn_unused_result));
 bool tp_state_load(tp_state *s, const char *path) __attribute__((warn_unused_result));
 void tp_state_free(tp_state *s);
 
@@ -35,24 +40,30 @@ void tp_state_free(tp_state *s);
 
 typedef struct tp_logger tp_logger; /* tp_log is the logarithm */
 typedef struct tp_log_opts {
-    const char *dir; /* log.csv and, with plot, curve.png go there; it is made.  NULL: none */
+    /* log.csv and, with plot, curve.png go there; it is made.  NULL: none.  Rows are on disk within
+     * a second, and whenever a tp_state is saved. */
+    const char *dir;
     int64_t total, from; /* steps in all, and already done: for the time left */
     int64_t items;       /* per step, for the rate; 0: steps */
     const char *unit;    /* "images" */
     bool bar;            /* a line on stderr, if that is a terminal; else a line now and then */
-    bool plot, append;   /* append: go on with an earlier log.csv */
+    bool plot, append;   /* append: go on with an earlier log.csv, in the curves too */
 } tp_log_opts;
 tp_logger *tp_log_open(tp_log_opts o);
 /* A value of this step, read one step late, so that nothing waits for the device. */
 void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
 void tp_log_value(tp_logger *l, const char *key, double v); /* of the last step that ended */
 void tp_log_step(tp_logger *l); /* ends a step: a row of log.csv, the bar */
-double tp_log_rate(const tp_logger *l); /* items a second so far */
+void tp_log_items(tp_logger *l, int64_t n); /* of this step, where they aren't tp_log_opts.items */
+double tp_log_rate(const tp_logger *l);     /* items a second since tp_log_open */
+double tp_log_seconds(const tp_logger *l);  /* since tp_log_open */
 bool tp_log_close(tp_logger *l);        /* false and an error when something was not written */
 
 /* ---- looking ---- */
 
-double tp_train_accuracy(tp_module *m, tp_loader *l); /* share of argmax == y over one pass; NaN after an error */
+/* Share of argmax == y over one pass: scores (N, C), labels (N) from 0 to C - 1, all others are
+ * refused.  NaN after an error. */
+double tp_train_accuracy(tp_module *m, tp_loader *l);
 
 typedef struct tp_series {
     const char *name;
@@ -88,11 +99,15 @@ typedef struct tp_train_args {
     bool plot;
 } tp_train_args;
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
- * is wrong.  Sets threads and the seed; notes and warnings go to stderr from here on. */
+ * is wrong, 1 when help can't be written.  Sets threads and the seed; notes and warnings go to stderr from here on. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
-/* From now on Ctrl-C asks instead of ending the program; a second one ends it. */
+/* Writes to standard output, at once; false and an error when that is full or closed. */
+bool tp_train_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* From now on Ctrl-C and SIGTERM ask instead of ending the program, a second one ends it; a reader
+ * of the program's output that goes away doesn't (SIGPIPE is ignored). */
 void tp_train_catch_interrupt(void);
 bool tp_train_interrupted(void);
+int tp_train_status(void); /* what main returns: 1 after an error, 130 after Ctrl-C, 143 SIGTERM, or 0 */
 
 TP_API_END
 

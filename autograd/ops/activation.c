@@ -246,5 +246,6 @@ tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t)
     if (!tp__check("mse", TP_LIST(x, t), 2)) return NULL;
     TP_REQUIRE_IN("mse", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "%s and %s must have one shape", tp__text(x), tp__text(t));
+    TP_REQUIRE_IN("mse", tp__is_float(x) || tp__is_float(t), TP_ERR_DTYPE, "not offered for %s and %s", tp__text(x), tp__text(t));
     return tp_pass(tp_mean(tp_square(tp_sub(x, t)), TP_ALL));
 }

@@ -127,14 +127,16 @@ static bool geometry(const tp_tensor *x, const tp_tensor *w, tp_conv2d_opts o, t
                   "a kernel of %lld by %lld, dilated by %lld and %lld, doesn't fit %s padded by %lld and %lld",
                   (long long)g->KH, (long long)g->KW, (long long)g->dilation_h, (long long)g->dilation_w,
                   tp__text(x), (long long)g->pad_h, (long long)g->pad_w);
-    return true;
+    return tp__shape_ok("conv2d", TP_SHAPE(g->N, g->O, g->OH, g->OW));
 }
 
 static bool none_negative(tp_conv2d_opts o)
 {
-    bool ok = o.stride >= 0 && o.padding >= 0 && o.dilation >= 0 && o.groups >= 0 && o.stride_w >= 0 &&
-              o.padding_w >= 0 && o.dilation_w >= 0;
+    bool ok = o.stride >= 0 && o.padding >= 0 && o.dilation >= 0 && o.groups >= 0 &&
+              (!o.rectangular || (o.stride_w >= 0 && o.padding_w >= 0 && o.dilation_w >= 0));
 
+    TP_REQUIRE_IN("conv2d", ok || !o.rectangular, TP_ERR_ARG, "stride %d by %d, padding %d by %d, dilation %d by %d, groups %d: "
+                  "none may be negative", o.stride, o.stride_w, o.padding, o.padding_w, o.dilation, o.dilation_w, o.groups);
     TP_REQUIRE_IN("conv2d", ok, TP_ERR_ARG, "stride %d, padding %d, dilation %d, groups %d: none may be negative",
                   o.stride, o.padding, o.dilation, o.groups);
     return true;

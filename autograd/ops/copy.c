@@ -185,12 +185,25 @@ static bool fit(tp_list xs, int a, joints *j, tp_shape *s)
     for (int i = 0; i < xs.n; i++) {
         tp_shape other = xs.t[i]->shape;
 
-        j->start[i + 1] = j->start[i] + (a < other.rank ? other.n[a] : 0);
+        TP_REQUIRE_IN("concat", !__builtin_add_overflow(j->start[i], a < other.rank ? other.n[a] : 0, &j->start[i + 1]),
+                      TP_ERR_SHAPE, "the %d tensors have too many elements along axis %d", xs.n, a);
         if (a < other.rank) other.n[a] = s->n[a];
-        TP_REQUIRE_IN("concat", tp__same(&other, s) && xs.t[i]->dtype == xs.t[0]->dtype, TP_ERR_SHAPE,
-                      "%s doesn't fit behind %s along axis %d", tp__text(xs.t[i]), tp__text(xs.t[0]), a);
+        TP_REQUIRE_IN("concat", tp__same(&other, s), TP_ERR_SHAPE, "%s doesn't fit behind %s along axis %d",
+                      tp__text(xs.t[i]), tp__text(xs.t[0]), a);
     }
     s->n[a] = j->start[xs.n];
+    return true;
+}
+
+/* All in one dtype: PyTorch's promotion of them, as casts that are recorded. */
+static bool promoted(tp_list xs, tp_tensor **same)
+{
+    tp_dtype d = (tp_dtype)xs.t[0]->dtype;
+
+    for (int i = 1; i < xs.n; i++)
+        d = tp_promote(d, (tp_dtype)xs.t[i]->dtype);
+    for (int i = 0; i < xs.n; i++)
+        if (!(same[i] = xs.t[i]->dtype == d ? xs.t[i] : tp_cast(xs.t[i], d))) return false;
     return true;
 }
 
@@ -210,8 +223,8 @@ static tp_tensor *joined(tp_list xs, const joints *j, tp_shape s, size_t bytes)
 
 tp_tensor *tp_concat(tp_list xs, int axis)
 {
-    size_t bytes = sizeof(joints) + sizeof(int64_t) * (size_t)(xs.n > 0 ? xs.n + 1 : 1);
-    tp_tensor *y = NULL;
+    size_t bytes = sizeof(joints) + sizeof(int64_t) * (size_t)(xs.n > 0 ? xs.n + 1 : 1), lists;
+    tp_tensor *y = NULL, **same;
     tp_shape s;
     joints *j;
     int a;
@@ -219,8 +232,10 @@ tp_tensor *tp_concat(tp_list xs, int axis)
     TP_SCOPE;
     if (!tp__check("concat", xs, xs.n)) return NULL;
     TP_REQUIRE_IN("concat", xs.n > 0 && xs.n < 1 << 15, TP_ERR_ARG, "%d tensors", xs.n);
-    if ((a = tp__axis("concat", xs.t[0], axis)) < 0 || !(j = tp__alloc(bytes))) return NULL;
-    if (fit(xs, a, j, &s)) y = joined(xs, j, s, bytes);
-    tp__release(j, bytes);
+    if ((a = tp__axis("concat", xs.t[0], axis)) < 0) return NULL;
+    lists = sizeof(tp_tensor *) * (size_t)xs.n;
+    j = tp__alloc(bytes), same = tp__alloc(lists);
+    if (j && same && fit(xs, a, j, &s) && promoted(xs, same)) y = joined((tp_list){ same, xs.n }, j, s, bytes);
+    tp__release(j, bytes), tp__release(same, lists);
     return tp_pass(y);
 }

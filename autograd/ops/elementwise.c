@@ -170,19 +170,27 @@ static void affine_backward(tp_node *n)
 }
 
 static const tp_op affine_op = { "affine", affine_backward, NULL };
+static const tp_op scale_op = { "scale", affine_backward, NULL };
+static const tp_op shift_op = { "shift", affine_backward, NULL };
+static const tp_op neg_op = { "neg", affine_backward, NULL };
 
-tp_tensor *tp__affine(tp_sink to, tp_tensor *x, double a, double b)
+static tp_tensor *affine(const tp_op *op, tp_sink to, tp_tensor *x, double a, double b)
 {
     affine_attr k = { a, b };
     tp_place y;
     tp_loop l;
 
-    if (!tp__check("affine", TP_LIST(x), 1)) return NULL;
+    if (!tp__check(op->name, TP_LIST(x), 1)) return NULL;
     y = tp__place(to, x->shape, x, tp__layout_of(x), TP_ANY_STRIDES);
     if (!y.t) return NULL;
     l = tp__loop(&x->shape, TP_LIST(y.t, x));
-    if (!TP_RUN(affine, x, &l, tp__data(x), a, b, y.add, tp__data(y.t))) return NULL;
-    return tp__record(&affine_op, TP_LIST(x), y.t, TP_NONE_SAVED, &k, sizeof k);
+    if (!TP_RUN_SLOT(op->name, tp__backend(x)->affine, x, &l, tp__data(x), a, b, y.add, tp__data(y.t))) return NULL;
+    return tp__record(op, TP_LIST(x), y.t, TP_NONE_SAVED, &k, sizeof k);
+}
+
+tp_tensor *tp__affine(tp_sink to, tp_tensor *x, double a, double b)
+{
+    return affine(&affine_op, to, x, a, b);
 }
 
 tp_tensor *tp_affine(tp_tensor *x, double a, double b)
@@ -192,23 +200,30 @@ tp_tensor *tp_affine(tp_tensor *x, double a, double b)
 
 tp_tensor *tp_scale(tp_tensor *x, double a)
 {
-    return tp__affine(TP_FRESH, x, a, 0);
+    return affine(&scale_op, TP_FRESH, x, a, 0);
 }
 
 tp_tensor *tp_shift(tp_tensor *x, double b)
 {
-    return tp__affine(TP_FRESH, x, 1, b);
+    return affine(&shift_op, TP_FRESH, x, 1, b);
 }
 
 tp_tensor *tp_neg(tp_tensor *x)
 {
-    return tp__affine(TP_FRESH, x, -1, 0);
+    return affine(&neg_op, TP_FRESH, x, -1, 0);
 }
 
 tp_tensor *tp_lerp(tp_tensor *a, tp_tensor *b, tp_tensor *weight)
 {
     TP_SCOPE;
+    tp_shape s, all;
+
     if (!tp__check("lerp", TP_LIST(a, b, weight), 3)) return NULL;
+    s = tp__broadcast(&a->shape, &b->shape), all = s.rank < 0 ? s : tp__broadcast(&s, &weight->shape);
+    TP_REQUIRE_IN("lerp", all.rank >= 0, TP_ERR_SHAPE, "%s, %s and weight %s don't broadcast", tp__text(a), tp__text(b),
+                  tp__text(weight));
+    TP_REQUIRE_IN("lerp", tp__is_float(a) && tp__is_float(b) && tp__is_float(weight), TP_ERR_DTYPE,
+                  "not offered for %s, %s and weight %s", tp__text(a), tp__text(b), tp__text(weight));
     return tp_pass(tp_add(a, tp_mul(weight, tp_sub(b, a))));
 }
 

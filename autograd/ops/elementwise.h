@@ -6,8 +6,9 @@
 
 #include "autograd/op.h"
 
-/* The slot array of a kernel on x's device; NULL without x. */
-#define TP_SLOT(x, name) ((x) ? tp__backend(x)->name : NULL)
+/* The slot array of a kernel on x's device; NULL without x, which
+ * the op then refuses. */
+#define TP_SLOT(x, name) ((x) && tp__alive(x) ? tp__backend(x)->name : NULL)
 
 typedef enum tp_keep_what { TP_KEEP_NOTHING, TP_KEEP_X, TP_KEEP_Y } tp_keep_what;
 

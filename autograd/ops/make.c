@@ -63,11 +63,13 @@ tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_devic
 tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev)
 {
     tp_tensor *y = tp_zeros(TP_SHAPE(rows, cols), d, dev), *diagonal;
-    int64_t stride = cols + 1;
     tp_shape s = TP_SHAPE(rows < cols ? rows : cols);
+    int64_t stride;
     tp_loop l;
 
-    if (!y || !(diagonal = tp__view(y, s, &stride, 0))) return NULL;
+    if (!y) return NULL;
+    stride = cols + 1;
+    if (!(diagonal = tp__view(y, s, &stride, 0))) return NULL;
     l = tp__loop(&s, TP_LIST(diagonal));
     return TP_RUN(fill, y, &l, 1, tp__data(y)) ? y : NULL;
 }

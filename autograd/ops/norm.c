@@ -119,6 +119,15 @@ static tp_tensor *by_running(tp_tensor *x, tp_tensor *w, tp_tensor *b, tp_tensor
     return tp_add(tp_mul(x, scale), shift);
 }
 
+/* Without a value there are no statistics to move, and no gradient but zeros. */
+static tp_tensor *of_nothing(tp_tensor *x, tp_tensor *w, tp_tensor *b)
+{
+    tp_tensor *y = tp_clone(x);
+
+    if (w) y = tp_mul(y, tp_cast(w, (tp_dtype)x->dtype));
+    return y && b ? tp_add(y, tp_cast(b, (tp_dtype)x->dtype)) : y;
+}
+
 static bool channels_fit(const tp_tensor *x, tp_list of_channels)
 {
     for (int i = 0; i < of_channels.n; i++) {
@@ -147,10 +156,12 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     TP_SCOPE;
     if (!tp__check("batch_norm", TP_LIST(x, weight, bias, running_mean, running_var), 1)) return NULL;
     TP_REQUIRE_IN("batch_norm", o.filled, TP_ERR_ARG, "start from tp_batch_norm_defaults()");
+    TP_REQUIRE_IN("batch_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
+                  "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
     TP_REQUIRE_IN("batch_norm", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s", tp__text(x));
     if (!channels_fit(x, TP_LIST(weight, bias, running_mean, running_var))) return NULL;
     s = x->shape, channels = TP_SHAPE(1, tp_dim(x, 1), 1, 1);
-    TP_REQUIRE_IN("batch_norm", !o.training || tp_count(x) > tp_dim(x, 1), TP_ERR_SHAPE,
+    TP_REQUIRE_IN("batch_norm", !o.training || tp_count(x) > tp_dim(x, 1) || !tp_count(x), TP_ERR_SHAPE,
                   "more than one value per channel is needed in training, x is %s", tp__text(x));
     four = s.rank == 4 ? s : TP_SHAPE(s.n[0], s.n[1], s.rank > 2 ? s.n[2] : 1, 1);
     for (int i = 3; s.rank != 4 && i < s.rank; i++)
@@ -159,8 +170,9 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_te
     if (weight) weight = tp_reshape(weight, channels);
     if (bias) bias = tp_reshape(bias, channels);
     if (!tp_ok()) return NULL;
-    y = o.training ? batch_norm(x, weight, bias, running_mean, running_var, o)
-                   : by_running(x, weight, bias, running_mean, running_var, o.eps);
+    y = o.training && !tp_count(x) ? of_nothing(x, weight, bias)
+        : o.training             ? batch_norm(x, weight, bias, running_mean, running_var, o)
+                                 : by_running(x, weight, bias, running_mean, running_var, o.eps);
     return tp_pass(y && s.rank != 4 ? tp_reshape(y, s) : y);
 }
 
@@ -227,6 +239,7 @@ tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_ten
     for (int i = 1; i <= shape.rank; i++)
         TP_REQUIRE_IN("layer_norm", i <= s.rank && s.n[s.rank - i] == shape.n[shape.rank - i], TP_ERR_SHAPE,
                       "x is %s, its last axes should be %s", tp__text(x), tp__shape_text(shape));
+    TP_REQUIRE_IN("layer_norm", eps >= 0, TP_ERR_ARG, "eps %g: at least 0", eps);
     TP_REQUIRE_IN("layer_norm", shape.rank > 0, TP_ERR_SHAPE, "no axes to normalize over");
     if (!weight_fits(x, weight, &shape) || !weight_fits(x, bias, &shape)) return NULL;
     x = tp_reshape(x, TP_SHAPE(cols ? tp_count(x) / cols : 0, cols));

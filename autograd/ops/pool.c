@@ -56,9 +56,11 @@ static const tp_op max_op = { "max_pool2d", max_backward, NULL };
 
 static bool window_ok(int kernel, int stride, int padding, int dilation)
 {
-    TP_REQUIRE_IN("max_pool2d", kernel > 0 && stride >= 0 && dilation >= 0 && padding >= 0 && 2 * padding <= kernel,
-                  TP_ERR_ARG, "kernel %d, stride %d, dilation %d, padding %d: padding is at most half the kernel",
+    TP_REQUIRE_IN("max_pool2d", kernel > 0 && stride >= 0 && dilation >= 0 && padding >= 0, TP_ERR_ARG,
+                  "kernel %d, stride %d, dilation %d, padding %d: none may be negative, and a kernel is at least 1",
                   kernel, stride, dilation, padding);
+    TP_REQUIRE_IN("max_pool2d", padding <= kernel / 2, TP_ERR_ARG,
+                  "kernel %d, padding %d: padding is at most half the kernel", kernel, padding);
     return true;
 }
 
@@ -70,6 +72,8 @@ static bool geometry(const tp_tensor *x, int kernel, tp_pool2d_opts o, tp_window
     if (!window_ok(kernel, o.stride, o.padding, o.dilation) ||
         !window_ok(o.kernel_w, o.stride_w, o.padding_w, o.dilation_w))
         return false;
+    TP_REQUIRE_IN("max_pool2d", kernel <= INT32_MAX / o.kernel_w, TP_ERR_ARG,
+                  "a kernel of %d by %d has more than %d places", kernel, o.kernel_w, INT32_MAX);
     *g = (tp_window){ .N = tp_dim(x, 0), .H = tp_dim(x, 2), .W = tp_dim(x, 3), .C = tp_dim(x, 1),
                       .O = tp_dim(x, 1), .KH = kernel, .KW = o.kernel_w,
                       .stride_h = o.stride ? o.stride : kernel,
@@ -80,7 +84,7 @@ static bool geometry(const tp_tensor *x, int kernel, tp_pool2d_opts o, tp_window
     g->OW = tp_window_out(g->W, g->KW, g->stride_w, g->pad_w, g->dilation_w);
     TP_REQUIRE_IN("max_pool2d", g->OH > 0 && g->OW > 0, TP_ERR_SHAPE, "a kernel of %d by %d doesn't fit %s padded by %d",
                   kernel, o.kernel_w, tp__text(x), o.padding);
-    return true;
+    return tp__shape_ok("max_pool2d", TP_SHAPE(g->N, g->C, g->OH, g->OW));
 }
 
 tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o)

@@ -15,7 +15,7 @@ enum { GATES = C0 + 3, CELLS, SAVED_Y }; /* saved: x h0 c0 w_ih w_hh gates cells
 
 static tp_tensor *flat(tp_tensor *t)
 {
-    return t ? tp_reshape(t, TP_SHAPE(-1, tp_dim(t, -1))) : NULL;
+    return t ? tp_reshape(t, TP_SHAPE(tp_dim(t, 0) * tp_dim(t, 1), tp_dim(t, 2))) : NULL;
 }
 
 /* dw_hh: of the first step from h0, of the others from the step before. */

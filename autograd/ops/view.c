@@ -58,9 +58,10 @@ static const tp_op reshape_op = { "reshape", reshape_backward, reshape_view };
 static bool complete(const tp_tensor *x, tp_shape *s)
 {
     int64_t known;
+    tp_shape asked = *s;
     int open = -1;
 
-    TP_REQUIRE_IN("reshape", s->rank >= 0 && s->rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: at most %d",
+    TP_REQUIRE_IN("reshape", s->rank >= 0 && s->rank <= TP_MAX_AXES, TP_ERR_SHAPE, "%d axes: 0 to %d",
                   s->rank, TP_MAX_AXES);
     for (int i = 0; i < s->rank; i++) {
         TP_REQUIRE_IN("reshape", s->n[i] >= 0 || (s->n[i] == -1 && open < 0), TP_ERR_SHAPE,
@@ -72,7 +73,7 @@ static bool complete(const tp_tensor *x, tp_shape *s)
     known = tp__elements(s);
     if (open >= 0 && known) s->n[open] = tp_count(x) / known;
     TP_REQUIRE_IN("reshape", (open < 0 || known) && tp__elements(s) == tp_count(x), TP_ERR_SHAPE,
-                  "%s can't become %s", tp__text(x), tp__shape_text(*s));
+                  "%s can't become %s", tp__text(x), tp__shape_text(asked));
     return true;
 }
 
@@ -160,6 +161,8 @@ tp_tensor *tp_transpose(tp_tensor *x, int a, int b)
 }
 
 /* ---- slice and split: piece k begins at start[k] ---- */
+
+enum { MOST_PARTS = (1 << 15) - 1 };
 
 typedef struct pieces {
     int axis;
@@ -267,8 +270,8 @@ static bool sizes_fit(const tp_tensor *x, int a, const int64_t *sizes, int n)
     int64_t sum = 0;
 
     for (int k = 0; k < n; k++) {
-        TP_REQUIRE_IN("split", sizes[k] >= 0, TP_ERR_ARG, "size %lld of part %d", (long long)sizes[k], k);
-        sum += sizes[k];
+        TP_REQUIRE_IN("split", sizes[k] >= 0 && !__builtin_add_overflow(sum, sizes[k], &sum), TP_ERR_ARG,
+                      "size %lld of part %d", (long long)sizes[k], k);
     }
     TP_REQUIRE_IN("split", sum == x->shape.n[a], TP_ERR_ARG, "parts of %lld for axis %d of %s",
                   (long long)sum, a, tp__text(x));
@@ -277,14 +280,14 @@ static bool sizes_fit(const tp_tensor *x, int a, const int64_t *sizes, int n)
 
 bool tp_split_sizes(tp_tensor *x, int axis, const int64_t *sizes, int n, tp_tensor **out)
 {
-    size_t bytes = sizeof(pieces) + sizeof(int64_t) * (size_t)(n > 0 ? n + 1 : 1);
+    size_t bytes = sizeof(pieces) + sizeof(int64_t) * ((size_t)(n > 0 ? n : 0) + 1);
     pieces *c;
     bool ok;
     int a;
 
-    if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
+    if (out && n > 0 && n <= MOST_PARTS) memset(out, 0, sizeof *out * (size_t)n);
     if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
-    TP_REQUIRE_IN("split", out && sizes && n > 0 && n < 1 << 15, TP_ERR_ARG, "%d parts", n);
+    TP_REQUIRE_IN("split", out && sizes && n > 0 && n <= MOST_PARTS, TP_ERR_ARG, "%d parts: 1 to %d", n, MOST_PARTS);
     if (!sizes_fit(x, a, sizes, n) || !(c = tp__alloc(bytes))) return false;
     c->axis = a, c->step = 1, c->whole = x->shape, c->start[0] = 0;
     for (int k = 0; k < n; k++)
@@ -302,9 +305,9 @@ bool tp_split(tp_tensor *x, int axis, int n, tp_tensor **out)
     bool ok;
     int a;
 
-    if (out) memset(out, 0, sizeof *out * (size_t)(n > 0 ? n : 0));
+    if (out && n > 0 && n <= MOST_PARTS) memset(out, 0, sizeof *out * (size_t)n);
     if (!tp__check("split", TP_LIST(x), 1) || (a = tp__axis("split", x, axis)) < 0) return false;
-    TP_REQUIRE_IN("split", n > 0 && x->shape.n[a] % n == 0, TP_ERR_ARG, "%d equal parts of axis %d of %s", n,
+    TP_REQUIRE_IN("split", n > 0 && n <= MOST_PARTS && x->shape.n[a] % n == 0, TP_ERR_ARG, "%d equal parts of axis %d of %s", n,
                   axis, tp__text(x));
     if (!(sizes = tp__alloc(bytes))) return false;
     for (int k = 0; k < n; k++)

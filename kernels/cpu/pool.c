@@ -30,6 +30,16 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Of `taps` places from h on, `dilation` apart, those within n: from *first to before *end. */
+static void inside(int64_t h, int64_t dilation, int64_t taps, int64_t n, int64_t *first,
+                   int64_t *end)
+{
+    int64_t after = n - h > 0 ? (n - h - 1) / dilation + 1 : 0;
+
+    *first = h < 0 ? (-h - 1) / dilation + 1 : 0;
+    *end = smaller(taps, after);
+}
+
 /* ---- forward ---- */
 
 /* Takes in one place of the windows: the first of equals stays, and so does the first NaN. */
@@ -50,18 +60,20 @@ static void window_any(const pool_job *j, int64_t image, int64_t h, int64_t w,
                        int64_t first, int64_t n, T *y, int32_t *place)
 {
     const tp_window *g = &j->g;
+    int64_t kh0, kh1, kw0, kw1;
     A best[CHANNELS];
     bool begun = false;
 
     for (int64_t k = 0; k < n; k++)
         best[k] = (A)-INFINITY, place[k] = 0;
-    for (int64_t kh = 0; kh < g->KH; kh++)
-        for (int64_t kw = 0; kw < g->KW; kw++) {
+    inside(h, g->dilation_h, g->KH, g->H, &kh0, &kh1);
+    inside(w, g->dilation_w, g->KW, g->W, &kw0, &kw1);
+    for (int64_t kh = kh0; kh < kh1; kh++)
+        for (int64_t kw = kw0; kw < kw1; kw++) {
             int64_t ih = h + kh * g->dilation_h, iw = w + kw * g->dilation_w;
             const T *x = j->x + ((image * g->H + ih) * g->W + iw) * g->C + first;
             int32_t tap = (int32_t)(kh * g->KW + kw);
 
-            if (ih < 0 || ih >= g->H || iw < 0 || iw >= g->W) continue;
             if (begun)
                 take(n, x, tap, best, place);
             else /* wins over padding even when it is -infinity too */
@@ -153,7 +165,7 @@ int KERNEL(max_pool2d)(tp_ctx *c, const tp_window *g, const void *x, void *y,
 {
     pool_job j = { .g = *g, .x = x, .y = y, .place = place };
 
-    tp__parallel(c, g->N * g->OH, grain_of(g, g->OW * g->KH * g->KW), pool_body, &j);
+    tp__parallel(c, g->N * g->OH, grain_of(g, g->OW * smaller(g->KH, g->H) * smaller(g->KW, g->W)), pool_body, &j);
     return 0;
 }
 
@@ -167,6 +179,16 @@ static int64_t window_at(int64_t h, int64_t k, int64_t pad, int64_t dilation,
 
     if (from < 0 || from % stride) return -1;
     return from / stride < windows ? from / stride : -1;
+}
+
+/* The taps k at which place h may lie in one of `windows`: from *first to before *end. */
+static void taps_of(int64_t h, int64_t taps, int64_t pad, int64_t dilation, int64_t stride,
+                    int64_t windows, int64_t *first, int64_t *end)
+{
+    int64_t beyond = h + pad - (windows - 1) * stride; /* from the last window's first place */
+
+    *first = beyond > 0 ? (beyond - 1) / dilation + 1 : 0;
+    *end = smaller(taps, (h + pad) / dilation + 1);
 }
 
 static void add_winners(int64_t n, const T *dy, const int32_t *won, int32_t tap,
@@ -201,14 +223,17 @@ static void gather(const pool_job *j, int64_t image, int64_t h, int64_t w, int64
                    int64_t n, T *dx)
 {
     const tp_window *g = &j->g;
+    int64_t kh0, kh1, kw0, kw1;
     A sum[CHANNELS];
 
     for (int64_t k = 0; k < n; k++)
         sum[k] = j->add ? LOAD(dx[k]) : 0;
-    for (int64_t kh = 0; kh < g->KH; kh++) {
+    taps_of(h, g->KH, g->pad_h, g->dilation_h, g->stride_h, g->OH, &kh0, &kh1);
+    taps_of(w, g->KW, g->pad_w, g->dilation_w, g->stride_w, g->OW, &kw0, &kw1);
+    for (int64_t kh = kh0; kh < kh1; kh++) {
         int64_t oh = window_at(h, kh, g->pad_h, g->dilation_h, g->stride_h, g->OH);
 
-        for (int64_t kw = 0; oh >= 0 && kw < g->KW; kw++) {
+        for (int64_t kw = kw0; oh >= 0 && kw < kw1; kw++) {
             int64_t ow = window_at(w, kw, g->pad_w, g->dilation_w, g->stride_w, g->OW);
             int64_t at = ((image * g->OH + oh) * g->OW + ow) * g->C + first;
 

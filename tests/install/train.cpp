@@ -44,11 +44,13 @@ int main()
     {
         TP_SCOPE;
         tp_tensor *a = tp_ones(TP_SHAPE(2, 3), TP_F32, cpu), *s = tp_zeros(TP_SCALAR, TP_F32, cpu);
-        tp_tensor *both = tp_concat(TP_LIST(a, a), 0);
+        auto twice = TP_LIST(a, a);
+        tp_tensor *both = tp_concat(twice, 0);
         tp_shape kept = tp_shape_of(tp_sum(both, TP_KEEPDIM(0))), folded = tp_shape_of(tp_sum(both, TP_AXES(0, 1)));
 
         if (kept.rank != 2 || kept.n[0] != 1 || folded.rank != 0 || tp_item(s) != 0) return 1;
         if (!std::isfinite(forward_only(net, tp_ones(TP_SHAPE(1, 2), TP_F32, cpu)))) return 1;
+        if (tp_count(tp_concat(twice, 1)) != 12 || tp_rank(tp_ones(TP_SHAPE(1, 1, 1, 1, 1, 1, 1, 2), TP_F32, cpu)) != 8) return 1;
         tp_reshape(a, TP_SHAPE(4, 4));
         if (tp_ok() || std::string(tp_error()).find("(2, 3)") == std::string::npos) return 1;
         tp_clear_error();
