@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Writes docs/ops.md from the public headers, and proves that everything in it is tested.
+
+    ops_doc.py            writes docs/ops.md
+    ops_doc.py --check    fails when docs/ops.md is stale, or when an op or a layer is missing in the
+                          tests: each must be called there, and each op with a gradient from a file
+                          that checks gradients against finite differences
+
+A section of a header is a comment `/* ---- title: dtypes; derivatives ---- */`; the words "Once.",
+"No gradient.", "Any dtype." or "Integers too." in a function's own comment say where it differs.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
+LAYERS = ["nn/nn.h"]
+TITLES = {
+    "autograd/ops_math.h": "Mathematics",
+    "autograd/ops_shape.h": "Shapes and indices",
+    "autograd/ops_layer.h": "What layers are made of",
+    "autograd/ops_loss.h": "Losses",
+    "nn/nn.h": "Layers",
+}
+SECTION = re.compile(r"/\* ---- (.*?) ---- \*/")
+FUNCTION = re.compile(r"^(?:[a-z_0-9]+ \*?|struct [a-z_]+ )(tp_[a-z0-9_]+)\(")
+
+
+class Section:
+    def __init__(self, title):
+        parts = re.fullmatch(r"(.*): (.+); (twice|once|no gradient)", title)
+        self.title = parts.group(1) if parts else title
+        self.dtypes = parts.group(2) if parts else ""
+        self.derivatives = parts.group(3) if parts else ""
+        self.rows = []
+
+
+class Row:
+    def __init__(self, name, call, text, section):
+        self.name, self.call, self.text = name, call, text
+        self.dtypes, self.derivatives = section.dtypes, section.derivatives
+        for word, value in (("Once.", "once"), ("No gradient.", "no gradient")):
+            if word in text:
+                self.derivatives, self.text = value, self.text.replace(word, "").strip()
+        for word, value in (("Any dtype.", "all"), ("Integers too.", "floats, integers")):
+            if word in text:
+                self.dtypes, self.text = value, self.text.replace(word, "").strip()
+
+
+def comment_text(lines):
+    text = " ".join(re.sub(r"^\s*/?\*+/?|\*/\s*$", "", line).strip() for line in lines)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def call_of(declaration):
+    """tp_add(a, b) of the whole prototype."""
+    flat = re.sub(r"\s+", " ", declaration)
+    inside = re.sub(r"\(\*(\w+)\)\([^()]*\)", r" \1", flat[flat.index("(") + 1 : flat.rindex(")")])
+    names = [re.sub(r".*[ *]", "", p.strip()) for p in inside.split(",")]
+    return f"{FUNCTION.match(flat).group(1)}({', '.join(n for n in names if n != 'void')})"
+
+
+def rows_of(path):
+    """The sections of one header."""
+    sections, before = [Section("")], []
+    lines = iter((ROOT / path).read_text().split("\n"))
+    for line in lines:
+        mark = SECTION.match(line)
+        if mark:
+            sections.append(Section(mark.group(1)))
+            before = []
+        elif line.startswith("/*"):
+            before = [line]
+            while "*/" not in before[-1]:
+                before.append(next(lines))
+        elif FUNCTION.match(line):
+            declaration, _, after = line.partition(";")
+            while ";" not in line:
+                line = next(lines)
+                declaration, after = declaration + " " + line.partition(";")[0], line.partition(";")[2]
+            trailing = [after.strip()] if after.strip().startswith("/*") else []
+            while trailing and "*/" not in trailing[-1]:
+                trailing.append(next(lines))
+            name = FUNCTION.match(declaration).group(1)
+            declaration = re.sub(r"__attribute__.*", "", declaration)
+            text = comment_text(before) + " " + comment_text(trailing)
+            sections[-1].rows.append(Row(name, call_of(declaration), text.strip(), sections[-1]))
+            before = []
+        elif not line.strip():
+            before = []
+    return [s for s in sections if s.rows]
+
+
+def cell(text):
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def is_layer(row):
+    return row.name.startswith("tp_nn_")
+
+
+def document():
+    out = [
+        "# Ops and layers",
+        "",
+        "Made by `scripts/ops_doc.py` from the public headers, where errors, ownership and options are",
+        "told. Dtypes: floats are f32, f64 and bf16; all are these, f16, i64, i32, u8 and bool. The last",
+        "column says how often a result can be differentiated. Every row is tested: `scripts/ops_doc.py --check`.",
+    ]
+    for path in OPS:
+        out += ["", f"## {TITLES[path]}"]
+        for s in rows_of(path):
+            out += ["", f"### {s.title[:1].upper()}{s.title[1:]}", ""]
+            out += ["| op | what it gives | dtypes | derivatives |", "|---|---|---|---|"]
+            out += [f"| `{r.call}` | {cell(r.text)} | {r.dtypes} | {r.derivatives} |" for r in s.rows]
+    for path in LAYERS:
+        out += ["", f"## {TITLES[path]}"]
+        for s in rows_of(path):
+            out += ["", f"### {s.title[:1].upper()}{s.title[1:]}", "", "| function | what it does |", "|---|---|"]
+            out += [f"| `{r.call}` | {cell(r.text)} |" for r in s.rows]
+    return "\n".join(out) + "\n"
+
+
+def untested():
+    tests = {p: p.read_text() for p in (ROOT / "tests").glob("*.c")}
+    tests.update({p: p.read_text() for p in (ROOT / "tests").glob("*.h")})
+
+    def called(name, text):
+        op = name.removeprefix("tp_")
+        direct = rf"\btp_{op}\b|\b(?:UNARY|BINARY|AXIS)\w*\({op}\b|\bR(?:_WIDE)?\({op}\)"
+        return re.search(direct, text) is not None
+
+    checks = [t for t in tests.values() if "GRADIENTS(" in t and "#define GRADIENTS" not in t]
+    for path in OPS + LAYERS:
+        for s in rows_of(path):
+            for r in s.rows:
+                if not any(called(r.name, t) for t in tests.values()):
+                    yield f"{r.name} ({path}) is in no test"
+                elif r.derivatives in ("once", "twice") and not any(called(r.name, t) for t in checks):
+                    yield f"{r.name} ({path}) has a gradient that no test checks by finite differences"
+
+
+def main():
+    target = ROOT / "docs" / "ops.md"
+    if "--check" not in sys.argv:
+        target.write_text(document())
+        return 0
+    wrong = list(untested())
+    if not target.exists() or target.read_text() != document():
+        wrong.append("docs/ops.md is stale: run scripts/ops_doc.py")
+    for line in wrong:
+        print(line)
+    count = sum(len(s.rows) for path in OPS + LAYERS for s in rows_of(path))
+    print(f"{count} rows, {len(wrong)} problems")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
