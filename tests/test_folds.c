@@ -320,6 +320,60 @@ ON_EACH_DEVICE(folds, integers_along_axes)
     VALUES(tp_amin(x, TP_AXES(0)), 3, -5, 2);
 }
 
+/* ---- memory that ends anywhere: the error says so, and nothing leaks ---- */
+
+static bool survives(tp_tensor *f(tp_tensor *x), long after, tp_device *dev)
+{
+    tp_tensor *x, *y;
+    bool ok;
+
+    TP_SCOPE;
+    x = check_leaf(TP_SHAPE(4, 6), 0.5, 2, dev);
+    tp__fail_after = after;
+    y = f(x);
+    if (y && tp__is_float(y)) tp_backward(tp_sum(y, TP_ALL));
+    tp__fail_after = -1;
+    ok = tp_ok();
+    CHECK(ok ? y != NULL : tp_error_code() == TP_ERR_MEMORY);
+    tp_clear_error();
+    return ok;
+}
+
+static tp_tensor *prod(tp_tensor *x) { return tp_prod(x, TP_AXES(0)); }
+static tp_tensor *extremes_of(tp_tensor *x) { return tp_sub(tp_amax(x, TP_AXES(0)), tp_amin(x, TP_AXES(0))); }
+static tp_tensor *spread(tp_tensor *x) { return tp_std(tp_square(x), TP_AXES(0), 1); }
+static tp_tensor *distance(tp_tensor *x) { return tp_norm(x, 1.5, TP_AXES(1)); }
+static tp_tensor *logsum(tp_tensor *x) { return tp_logsumexp(x, TP_AXES(1)); }
+static tp_tensor *counted(tp_tensor *x) { return tp_logical_and(tp_any(x, TP_AXES(1)), tp_all(x, TP_AXES(1))); }
+static tp_tensor *running(tp_tensor *x) { return tp_cumsum(tp_cumprod(x, 0), 1); }
+static tp_tensor *picked(tp_tensor *x)
+{
+    tp_tensor *a, *b, *c, *y = tp_add(tp_max_along(x, 1, &a), tp_median(x, 1, &b));
+
+    return tp_add(y, tp_reshape(tp_topk(tp_cummax(x, 1, &c), 1, 1, true, &a), TP_SHAPE(4)));
+}
+static tp_tensor *ordered(tp_tensor *x)
+{
+    tp_tensor *index, *y = tp_sort(tp_transpose(x, 0, 1), 0, true, &index);
+
+    CHECK(!y == !index);
+    return y;
+}
+
+ON_EACH_DEVICE(folds, memory_ends)
+{
+    static tp_tensor *(*const f[])(tp_tensor *) = { prod, extremes_of, spread, distance, logsum, counted, running, picked, ordered };
+
+    for (int i = 0; i < TP_LEN(f); i++) {
+        long after = 0;
+
+        CASE("fold %d on %s", i, tp_device_name(dev));
+        while (after < 900 && !survives(f[i], after, dev))
+            after++;
+        CHECK(after > 0 && after < 900);
+    }
+}
+
 /* ---- refusals ---- */
 
 ON_EACH_DEVICE(folds, refusals)

@@ -232,6 +232,46 @@ ON_EACH_DEVICE(functions, sine_of_near_and_far)
     CHECK_NEAR(together[50], sin((double)x[50]), 1e-6);
 }
 
+/* ---- memory that ends anywhere: the error says so, and nothing leaks ---- */
+
+static bool survives(tp_tensor *f(tp_tensor *x), long after, tp_device *dev)
+{
+    tp_tensor *x, *y;
+    bool ok;
+
+    TP_SCOPE;
+    x = check_leaf(TP_SHAPE(4, 6), 0.5, 2, dev);
+    tp__fail_after = after;
+    y = f(x);
+    if (y && tp__is_float(y)) tp_backward(tp_sum(y, TP_ALL));
+    tp__fail_after = -1;
+    ok = tp_ok();
+    CHECK(ok ? y != NULL : tp_error_code() == TP_ERR_MEMORY);
+    tp_clear_error();
+    return ok;
+}
+
+static tp_tensor *powers(tp_tensor *x) { return tp_pow(x, tp_square(x)); }
+static tp_tensor *chosen(tp_tensor *x) { return tp_where(tp_gt_scalar(x, 1), tp_neg(x), tp_maximum(x, tp_sin(x))); }
+static tp_tensor *gated(tp_tensor *x) { return tp_glu(tp_prelu(x, tp_mean(x, TP_AXES(0))), 1); }
+static tp_tensor *left_over(tp_tensor *x) { return tp_remainder(tp_fmod(x, tp_cos(x)), tp_exp(x)); }
+static tp_tensor *near(tp_tensor *x) { return tp_isclose(x, tp_round(x), 0.1, 0.1); }
+
+ON_EACH_DEVICE(functions, memory_ends)
+{
+    static unary *const more[] = { powers, gated, chosen, left_over, near };
+
+    for (int i = 0; i < TP_LEN(limits) + TP_LEN(more); i++) {
+        unary *f = i < TP_LEN(limits) ? limits[i].f : more[i - TP_LEN(limits)];
+        long after = 0;
+
+        CASE("function %d on %s", i, tp_device_name(dev));
+        while (after < 500 && !survives(f, after, dev))
+            after++;
+        CHECK(after > 0 && after < 500);
+    }
+}
+
 /* ---- refusals ---- */
 
 ON_EACH_DEVICE(functions, refusals)

@@ -224,7 +224,8 @@ static tp_tensor *choose(tp_sink to, tp_tensor *cond, tp_tensor *a, tp_tensor *b
     TP_REQUIRE_IN("where", cond->dtype == TP_BOOL, TP_ERR_DTYPE, "the condition must be bool, not %s", tp__text(cond));
     s = tp__broadcast(&a->shape, &b->shape);
     if (s.rank >= 0) s = tp__broadcast(&s, &cond->shape);
-    TP_REQUIRE_IN("where", s.rank >= 0, TP_ERR_SHAPE, "%s, %s and %s don't broadcast", tp__text(cond), tp__text(a), tp__text(b));
+    TP_REQUIRE_IN("where", s.rank >= 0, TP_ERR_SHAPE, "%s, %s and %s don't broadcast", tp__text(cond),
+                  tp__text(a), tp__text(b));
     y = tp__place(to, s, a, tp__layout_of(a->shape.rank == 4 ? a : b->shape.rank == 4 ? b : cond), TP_ANY_STRIDES);
     if (!y.t) return NULL;
     l = tp__loop(&s, TP_LIST(y.t, cond, a, b));

@@ -78,7 +78,8 @@ static tp_tensor *extreme(const tp_op *op, tp__fn_amax *const *slot, tp_tensor *
 
     TP_SCOPE;
     if (!tp__check(op->name, TP_LIST(x), 1) || !tp__fold_lanes(op->name, x, axes, &f)) return NULL;
-    TP_REQUIRE_IN(op->name, f.d.n || tp__elements(&f.left) == 0, TP_ERR_SHAPE, "%s has nothing along these axes", tp__text(x));
+    TP_REQUIRE_IN(op->name, f.d.n || tp__elements(&f.left) == 0, TP_ERR_SHAPE, "%s has nothing along these axes",
+                  tp__text(x));
     if (!(y = tp__new_like(x, f.ones))) return NULL;
     if (!TP_RUN_SLOT(op->name, slot, x, f.d, tp__data(f.x), tp__data(y))) return NULL;
     y = tp__record(op, TP_LIST(x), y, TP_LIST(x, y), NULL, 0);

@@ -14,7 +14,8 @@ typedef struct tp__folded {
 
 /* false and an error when an axis is absent or memory is out. */
 bool tp__fold_lanes(const char *where, tp_tensor *x, tp_axes axes, tp__folded *f);
-bool tp__fold_shapes(const char *where, const tp_tensor *x, tp_axes axes, tp_shape *ones, tp_shape *left);
+bool tp__fold_shapes(const char *where, const tp_tensor *x, tp_axes axes, tp_shape *ones,
+                     tp_shape *left);
 
 /* One axis: x in row-major order and its lanes. */
 tp_tensor *tp__axis_lanes(tp_tensor *x, int axis, tp_lanes *d);

@@ -131,7 +131,7 @@ static tp_tensor *variance(const tp_op *op, tp_tensor *x, tp_axes axes, double c
     if (!tp__check(op->name, TP_LIST(x), 1) || !tp__fold_lanes(op->name, x, axes, &f)) return NULL;
     TP_REQUIRE_IN(op->name, isfinite(correction), TP_ERR_ARG, "the correction is %g", correction);
     if (!(y = tp__new_like(x, f.ones))) return NULL;
-    if (!TP_RUN_SLOT(op->name, tp__backend(x)->variance, x, f.d, tp__data(f.x), correction, NULL, tp__data(y))) return NULL;
+    if (!TP_RUN_SLOT(op->name, tp__backend(x)->variance, x, f.d, tp__data(f.x), correction, tp__data(y))) return NULL;
     if (op == &std_op) y = root(y);
     k.freedom = fmax(0, (double)f.d.n - correction);
     y = tp__record(op, TP_LIST(x), y, TP_LIST(x, y), &k, sizeof k);

@@ -145,8 +145,8 @@ tp_tensor *tp_prelu(tp_tensor *x, tp_tensor *weight)
 {
     TP_SCOPE;
     if (!tp__check("prelu", TP_LIST(x, weight), 2)) return NULL;
-    TP_REQUIRE_IN("prelu", x->dtype == weight->dtype && tp__is_float(x), TP_ERR_DTYPE, "x is %s, the weight %s: floats of one dtype are wanted",
-                  tp__text(x), tp__text(weight));
+    TP_REQUIRE_IN("prelu", x->dtype == weight->dtype && tp__is_float(x), TP_ERR_DTYPE,
+                  "x is %s, the weight %s: floats of one dtype are wanted", tp__text(x), tp__text(weight));
     if (!(weight = along_channels(weight, x))) return NULL;
     return tp_pass(tp_where(tp_gt_scalar(x, 0), x, tp_mul(x, weight)));
 }

@@ -13,7 +13,8 @@ static tp_tensor *places(const char *where, tp_tensor *x, int axis, bool descend
     TP_NO_GRAD;
     rows = tp__rows(tp_moveaxis(x, axis, -1));
     if (!rows || !(y = tp__new(rows->shape, TP_I64, tp__device(x)))) return NULL;
-    if (!TP_RUN_SLOT(where, tp__backend(x)->sort, x, cols ? tp_count(x) / cols : 0, cols, descending, tp__data(rows), tp__data(y)))
+    if (!TP_RUN_SLOT(where, tp__backend(x)->sort, x, cols ? tp_count(x) / cols : 0, cols, descending, tp__data(rows),
+                     tp__data(y)))
         return NULL;
     return tp_contiguous(tp_moveaxis(y, -1, axis));
 }
@@ -55,6 +56,7 @@ tp_tensor *tp_topk(tp_tensor *x, int64_t k, int axis, bool largest, tp_tensor **
     TP_SCOPE;
     if (index) *index = NULL;
     if (!tp__check("topk", TP_LIST(x), 1) || (a = tp__axis("topk", x, axis)) < 0) return NULL;
-    TP_REQUIRE_IN("topk", k >= 0 && k <= x->shape.n[a], TP_ERR_ARG, "%lld of %s along axis %d", (long long)k, tp__text(x), axis);
+    TP_REQUIRE_IN("topk", k >= 0 && k <= x->shape.n[a], TP_ERR_ARG, "%lld of %s along axis %d", (long long)k,
+                  tp__text(x), axis);
     return tp_pass(sorted("topk", x, k, a, largest, index));
 }

@@ -40,13 +40,13 @@ static inline A left(A a, A b)
 {
     W shifted = (W)a << (possible(b) ? b : 0);
 
-    return possible(b) ? (A)shifted : 0;
+    return (A)(possible(b) ? shifted : 0);
 }
 
 static inline A right(A a, A b)
 {
 #if TP_IS(u8)
-    return possible(b) ? (A)(a >> b) : 0;
+    return (A)(possible(b) ? a >> b : 0);
 #else
     return a >> (possible(b) ? b : BITS - 1);
 #endif

@@ -1,6 +1,7 @@
 /*
  * rectifier.c - relatives of the rectified linear unit, with their derivatives; kernels.def
- * has the formulas.
+ * has the formulas.  Largest errors in ulp, held by tests/kernels_curve.c: silu 2.5, mish 5,
+ * softplus 2, log_sigmoid 2, elu 1.5.
  */
 #include "kernels/cpu/curve.h"
 #include "kernels/cpu/vmath.h"

@@ -1,17 +1,16 @@
 /*
- * variance.c - mean and variance along lanes of a dense (outer, n, inner).
+ * variance.c - the variance along lanes of a dense (outer, n, inner).
  *
  * n is cut into groups by shape alone.  A group is read twice, for its mean, counted from its
- * first element, and for the squares around it, while it lies in the cache; groups are joined in their order (Chan, Golub & LeVeque
- * 1979, "Updating formulae and a pairwise algorithm for computing sample variances"):
+ * first element, and for the squares around it, while it lies in the cache; groups are joined in
+ * their order (Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for
+ * computing sample variances"):
  *
  *     mean += delta m / n,   squares += squares' + delta^2 n' m / n     delta = mean' - mean
  *
  * where n' elements meet m, and n = n' + m.
  */
 #include "kernels/cpu/fold.h"
-
-#include <math.h>
 
 enum {
     RUN = 16384,    /* elements of a group along one lane */
@@ -25,7 +24,7 @@ typedef struct job {
     double correction;
     int64_t length, groups, width, blocks;
     const T *x;
-    T *mean, *y;
+    T *y;
     A *means, *squares; /* (outer, groups, inner) */
 } job;
 
@@ -113,13 +112,11 @@ static void finish_lane(const job *j, int64_t o, int64_t i)
         squares += j->squares[first + g * inner] + delta * delta * before * share;
     }
     j->y[o * inner + i] = STORE(squares / (A)(freedom > 0 ? freedom : 0));
-    if (j->mean) j->mean[o * inner + i] = STORE(j->d.n ? mean : (A)NAN);
 }
 
-int KERNEL(variance)(tp_ctx *c, tp_lanes d, const void *x, double correction, void *mean,
-                     void *y)
+int KERNEL(variance)(tp_ctx *c, tp_lanes d, const void *x, double correction, void *y)
 {
-    job j = { .d = d, .correction = correction, .x = x, .mean = mean, .y = y };
+    job j = { .d = d, .correction = correction, .x = x, .y = y };
     int64_t count;
 
     if (d.outer * d.inner == 0) return 0;

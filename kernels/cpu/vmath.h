@@ -9,7 +9,7 @@
  * without; tests/kernels_memory.c holds them:
  *
  *     exp 1, log 1, log1p 1.5, expm1 1.5, tanh 2.5, erf 2.5, sigmoid 2.5
- *     sin, cos     1.5 for |x| up to TP__NEAR; further away the C library computes them
+ *     sin, cos     2 for |x| up to TP__NEAR; further away the C library computes them
  *     gelu         7, its tail of tiny negative numbers included (9 beyond x = -12)
  *     gelu_tanh    3 + 6 |u|, u being what the tanh is taken of: e^2u at a rounded u
  *     d gelu       8 ulp of the larger of its two terms, which cancel near -0.75

@@ -21,8 +21,9 @@ NUMBERS = {  # and what each takes besides x
     "hardtanh": (F.hardtanh, [[-1.0, 1.0], [-0.5, 2.0]]),
     "threshold": (F.threshold, [[0.25, -3.0]]),
 }
-EDGES = torch.tensor([0, -0.0, 0.5, -0.5, 1, -1, 3, -3, 6, 1e-6, -1e-6, 12, -12, 40, -40, 200, -200])
-EDGES = EDGES.float().double()
+EDGES = [0, -0.0, 0.5, -0.5, 1, -1, 3, -3, 6, 1e-6, -1e-6, 12, -12, 40, -40, 200, -200]
+EDGES = torch.tensor(EDGES).float().double()
+PAIRS = (((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (5,)), ((2, 0), (2, 1)))
 SPECIAL = torch.tensor([math.inf, -math.inf, math.nan, 0.0, 1.0]).double()
 
 
@@ -39,19 +40,37 @@ def functions():
         g.case(op.__name__, op, lambda v: [v.positive(4, 7)])
         g.case(op.__name__, op, lambda v: [SPECIAL[torch.tensor([0, 2, 4])]])
     g.case("log1p", torch.log1p, lambda v: [v.positive(4, 7) - 1])
-    g.case("log1p", torch.log1p, lambda v: [torch.tensor([0, 1e-9, -1e-9, 1e-4, 5, 1e10, math.inf, -0.999]).float().double()])
+    small = torch.tensor([0, 1e-9, -1e-9, 1e-4, 5, 1e10, math.inf, -0.999])
+    g.case(
+        "log1p",
+        torch.log1p,
+        lambda v: [small.float().double()],
+    )
     for op in (torch.abs, torch.sign, torch.floor, torch.ceil, torch.round, torch.trunc):
         g.case(op.__name__, op, lambda v: [v.normal(4, 7, scale=3)])
-        g.case(op.__name__, op, lambda v: [torch.cat([EDGES, SPECIAL, torch.tensor([1.5, 2.5, -1.5, -2.5])])])
+        g.case(
+            op.__name__,
+            op,
+            lambda v: [torch.cat([EDGES, SPECIAL, torch.tensor([1.5, 2.5, -1.5, -2.5])])],
+        )
     for lo, hi in ((-1, 1), (-math.inf, 0.5), (0.25, math.inf), (1, -1)):
-        g.case("clamp", lambda x: x.clamp(*([lo] if hi == math.inf else [None if lo == -math.inf else lo, hi])),
-               lambda v: [torch.cat([v.normal(9), torch.tensor([-1.0, 1, 0.5, 0.25, math.nan])])], fopts=[lo, hi])
+        g.case(
+            "clamp",
+            lambda x: x.clamp(*([lo] if hi == math.inf else [None if lo == -math.inf else lo, hi])),
+            lambda v: [torch.cat([v.normal(9), torch.tensor([-1.0, 1, 0.5, 0.25, math.nan])])],
+            fopts=[lo, hi],
+        )
     for p in (2, 3, 1, 0, 0.5, -0.5, -1, -2, 1.7, -0.3, 4):
         g.case("pow_scalar", lambda x: torch.pow(x, p), lambda v: [v.positive(3, 5)], fopts=[p])
     for p in (2, 3, 1, 0, 4):
         g.case("pow_scalar", lambda x: torch.pow(x, p), lambda v: [v.normal(3, 5)], fopts=[p])
-        g.case("pow_scalar", lambda x: torch.pow(x, p), lambda v: [torch.zeros(2).double()], fopts=[p])
-    for a, b in (((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (5,)), ((2, 0), (2, 1))):
+        g.case(
+            "pow_scalar",
+            lambda x: torch.pow(x, p),
+            lambda v: [torch.zeros(2).double()],
+            fopts=[p],
+        )
+    for a, b in PAIRS:
         g.case("pow", torch.pow, lambda v: [v.positive(*a), v.normal(*b)])
         for op in (torch.remainder, torch.fmod):
             g.case(op.__name__, op, lambda v: [v.normal(*a, scale=4), v.normal(*b) + 0.01])
@@ -65,15 +84,23 @@ def rectifier():
     def hardsigmoid(x):  # torch's own slope is 1/6 rounded to f32
         return F.relu6(x + 3) / 6
 
-    plain = {"silu": F.silu, "mish": F.mish, "log_sigmoid": F.logsigmoid, "softsign": F.softsign, "relu6": F.relu6,
-             "tanhshrink": F.tanhshrink, "hardswish": F.hardswish, "hardsigmoid": hardsigmoid, "selu": F.selu}  # fmt: skip
+    plain = {
+        "silu": F.silu, "mish": F.mish, "log_sigmoid": F.logsigmoid, "softsign": F.softsign,
+        "tanhshrink": F.tanhshrink, "hardswish": F.hardswish, "hardsigmoid": hardsigmoid,
+        "selu": F.selu, "relu6": F.relu6,
+    }  # fmt: skip
     for name, f in plain.items():
         g.case(name, f, lambda v: [v.normal(4, 7, scale=3)])
         g.case(name, f, lambda v: [EDGES])
         g.case(name, f, lambda v: [v.normal(2, 3, 2, 3)])
     for name, (f, choices) in NUMBERS.items():
         for numbers in choices:
-            g.case(name, lambda x: f(x, *numbers), lambda v: [v.normal(4, 7, scale=3)], fopts=numbers)
+            g.case(
+                name,
+                lambda x: f(x, *numbers),
+                lambda v: [v.normal(4, 7, scale=3)],
+                fopts=numbers,
+            )
             g.case(name, lambda x: f(x, *numbers), lambda v: [EDGES], fopts=numbers)
     for x, n in (((4, 5), 5), ((2, 3, 4), 3), ((6,), 1), ((2, 3, 2, 2), 3), ((2, 3), 1)):
         g.case("prelu", F.prelu, lambda v: [v.normal(*x), v.normal(n)])
@@ -85,12 +112,18 @@ def rectifier():
 def choose():
     g = Golden()
     for op in (torch.maximum, torch.minimum):
-        for a, b in (((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (5,)), ((2, 0), (2, 1))):
+        for a, b in PAIRS:
             g.case(op.__name__, op, lambda v: [v.normal(*a), v.normal(*b)])
-        pair = [torch.tensor([1, 2, 3, math.inf, -math.inf, 0]).double(), torch.tensor([1, 3, 2, math.inf, 0, -0.0]).double()]
+        a = torch.tensor([1, 2, 3, math.inf, -math.inf, 0]).double()
+        pair = [a, torch.tensor([1, 3, 2, math.inf, 0, -0.0]).double()]
         g.case(op.__name__, op, lambda v: pair)
-    for c, a, b in (((3, 4), (3, 4), (3, 4)), ((3, 1), (4,), (2, 1, 1)), ((5,), (), (5,)), ((0,), (1,), (0,))):
-        g.case("where", lambda c, x, y: torch.where(c > 0, x, y), lambda v: [v.integers(2, *c), v.normal(*a), v.normal(*b)])
+    shapes = (((3, 4),) * 3, ((3, 1), (4,), (2, 1, 1)), ((5,), (), (5,)), ((0,), (1,), (0,)))
+    for c, a, b in shapes:
+        g.case(
+            "where",
+            lambda c, x, y: torch.where(c > 0, x, y),
+            lambda v: [v.integers(2, *c), v.normal(*a), v.normal(*b)],
+        )
     return g
 
 
@@ -104,13 +137,23 @@ def extremes():
         keep = len(axes) % 2
         for name, f in ops.items():
             every = axes or (0, 1, 2, 3)
-            g.case(name, lambda x: f(x, every, bool(keep)), lambda v: [v.normal(2, 3, 2, 4)], [keep, *axes])
+            g.case(
+                name,
+                lambda x: f(x, every, bool(keep)),
+                lambda v: [v.normal(2, 3, 2, 4)],
+                [keep, *axes],
+            )
     ties = torch.tensor([[1.0, 2, 2], [3, 3, 3], [0, 0, 0]]).double()
     for name in ("amax", "amin"):
         g.case(name, lambda x: ops[name](x, 1), lambda v: [ties], [0, 1])
         g.case(name, lambda x: ops[name](x, 0), lambda v: [SPECIAL], [0, 0])
     for x in ([3.0, 2, -10], [math.inf, 1], [-math.inf, 2], [-math.inf, -math.inf]):
-        g.case("logsumexp", lambda x: torch.logsumexp(x, 0), lambda v: [torch.tensor(x).double()], [0, 0])
+        g.case(
+            "logsumexp",
+            lambda x: torch.logsumexp(x, 0),
+            lambda v: [torch.tensor(x).double()],
+            [0, 0],
+        )
     return g
 
 
@@ -161,7 +204,7 @@ SHAPES = (((5,), 0), ((3, 4), 0), ((3, 4), 1), ((2, 5, 3), 1), ((2, 3, 2, 2), 1)
 
 def scan():
     g = Golden()
-    ops = {"cumsum": torch.cumsum, "cumprod": torch.cumprod, "cummax": torch.cummax, "cummin": torch.cummin}
+    ops = {f.__name__: f for f in (torch.cumsum, torch.cumprod, torch.cummax, torch.cummin)}
     for x, axis in SHAPES:
         for name, f in ops.items():
             g.case(name, lambda x: f(x, axis), lambda v: [v.normal(*x)], [axis])
