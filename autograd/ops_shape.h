@@ -27,7 +27,7 @@ tp_tensor *tp_expand(tp_tensor *x, tp_shape s); /* a view: axes of size 1 repeat
 tp_tensor *tp_contiguous(tp_tensor *x);         /* row-major; the same bytes if they are */
 tp_tensor *tp_channels_last(tp_tensor *x);      /* (N, C, H, W) with C innermost in memory */
 tp_tensor *tp_clone(tp_tensor *x);              /* a copy, in x's layout */
-tp_tensor *tp_detach(tp_tensor *x);             /* the same bytes, without history */
+tp_tensor *tp_detach(tp_tensor *x);             /* the same bytes, without history.  No gradient. */
 tp_tensor *tp_cast(tp_tensor *x, tp_dtype d);   /* the same bytes if it has dtype d */
 tp_tensor *tp_to(tp_tensor *x, tp_device *d);   /* on d; the same bytes if it is there */
 
@@ -74,10 +74,10 @@ tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index);
 tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes);
 
 /* ---- made of their indices: all; no gradient ---- */
-tp_tensor *tp_full_like(tp_tensor *t, double v);
+tp_tensor *tp_full_like(tp_tensor *t, double v); /* v everywhere, in t's shape, dtype and layout */
 tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev); /* without end */
 tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_device *dev); /* with end */
-tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev);
+tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev); /* 1 where row == column */
 
 /* ---- looking up: floats; twice ---- */
 typedef struct tp_embedding_opts {

@@ -70,6 +70,29 @@ typedef struct tp_ctc_args {
     bool zero_infinity; /* a sample without a path has loss 0 and no gradient */
 } tp_ctc_args;
 
+/* A dense (outer, n, inner), folded or scanned over n. */
+typedef struct tp_lanes {
+    int64_t outer, n, inner;
+} tp_lanes;
+
+/* What compare asks of a and b, or of a alone. */
+typedef enum tp_relation {
+    TP__EQ,
+    TP__NE,
+    TP__LT,
+    TP__LE,
+    TP__GT,
+    TP__GE,
+    TP__AND, /* of a != 0, b != 0 */
+    TP__OR,
+    TP__XOR,
+    TP__NOT, /* a == 0 */
+    TP__ISNAN,
+    TP__ISINF,
+    TP__ISFINITE,
+    TP__RELATIONS
+} tp_relation;
+
 /* One parameter of an update; v and m may be NULL where the rule has none. */
 typedef struct tp_update {
     int64_t n;

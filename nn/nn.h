@@ -72,6 +72,7 @@ typedef struct tp_init {
     tp_init_kind kind;
     double a, b; /* the constant; from a to b; mean a and deviation b */
 } tp_init;
+/* A parameter of m, drawn by tp_nn_init. */
 bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init);
 /* Saved with the parameters but not trained; dtype i64 or a float. */
 bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double value);
@@ -100,6 +101,7 @@ bool tp_nn_cast(tp_module *m, tp_dtype d);
 
 /* ---- running ---- */
 
+/* Runs m: up to `room` outputs, gives how many, or -1.  tp_nn_forward is for one of each. */
 int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room);
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x);
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x); /* eval and no-grad, both restored */

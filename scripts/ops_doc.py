@@ -38,15 +38,22 @@ class Section:
 
 
 class Row:
-    def __init__(self, name, call, text, section):
-        self.name, self.call, self.text = name, call, text
+    """A function; a comment before several of them, without a blank line, speaks of all."""
+
+    def __init__(self, name, call, group, first, own, section):
+        self.name, self.call = name, call
         self.dtypes, self.derivatives = section.dtypes, section.derivatives
+        self.text = f"{group if first or not own else ''} {own}".strip()
+        if group and not first and not own:
+            self.text = "see above"
         for word, value in (("Once.", "once"), ("No gradient.", "no gradient")):
-            if word in text:
-                self.derivatives, self.text = value, self.text.replace(word, "").strip()
+            if word in group + own:
+                self.derivatives = value
         for word, value in (("Any dtype.", "all"), ("Integers too.", "floats, integers")):
-            if word in text:
-                self.dtypes, self.text = value, self.text.replace(word, "").strip()
+            if word in group + own:
+                self.dtypes = value
+        for word in ("Once.", "No gradient.", "Any dtype.", "Integers too."):
+            self.text = self.text.replace(word, "").strip()
 
 
 def comment_text(lines):
@@ -64,7 +71,7 @@ def call_of(declaration):
 
 def rows_of(path):
     """The sections of one header."""
-    sections, before = [Section("")], []
+    sections, before, first = [Section("")], [], True
     lines = iter((ROOT / path).read_text().split("\n"))
     for line in lines:
         mark = SECTION.match(line)
@@ -72,7 +79,7 @@ def rows_of(path):
             sections.append(Section(mark.group(1)))
             before = []
         elif line.startswith("/*"):
-            before = [line]
+            before, first = [line], True
             while "*/" not in before[-1]:
                 before.append(next(lines))
         elif FUNCTION.match(line):
@@ -84,10 +91,12 @@ def rows_of(path):
             while trailing and "*/" not in trailing[-1]:
                 trailing.append(next(lines))
             name = FUNCTION.match(declaration).group(1)
+            if name.endswith("_defaults"):
+                continue
             declaration = re.sub(r"__attribute__.*", "", declaration)
-            text = comment_text(before) + " " + comment_text(trailing)
-            sections[-1].rows.append(Row(name, call_of(declaration), text.strip(), sections[-1]))
-            before = []
+            texts = comment_text(before), first, comment_text(trailing)
+            sections[-1].rows.append(Row(name, call_of(declaration), *texts, sections[-1]))
+            first = False
         elif not line.strip():
             before = []
     return [s for s in sections if s.rows]

@@ -49,6 +49,23 @@ static double f_div(double a, double b)
 {
     return a / b;
 }
+static double f_sign(double x)
+{
+    return (x > 0) - (x < 0);
+}
+static double f_larger_share(double a, double b)
+{
+    return a < b ? 0 : a == b ? 0.5 : 1;
+}
+static double f_floor_divide(double a, double b)
+{
+    return floor(a / b);
+}
+#define f_maximum   fmax
+#define f_minimum   fmin
+#define f_pow       pow
+#define f_fmod      fmod
+#define f_remainder fmod /* of positive numbers */
 static double f_relu_dx(double a, double b)
 {
     return b > 0 ? a : 0;
@@ -116,6 +133,18 @@ static const function functions[] = {
     BINARY(sub, -2, 2),
     BINARY(mul, -2, 2),
     BINARY(div, 0.5, 2),
+    UNARY(sign, f_sign, -2, 2),
+    UNARY(floor, floor, -9, 9),
+    UNARY(ceil, ceil, -9, 9),
+    UNARY(round, rint, -9, 9),
+    UNARY(trunc, trunc, -9, 9),
+    BINARY(maximum, -2, 2),
+    BINARY(minimum, -2, 2),
+    BINARY(larger_share, -2, 2),
+    BINARY(pow, 0.5, 2),
+    BINARY(fmod, 0.5, 4),
+    BINARY(remainder, 0.5, 4),
+    BINARY(floor_divide, 0.5, 4),
     BINARY(relu_dx, -2, 2),
     BINARY(tanh_dx, -1, 1),
     BINARY(sigmoid_dx, 0, 1),

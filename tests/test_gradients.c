@@ -24,6 +24,7 @@ F(f_gelu, tp_gelu(a))
 F(f_gelu_tanh, tp_gelu_tanh(a))
 F(f_lerp, tp_lerp(a, b, c))
 F(f_bce, tp_bce_with_logits(a, b))
+F(f_bce_sum, tp_bce_with_logits_with(a, b, (tp_loss_opts){ TP_SUM }))
 F(f_mse, tp_mse(a, b))
 
 /* ---- folds and views ---- */
@@ -35,6 +36,8 @@ F(f_reshape, tp_square(tp_reshape(tp_square(a), TP_SHAPE(2, -1))))
 F(f_flatten, tp_square(tp_flatten(tp_permute(tp_tanh(a), TP_AXES(1, 0, 2)), 1)))
 F(f_transpose, tp_mul(tp_transpose(tp_tanh(a), 0, 1), b))
 F(f_slice, tp_tanh(tp_slice(tp_square(a), 1, 1, 3)))
+F(f_slice_step, tp_tanh(tp_slice_step(tp_square(a), 1, 0, 4, 3)))
+F(f_to, tp_square(tp_to(tp_tanh(a), tp_device_of(a))))
 F(f_slice_back, tp_tanh(tp_slice(tp_slice(tp_square(a), 1, -3, -1), 0, 1, 3)))
 F(f_expand, tp_mul(tp_expand(tp_tanh(a), TP_SHAPE(2, 3, 4)), b))
 F(f_concat, tp_square(tp_concat(TP_LIST(tp_tanh(a), b, a), 1)))
@@ -257,6 +260,7 @@ static const row rows[] = {
     { "gelu_tanh", f_gelu_tanh, 1, { R2(3, 4) }, -2, NULL, 0 },
     { "lerp", f_lerp, 3, { R2(3, 4), R2(3, 4), R2(3, 1) }, -1, NULL, 0 },
     { "bce", f_bce, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
+    { "bce sum", f_bce_sum, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "mse", f_mse, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "sum", f_sum, 1, { R2(3, 4) }, -1, NULL, 0 },
     { "sum axis", f_sum_axis, 1, { R2(3, 4) }, -1, NULL, 0 },
@@ -266,6 +270,8 @@ static const row rows[] = {
     { "flatten", f_flatten, 1, { R3(2, 3, 2) }, -1, NULL, 0 },
     { "transpose", f_transpose, 2, { R2(3, 4), R2(4, 3) }, -1, NULL, 0 },
     { "slice", f_slice, 1, { R2(3, 4) }, -1, NULL, 0 },
+    { "slice by 3", f_slice_step, 1, { R2(3, 4) }, -1, NULL, 0 },
+    { "to", f_to, 1, { R2(3, 4) }, -1, NULL, 0 },
     { "slice of slice", f_slice_back, 1, { R2(3, 4) }, -1, NULL, 0 },
     { "expand", f_expand, 2, { R2(3, 1), R3(2, 3, 4) }, -1, NULL, 0 },
     { "concat", f_concat, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },

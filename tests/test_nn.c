@@ -40,6 +40,8 @@ ON_EACH_DEVICE(nn, names_are_pytorchs)
     has_names(tp_nn_conv2d(4, 6, 3, (tp_conv2d_opts){ .groups = 2 }), dev, "weight (6, 2, 3, 3); bias (6); ", 114);
     has_names(tp_nn_batch_norm(5), dev,
               "weight (5); bias (5); running_mean (5); running_var (5); num_batches_tracked (); ", 10);
+    has_names(sequential_of(tp_nn_linear(2, 1), tp_nn_max_pool2d_with(3, (tp_pool2d_opts){ .stride = 2 }), NULL), dev,
+              "0.weight (1, 2); 0.bias (1); ", 3);
     has_names(tp_nn_layer_norm(TP_SHAPE(2, 3)), dev, "weight (2, 3); bias (2, 3); ", 12);
     has_names(tp_nn_embedding(7, 3), dev, "weight (7, 3); ", 21);
     has_names(tp_nn_lstm(3, 2, (tp_lstm_opts){ .no_bias = true }), dev, "weight_ih_l0 (8, 3); weight_hh_l0 (8, 2); ",

@@ -12,6 +12,8 @@
  */
 #include "autograd/ops/elementwise.h"
 
+#include <math.h>
+
 enum { A, B };
 enum { X = 0, Y = 0 };
 
@@ -120,6 +122,8 @@ static const tp_op sub_op = { "sub", sub_backward, NULL };
 
 tp_tensor *tp_sub(tp_tensor *a, tp_tensor *b)
 {
+    TP_REQUIRE_IN("sub", !a || !b || a->dtype != TP_BOOL || b->dtype != TP_BOOL, TP_ERR_DTYPE,
+                  "bools are not subtracted: tp_logical_xor says where they differ");
     return tp__binary(TP_FRESH, &sub_op, TP_SLOT(a, sub), a, b, false);
 }
 
@@ -151,8 +155,20 @@ static void div_backward(tp_node *n)
 
 static const tp_op div_op = { "div", div_backward, NULL };
 
+static bool is_whole(const tp_tensor *x)
+{
+    return x && !tp__is_float(x);
+}
+
+static tp_tensor *div_integers(tp_tensor *a, tp_tensor *b)
+{
+    TP_SCOPE;
+    return tp_pass(tp_div(tp_cast(a, TP_F32), tp_cast(b, TP_F32)));
+}
+
 tp_tensor *tp_div(tp_tensor *a, tp_tensor *b)
 {
+    if (is_whole(a) && is_whole(b)) return div_integers(a, b);
     return tp__binary(TP_FRESH, &div_op, TP_SLOT(a, div), a, b, true);
 }
 
@@ -174,6 +190,17 @@ static const tp_op scale_op = { "scale", affine_backward, NULL };
 static const tp_op shift_op = { "shift", affine_backward, NULL };
 static const tp_op neg_op = { "neg", affine_backward, NULL };
 
+static tp_tensor *affine(const tp_op *op, tp_sink to, tp_tensor *x, double a, double b);
+
+/* An integer stays one only with whole numbers, and a bool counts as an integer. */
+static tp_tensor *affine_cast(const tp_op *op, tp_tensor *x, double a, double b)
+{
+    bool whole = a == floor(a) && b == floor(b);
+
+    TP_SCOPE;
+    return tp_pass(affine(op, TP_FRESH, tp_cast(x, whole ? TP_I64 : TP_F32), a, b));
+}
+
 static tp_tensor *affine(const tp_op *op, tp_sink to, tp_tensor *x, double a, double b)
 {
     affine_attr k = { a, b };
@@ -181,6 +208,7 @@ static tp_tensor *affine(const tp_op *op, tp_sink to, tp_tensor *x, double a, do
     tp_loop l;
 
     if (!tp__check(op->name, TP_LIST(x), 1)) return NULL;
+    if (x->dtype == TP_BOOL || (is_whole(x) && (a != floor(a) || b != floor(b)))) return affine_cast(op, x, a, b);
     y = tp__place(to, x->shape, x, tp__layout_of(x), TP_ANY_STRIDES);
     if (!y.t) return NULL;
     l = tp__loop(&x->shape, TP_LIST(y.t, x));
@@ -210,6 +238,7 @@ tp_tensor *tp_shift(tp_tensor *x, double b)
 
 tp_tensor *tp_neg(tp_tensor *x)
 {
+    TP_REQUIRE_IN("neg", !x || x->dtype != TP_BOOL, TP_ERR_DTYPE, "a bool has no negative: tp_logical_not turns it");
     return affine(&neg_op, TP_FRESH, x, -1, 0);
 }
 
@@ -236,8 +265,15 @@ static void square_backward(tp_node *n)
 
 static const tp_op square_op = { "square", square_backward, NULL };
 
+static tp_tensor *square_bool(tp_tensor *x)
+{
+    TP_SCOPE;
+    return tp_pass(tp_square(tp_cast(x, TP_I64)));
+}
+
 tp_tensor *tp_square(tp_tensor *x)
 {
+    if (x && x->dtype == TP_BOOL) return square_bool(x);
     return tp__unary(TP_FRESH, &square_op, TP_SLOT(x, square), x, TP_KEEP_X);
 }
 

@@ -5,7 +5,7 @@
  *   expand   y = x repeated, by stride 0                              dx = sum_to of dy
  *   mean     sum, over the count
  */
-#include "autograd/op.h"
+#include "autograd/ops/lanes.h"
 
 #include <math.h>
 
@@ -34,8 +34,7 @@ tp_tensor *tp__sum_to(tp_sink to, tp_tensor *x, tp_shape s)
     return tp__record(&sum_to_op, TP_LIST(x), y.t, TP_NONE_SAVED, NULL, 0);
 }
 
-/* x's shape with each folded axis 1, and the shape that is left. */
-static bool fold(const char *where, const tp_tensor *x, tp_axes axes, tp_shape *ones, tp_shape *left)
+bool tp__fold_shapes(const char *where, const tp_tensor *x, tp_axes axes, tp_shape *ones, tp_shape *left)
 {
     bool gone[TP_MAX_AXES];
 
@@ -53,7 +52,8 @@ tp_tensor *tp_sum(tp_tensor *x, tp_axes axes)
     tp_shape ones, left;
 
     TP_SCOPE;
-    if (!tp__check("sum", TP_LIST(x), 1) || !fold("sum", x, axes, &ones, &left)) return NULL;
+    if (!tp__check("sum", TP_LIST(x), 1) || !tp__fold_shapes("sum", x, axes, &ones, &left)) return NULL;
+    if (!tp__is_float(x)) return tp_pass(tp__total(x, axes));
     return tp_pass(tp_reshape(tp__sum_to(TP_FRESH, x, ones), left)); /* a new handle in any case */
 }
 
@@ -64,6 +64,7 @@ tp_tensor *tp_mean(tp_tensor *x, tp_axes axes)
 
     TP_SCOPE;
     if (!tp__check("mean", TP_LIST(x), 1) || !tp__axes_mask("mean", x, axes, gone)) return NULL;
+    TP_REQUIRE_IN("mean", tp__is_float(x), TP_ERR_DTYPE, "%s: the mean is no integer, cast it to floats", tp__text(x));
     if (!(s = tp_sum(x, axes))) return NULL;
     if (tp_count(s) == 0) return tp_pass(s);
     return tp_pass(tp_scale(s, tp_count(x) ? (double)tp_count(s) / (double)tp_count(x) : (double)NAN));
@@ -93,27 +94,50 @@ tp_tensor *tp__expand(tp_tensor *x, tp_shape s)
     return x && tp__same(&x->shape, &s) ? x : tp_expand(x, s);
 }
 
-/* ---- argmax ---- */
+/* ---- argmax, argmin ---- */
 
-tp_tensor *tp_argmax(tp_tensor *x, int axis)
+static tp_tensor *argmax(const char *where, tp_tensor *x, int a)
 {
     tp_axes order = { 0 };
     tp_shape left;
     tp_tensor *y;
-    int a;
 
-    TP_SCOPE;
-    TP_NO_GRAD;
-    if (!tp__check("argmax", TP_LIST(x), 1) || (a = tp__axis("argmax", x, axis)) < 0) return NULL;
-    TP_REQUIRE_IN("argmax", x->shape.n[a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d",
-                  tp__text(x), axis);
     for (int i = 0; i < x->shape.rank; i++)
         if (i != a) order.axis[order.n++] = i;
     order.axis[order.n++] = a;
     if (!(x = tp__rows(tp_permute(x, order)))) return NULL;
     left = x->shape, left.rank--;
     y = tp__new(left, TP_I64, tp__device(x));
-    if (!y || !TP_RUN(argmax, x, tp__elements(&left), tp_dim(x, -1), tp__data(x), tp__data(y)))
+    if (!y || !TP_RUN_SLOT(where, tp__backend(x)->argmax, x, tp__elements(&left), tp_dim(x, -1), tp__data(x), tp__data(y)))
         return NULL;
-    return tp_pass(y);
+    return y;
+}
+
+static bool has_places(const char *where, tp_tensor *x, int axis, int *a)
+{
+    if (!tp__check(where, TP_LIST(x), 1) || (*a = tp__axis(where, x, axis)) < 0) return false;
+    TP_REQUIRE_IN(where, x->dtype != TP_BOOL, TP_ERR_DTYPE, "not offered for %s", tp__text(x));
+    TP_REQUIRE_IN(where, x->shape.n[*a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d", tp__text(x), axis);
+    return true;
+}
+
+tp_tensor *tp_argmax(tp_tensor *x, int axis)
+{
+    int a;
+
+    TP_SCOPE;
+    TP_NO_GRAD;
+    return has_places("argmax", x, axis, &a) ? tp_pass(argmax("argmax", x, a)) : NULL;
+}
+
+/* Turned round: a float by its sign, an integer by its bits, since the least has no negative. */
+tp_tensor *tp_argmin(tp_tensor *x, int axis)
+{
+    int a;
+
+    TP_SCOPE;
+    TP_NO_GRAD;
+    if (!has_places("argmin", x, axis, &a)) return NULL;
+    x = tp__is_float(x) ? tp_neg(x) : tp_bitwise_not(x);
+    return x ? tp_pass(argmax("argmin", x, a)) : NULL;
 }

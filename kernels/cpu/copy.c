@@ -8,15 +8,13 @@
 #include "kernels/cpu/number.h"
 #include "kernels/cpu/vector.h"
 
-#define IS_FLOAT (TP_IS(f32) || TP_IS(f64) || TP_IS(bf16) || TP_IS(f16))
-
 /* ---- fill ---- */
 
-static void fill_set(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+static void fill_set(int64_t n, const T *a, const T *b, const A *k, T *y)
 {
-    T v = STORE(k0);
+    T v = STORE(k[0]);
 
-    (void)a, (void)b, (void)k1;
+    (void)a, (void)b;
     for (int64_t i = 0; i < n; i++)
         y[i] = v;
 }
@@ -31,15 +29,15 @@ int KERNEL(fill)(tp_ctx *c, const tp_loop *l, double value, void *y)
 
 /* ---- copy ---- */
 
-static void copy_set(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+static void copy_set(int64_t n, const T *a, const T *b, const A *k, T *y)
 {
-    (void)b, (void)k0, (void)k1;
+    (void)b, (void)k;
     memmove(y, a, (size_t)n * sizeof(T));
 }
 
-static void copy_add(int64_t n, const T *a, const T *b, A k0, A k1, T *y)
+static void copy_add(int64_t n, const T *a, const T *b, const A *k, T *y)
 {
-    (void)b, (void)k0, (void)k1;
+    (void)b, (void)k;
     TP__INDEPENDENT
     for (int64_t i = 0; i < n; i++)
 #if TP_IS(b8)
@@ -123,7 +121,7 @@ static void turn_tile(const T *x, int64_t sx, T *y, int64_t sy, bool add)
     }
     turn_square(x, sx, tile, SIDE);
     for (int r = 0; r < SIDE; r++)
-        copy_add(SIDE, tile + SIDE * r, tile, 0, 0, y + r * sy);
+        copy_add(SIDE, tile + SIDE * r, tile, NULL, y + r * sy);
 }
 
 /* What doesn't fill a tile: along the longer side. */
@@ -133,7 +131,7 @@ static void turn_edge(int64_t rows, int64_t cols, const T *x, int64_t sx, T *y,
     if (add)
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < cols; c++)
-                copy_add(1, x + c * sx + r, x, 0, 0, y + r * sy + c);
+                copy_add(1, x + c * sx + r, x, NULL, y + r * sy + c);
     else if (rows > cols)
         for (int64_t c = 0; c < cols; c++)
             for (int64_t r = 0; r < rows; r++)
@@ -233,7 +231,7 @@ CAST(f32, float, (float)a)
 CAST(f64, double, (double)a)
 CAST(bf16, tp_bf16, tp_bf16_of((float)a))
 CAST(f16, tp_f16, tp_f16_of((float)a))
-#if IS_FLOAT
+#if TP_IS_FLOAT
 CAST(i64, int64_t, TO_I64(a))
 CAST(i32, int32_t, TO_I32(a))
 CAST(u8, uint8_t, (uint8_t)TO_U8(a))

@@ -12,6 +12,11 @@
 #define TP_SET_F64(X, name)    X(name, f64, TP_F64)
 #define TP_SET_I64(X, name)    X(name, i64, TP_I64)
 #define TP_SET_FLOATS(X, name) X(name, f32, TP_F32) X(name, f64, TP_F64) X(name, bf16, TP_BF16)
+#define TP_SET_INTEGERS(X, name) X(name, i64, TP_I64) X(name, i32, TP_I32) X(name, u8, TP_U8)
+#define TP_SET_BITS(X, name)     TP_SET_INTEGERS(X, name) X(name, b8, TP_BOOL)
+#define TP_SET_NUMBERS(X, name)  TP_SET_FLOATS(X, name) TP_SET_INTEGERS(X, name)
+#define TP_SET_ORDERED(X, name)  TP_SET_FLOATS(X, name) TP_SET_BITS(X, name)
+#define TP_SET_FLOATS_I64(X, name) TP_SET_FLOATS(X, name) X(name, i64, TP_I64)
 #define TP_SET_ALL(X, name)                                                              \
     TP_SET_FLOATS(X, name)                                                               \
     X(name, f16, TP_F16) X(name, i64, TP_I64) X(name, i32, TP_I32) X(name, u8, TP_U8)    \

@@ -36,6 +36,7 @@ typedef TP__JOIN(tp__a_, TP_FOR) A;
 #define TP__IS_u8   7
 #define TP__IS_b8 8
 #define TP_IS(dtype) (TP__JOIN(TP__IS_, TP_FOR) == TP__IS_##dtype)
+#define TP_IS_FLOAT  (TP__JOIN(TP__IS_, TP_FOR) <= TP__IS_f16)
 
 #if TP_IS(bf16)
 #define LOAD(v)  tp_bf16_to_f32(v)
@@ -43,6 +44,9 @@ typedef TP__JOIN(tp__a_, TP_FOR) A;
 #elif TP_IS(f16)
 #define LOAD(v)  tp_f16_to_f32(v)
 #define STORE(v) tp_f16_of(v)
+#elif TP_IS(b8)
+#define LOAD(v)  ((A)(v))
+#define STORE(v) ((T)((v) != 0)) /* a sum is "or", a product "and" */
 #else
 #define LOAD(v)  ((A)(v))
 #define STORE(v) ((T)(v))

@@ -10,8 +10,9 @@
 
 #include "kernels/cpu/generic.h"
 
-/* k0 and k1 are numbers of the kernel's own. */
-typedef void tp__map_block(int64_t n, const T *a, const T *b, A k0, A k1, T *y);
+enum { TP__MAP_NUMBERS = 3 }; /* of the kernel's own: k0, k1, k2 */
+
+typedef void tp__map_block(int64_t n, const T *a, const T *b, const A *k, T *y);
 
 typedef struct tp__map {
     tp__map_block *f;
@@ -19,7 +20,7 @@ typedef struct tp__map {
     int inputs; /* 0, 1: a, or 2 */
     const T *a, *b;
     T *y;
-    A k0, k1;
+    A k[TP__MAP_NUMBERS];
     const tp_loop *l;
     int64_t length, cuts; /* of a run; runs in a row */
 } tp__map;
@@ -37,11 +38,12 @@ enum {
 #define TP__INDEPENDENT
 #endif
 
-/* Defines name_blocks; `value` is an expression in a, b, k0 and k1, all of type A. */
-#define TP__MAP_BLOCKS(name, value)                                                      \
-    static void name##_set(int64_t n, const T *pa, const T *pb, A k0, A k1, T *y)        \
+/* Defines name_set and name_add; `value` is an expression in a, b, k0, k1 and k2, all of type A. */
+#define TP__MAP_LOOPS(name, value)                                                       \
+    static void name##_set(int64_t n, const T *pa, const T *pb, const A *k, T *y)        \
     {                                                                                    \
-        (void)k0, (void)k1;                                                              \
+        A k0 = k[0], k1 = k[1], k2 = k[2];                                               \
+        (void)k0, (void)k1, (void)k2;                                                    \
         TP__INDEPENDENT                                                                  \
         for (int64_t i = 0; i < n; i++) {                                                \
             A a = LOAD(pa[i]), b = LOAD(pb[i]);                                          \
@@ -49,16 +51,21 @@ enum {
             y[i] = STORE(value);                                                         \
         }                                                                                \
     }                                                                                    \
-    static void name##_add(int64_t n, const T *pa, const T *pb, A k0, A k1, T *y)        \
+    static void name##_add(int64_t n, const T *pa, const T *pb, const A *k, T *y)        \
     {                                                                                    \
-        (void)k0, (void)k1;                                                              \
+        A k0 = k[0], k1 = k[1], k2 = k[2];                                               \
+        (void)k0, (void)k1, (void)k2;                                                    \
         TP__INDEPENDENT                                                                  \
         for (int64_t i = 0; i < n; i++) {                                                \
             A a = LOAD(pa[i]), b = LOAD(pb[i]);                                          \
             (void)a, (void)b;                                                            \
             y[i] = STORE(LOAD(y[i]) + (value));                                          \
         }                                                                                \
-    }                                                                                    \
+    }
+
+/* Defines name_blocks of the two. */
+#define TP__MAP_BLOCKS(name, value)                                                      \
+    TP__MAP_LOOPS(name, value)                                                           \
     static tp__map_block *const name##_blocks[2] = { name##_set, name##_add };
 
 static inline void tp__gather(int64_t n, const T *x, int64_t step, T *to)
@@ -96,7 +103,7 @@ static inline void tp__map_buffered(const tp__map *m, int64_t n, const T *a, int
         if (m->inputs > 0) pa = tp__map_input(some, a + i * sa, sa, i == 0, ba);
         pb = m->inputs > 1 ? tp__map_input(some, b + i * sb, sb, i == 0, bb) : pa;
         if (m->add && sy != 1) tp__gather(some, y + i * sy, sy, by);
-        m->f(some, pa, pb, m->k0, m->k1, to);
+        m->f(some, pa, pb, m->k, to);
         if (sy != 1) tp__scatter(some, by, y + i * sy, sy);
     }
 }
@@ -105,7 +112,7 @@ static inline void tp__map_run(const tp__map *m, int64_t n, const T *a, int64_t 
                                const T *b, int64_t sb, T *y, int64_t sy)
 {
     if (sa == 1 && sb == 1 && sy == 1)
-        m->f(n, a, b, m->k0, m->k1, y);
+        m->f(n, a, b, m->k, y);
     else
         tp__map_buffered(m, n, a, sa, b, sb, y, sy);
 }
@@ -130,17 +137,16 @@ static inline void tp__map_body(void *user, int worker, int64_t from, int64_t to
 }
 
 /* Inputs that f hasn't are passed as NULL. */
-static inline int tp__map_over(tp_ctx *c, const tp_loop *l, int64_t grain,
+static inline int tp__map_with(tp_ctx *c, const tp_loop *l, int64_t grain,
                                tp__map_block *const f[2], const void *a, const void *b,
-                               A k0, A k1, bool add, void *y)
+                               const A k[TP__MAP_NUMBERS], bool add, void *y)
 {
     tp__map m = { .f = f[add],
                   .add = add,
                   .inputs = b   ? 2
                             : a ? 1
                                 : 0,
-                  .k0 = k0,
-                  .k1 = k1 };
+                  .k = { k[0], k[1], k[2] } };
     int64_t n = l->n[l->rank - 1], count;
 
     m.l = l, m.y = y, m.a = a ? a : y, m.b = b ? b : m.a;
@@ -157,6 +163,13 @@ static inline int tp__map_over(tp_ctx *c, const tp_loop *l, int64_t grain,
     tp__parallel(c, count / n * m.cuts, (grain + m.length - 1) / m.length, tp__map_body,
                  &m);
     return 0;
+}
+
+static inline int tp__map_over(tp_ctx *c, const tp_loop *l, int64_t grain,
+                               tp__map_block *const f[2], const void *a, const void *b,
+                               A k0, A k1, bool add, void *y)
+{
+    return tp__map_with(c, l, grain, f, a, b, (const A[]){ k0, k1, 0 }, add, y);
 }
 
 #endif

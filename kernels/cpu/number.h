@@ -1,10 +1,17 @@
 /*
- * number.h - from a number to each dtype.
+ * number.h - from a number to each dtype, and where integers wrap around.
  */
 #ifndef TP_KERNELS_CPU_NUMBER_H
 #define TP_KERNELS_CPU_NUMBER_H
 
 #include "kernels/cpu/generic.h"
+
+/* Integers wrap around: W is where their sums and products are defined. */
+typedef float tp__w_f32, tp__w_bf16, tp__w_f16;
+typedef double tp__w_f64;
+typedef uint64_t tp__w_i64;
+typedef uint32_t tp__w_i32, tp__w_u8, tp__w_b8;
+typedef TP__JOIN(tp__w_, TP_FOR) W;
 
 /* To an integer towards zero; what doesn't fit becomes the nearest that does, NaN 0.  The
  * bounds are powers of two, exact in any float. */
@@ -28,6 +35,16 @@ static inline A tp__from_double(double value)
     return (A)TO_U8(value);
 #else
     return (A)value;
+#endif
+}
+
+/* The same, but an integer wraps around: -1 in u8 is 255, what is added to take 1 away. */
+static inline A tp__wrapped_from_double(double value)
+{
+#if TP_IS_FLOAT
+    return (A)value;
+#else
+    return (A)(W)TO_I64(value);
 #endif
 }
 

@@ -8,7 +8,8 @@
  * floats, in units in the last place (ulp) of the true value, with fused multiply-add and
  * without; tests/kernels_memory.c holds them:
  *
- *     exp 1, log 1, log1p 1.5, tanh 2.5, erf 2.5, sigmoid 2.5
+ *     exp 1, log 1, log1p 1.5, expm1 1.5, tanh 2.5, erf 2.5, sigmoid 2.5
+ *     sin, cos     2 for |x| up to TP__NEAR; further away the C library computes them
  *     gelu         7, its tail of tiny negative numbers included (9 beyond x = -12)
  *     gelu_tanh    3 + 6 |u|, u being what the tanh is taken of: e^2u at a rounded u
  *     d gelu       8 ulp of the larger of its two terms, which cancel near -0.75
@@ -43,6 +44,26 @@ static inline double tp_log(double x)
 static inline double tp_log1p(double x)
 {
     return log1p(x);
+}
+
+static inline double tp__log1p_unit(double x)
+{
+    return log1p(x);
+}
+
+static inline double tp_expm1(double x)
+{
+    return expm1(x);
+}
+
+static inline double tp_sin(double x)
+{
+    return sin(x);
+}
+
+static inline double tp_cos(double x)
+{
+    return cos(x);
 }
 
 static inline double tp_tanh(double x)
@@ -143,11 +164,74 @@ static inline float tp_log(float x)
 }
 
 /* log(1 + x) for x in [0, 1]: 1 + x is never formed, so that small x keep their digits. */
-static inline float tp_log1p(float x)
+static inline float tp__log1p_unit(float x)
 {
     int big = x > 0.41421356f;
 
     return tp__log_sum(big ? 0.5f * (x - 1.0f) : x, big ? 1.0f : 0.0f);
+}
+
+/* log(1 + x) = log u + c / u, u being 1 + x rounded and c what the rounding took. */
+static inline float tp_log1p(float x)
+{
+    float u = 1.0f + x, y = tp_log(u), c = x - (u - 1.0f);
+
+    return (u > 0) & (u < INFINITY) ? y + c / u : y;
+}
+
+/* e^x - 1 = 2 (s (e^r - 1) + (s - 1/2)), s = 2^(k - 1): 2^k itself may overflow */
+static inline float tp_expm1(float x)
+{
+    float r, s;
+
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -20.0f ? -20.0f : x;
+    s = tp__power2(tp__reduce(x, &r) - 1);
+    return 2.0f * (s * tp__expm1_small(r) + (s - 0.5f));
+}
+
+/* x = k pi/2 + r with |r| <= pi/4, for |x| up to TP__NEAR, gives k; in double, pi/2 split so that
+ * k times its head is exact. */
+static inline int32_t tp__quarter(float x, float *r)
+{
+    double shifted = (double)x * 0.63661977236758134 + 6755399441055744.0; /* 1.5 * 2^52 */
+    double k = shifted - 6755399441055744.0;
+    uint64_t bits;
+
+    memcpy(&bits, &shifted, sizeof bits);
+    *r = (float)(((double)x - k * 1.57079632673412561417) - k * 6.07710050650619224932e-11);
+    return (int32_t)(uint32_t)bits;
+}
+
+/* sin(r + k pi/2); the polynomials are Moshier's (Cephes). */
+static inline float tp__sine(float r, int32_t k)
+{
+    float q = r * r, s = -1.9515295891e-4f, c = 2.443315711809948e-5f, y;
+
+    s = s * q + 8.3321608736e-3f;
+    s = s * q - 1.6666654611e-1f;
+    s = s * q * r + r;
+    c = c * q - 1.388731625493765e-3f;
+    c = c * q + 4.166664568298827e-2f;
+    c = c * q * q - 0.5f * q + 1.0f;
+    y = k & 1 ? c : s;
+    return tp__float_of_bits(tp__bits_of_float(y) ^ (uint32_t)(k & 2) << 30);
+}
+
+static inline float tp_sin(float x)
+{
+    float r;
+    int32_t k = tp__quarter(x, &r);
+
+    return tp__sine(r, k);
+}
+
+static inline float tp_cos(float x)
+{
+    float r;
+    int32_t k = tp__quarter(x, &r);
+
+    return tp__sine(r, k + 1);
 }
 
 /* tanh |x| = -m / (2 + m), m = e^(-2|x|) - 1 = 2^k (e^r - 1) + (2^k - 1) */
@@ -215,7 +299,10 @@ static inline float tp_erf(float x)
     return a < 1.0f ? p * x : tp__float_of_bits(tp__bits_of_float(large) | sign);
 }
 
-enum { TP__GELU_ZERO = 15 }; /* Phi(-15) is 0 */
+enum {
+    TP__GELU_ZERO = 15, /* Phi(-15) is 0 */
+    TP__NEAR = 1000000  /* how far sin and cos are reduced; k has 20 bits */
+};
 
 #endif
 
