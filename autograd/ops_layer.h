@@ -24,6 +24,12 @@ typedef struct tp_linear_opts {
 tp_tensor *tp_linear(tp_tensor *x, tp_tensor *weight, tp_tensor *bias);
 tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o);
 
+/* ---- softmax: floats; twice ---- */
+/* e^x / sum e^x along axis, in x's layout; the largest of x is taken off first, so nothing overflows.
+ * A row of -infinity alone gives NaN. */
+tp_tensor *tp_softmax(tp_tensor *x, int axis);
+tp_tensor *tp_log_softmax(tp_tensor *x, int axis); /* x - log(sum e^x) */
+
 /* ---- convolution and pooling: floats; twice ---- */
 /* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
 typedef struct tp_conv2d_opts {

@@ -64,6 +64,9 @@ typedef struct tp_pick {
     int64_t n, size, step[3];
 } tp_pick;
 
+/* What a softmax gives for a row of -infinity alone: NaN, or, where it is of masked scores, 0. */
+typedef enum tp_softmax_kind { TP_SOFTMAX, TP_SOFTMAX_LOG, TP_SOFTMAX_MASKED } tp_softmax_kind;
+
 /* Sequences of up to `times` log-probabilities of `classes`, each labelled by up to `most` labels. */
 typedef struct tp_ctc_args {
     int64_t times, batch, classes, most, blank;
