@@ -30,6 +30,24 @@ tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_l
 tp_tensor *tp_softmax(tp_tensor *x, int axis);
 tp_tensor *tp_log_softmax(tp_tensor *x, int axis); /* x - log(sum e^x) */
 
+/* ---- attention: floats; twice ---- */
+/* The two masks keep PyTorch's opposite meanings: of scaled_dot_product_attention, and of
+ * nn.MultiheadAttention. */
+typedef struct tp_attention_opts {
+    double scale; /* 0: 1 / sqrt(E) */
+    bool causal;  /* row i meets columns 0 .. i alone */
+    tp_tensor *mask; /* broadcast to (N, heads, L, S): bool, true where it meets, or added to the scores */
+    tp_tensor *key_padding_mask; /* bool (N, S): true where a key is left out */
+    double dropout; /* probability that a weight is dropped; always: nn's layer minds the mode */
+} tp_attention_opts;
+/* softmax(scale q k' + mask) v (Vaswani et al. 2017), by tiles: the scores are never stored (Dao et
+ * al. 2022).
+ *   q (N, heads, L, E), k (N, kv heads, S, E), v (N, kv heads, S, Ev) -> (N, heads, L, Ev)
+ * kv heads divide heads: neighbours among q's share one.  Views need no copy while the numbers of a
+ * row lie side by side; y lies in memory as q does, heads or rows outermost.  A row that meets no
+ * key gives 0.  With a mask that wants a gradient, and for second derivatives, scores are stored. */
+tp_tensor *tp_attention(tp_tensor *q, tp_tensor *k, tp_tensor *v, tp_attention_opts o);
+
 /* ---- convolution and pooling: floats; twice ---- */
 /* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
 typedef struct tp_conv2d_opts {
