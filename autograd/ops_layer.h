@@ -84,6 +84,16 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias,
 tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_tensor *bias,
                          double eps);
 
+/* Over the axes behind 1 and the C / groups channels of each group (Wu & He 2018).  x (N, C, ...); weight,
+ * bias (C) or NULL.  Channels-last. */
+tp_tensor *tp_group_norm(tp_tensor *x, int64_t groups, tp_tensor *weight, tp_tensor *bias, double eps);
+/* Each channel of each sample by itself (Ulyanov et al. 2016): C groups, which must be of more than
+ * one value. */
+tp_tensor *tp_instance_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, double eps);
+/* x / sqrt(mean of x^2 + eps) weight over the last axes, those of `shape` (Zhang & Sennrich 2019); weight
+ * of that shape or NULL.  eps below 0: that of x's dtype, PyTorch's default. */
+tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double eps);
+
 /* ---- dropping: floats; twice ---- */
 /* x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); always: nn's layer minds
  * the mode. */
