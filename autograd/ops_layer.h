@@ -64,9 +64,38 @@ typedef struct tp_pool2d_opts {
     int stride, padding, dilation; /* stride 0: the kernel's size */
     bool rectangular;              /* the width has its own: */
     int kernel_w, stride_w, padding_w, dilation_w;
+    bool ceil_mode; /* a last window that begins within x or its padding before may reach beyond */
+    bool exclude_pad; /* of means: padding isn't counted, PyTorch's count_include_pad = false */
+    int divisor;      /* of means: what sums are divided by; 0: the size of the window */
 } tp_pool2d_opts;
-tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o); /* channels-last */
+/* Over windows of (N, C, H, W) -> (N, C, OH, OW), channels-last; padding is at most half the kernel.  The
+ * largest: the first of equals, NaN before numbers, padding never; the mean: padding counts as 0, and
+ * dilation is refused. */
+tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+tp_tensor *tp_avg_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+/* The same of (N, C, L) -> (N, C, OL); o.rectangular is refused. */
+tp_tensor *tp_max_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+tp_tensor *tp_avg_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+/* Of h by w parts of about equal size, which may overlap: part i of n is floor(i H / n) up to
+ * ceil((i + 1) H / n).  (N, C, H, W) -> (N, C, h, w), channels-last. */
+tp_tensor *tp_adaptive_avg_pool2d(tp_tensor *x, int64_t h, int64_t w);
+tp_tensor *tp_adaptive_max_pool2d(tp_tensor *x, int64_t h, int64_t w);
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */
+tp_tensor *tp_global_max_pool2d(tp_tensor *x);
+
+/* ---- resizing: floats; twice ---- */
+typedef enum tp_interpolation { TP_NEAREST, TP_BILINEAR } tp_interpolation;
+typedef struct tp_interpolate_opts {
+    tp_interpolation mode;
+    int64_t h, w; /* of the result; or both 0, and */
+    double scale, scale_w; /* the factor; of the width where it has its own */
+    bool align_corners; /* bilinear: the outermost elements stay where they are */
+} tp_interpolate_opts;
+/* (N, C, H, W) -> (N, C, h, w), channels-last, as torch.nn.functional.interpolate. */
+tp_tensor *tp_interpolate(tp_tensor *x, tp_interpolate_opts o);
+/* (N, C r r, H, W) -> (N, C, H r, W r) (Shi et al. 2016) and back, in x's layout.  Any dtype. */
+tp_tensor *tp_pixel_shuffle(tp_tensor *x, int64_t r);
+tp_tensor *tp_pixel_unshuffle(tp_tensor *x, int64_t r);
 
 /* ---- normalization: floats; twice ---- */
 typedef struct tp_batch_norm_opts {

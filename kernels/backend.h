@@ -10,6 +10,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/loop.h"
+#include "kernels/resample.h"
 #include "kernels/window.h"
 
 #include <stdbool.h>
