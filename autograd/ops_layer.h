@@ -55,10 +55,19 @@ typedef struct tp_conv2d_opts {
     bool no_bias;     /* of the layer; the op takes bias NULL */
     bool rectangular; /* the width has its own, below */
     int stride_w, padding_w, dilation_w;
+    bool same; /* padding so that y has x's size, PyTorch's "same"; stride 1.  Not of transposed ones */
+    int output_padding, output_padding_w; /* of transposed ones */
 } tp_conv2d_opts;
 /* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
  * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
 tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+/* The same of (N, C, L), weight (O, C / groups, K) -> (N, O, OL), channels innermost in memory; o.rectangular
+ * is refused. */
+tp_tensor *tp_conv1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+/* The adjoint of conv2d (Zeiler et al. 2010).  x (N, C, H, W), weight (C, O / groups, KH, KW), bias (O) or NULL
+ * -> (N, O, OH, OW), channels-last;  OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1 */
+tp_tensor *tp_conv_transpose2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+tp_tensor *tp_conv_transpose1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
 
 typedef struct tp_pool2d_opts {
     int stride, padding, dilation; /* stride 0: the kernel's size */
