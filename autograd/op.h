@@ -132,6 +132,12 @@ tp_tensor *tp__mul(tp_sink to, tp_tensor *a, tp_tensor *b);
 tp_tensor *tp__affine(tp_sink to, tp_tensor *x, double a, double b);
 tp_tensor *tp__activation_dx(tp_sink to, tp_activation act, tp_tensor *dy, tp_tensor *x,
                              tp_tensor *y);
+/* Along an axis from the front; its derivative is of y, the result. */
+tp_tensor *tp__softmax(tp_tensor *x, int axis, tp_softmax_kind kind);
+tp_tensor *tp__softmax_dx(tp_sink to, tp_tensor *dy, tp_tensor *y, int axis, tp_softmax_kind kind);
+/* {key, offset} of a draw of n numbers, on the device; and dropout by what it holds. */
+tp_tensor *tp__draw_state(tp_device *dev, int64_t n);
+tp_tensor *tp__dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p);
 /* y[i] = op(a[i]) op(b[i]) for (batch, m, k) and (batch, k, n), or without batch */
 tp_tensor *tp__gemm(tp_sink to, tp_tensor *a, bool ta, tp_tensor *b, bool tb);
 

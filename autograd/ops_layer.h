@@ -24,6 +24,30 @@ typedef struct tp_linear_opts {
 tp_tensor *tp_linear(tp_tensor *x, tp_tensor *weight, tp_tensor *bias);
 tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o);
 
+/* ---- softmax: floats; twice ---- */
+/* e^x / sum e^x along axis, in x's layout; the largest of x is taken off first, so nothing overflows.
+ * A row of -infinity alone gives NaN. */
+tp_tensor *tp_softmax(tp_tensor *x, int axis);
+tp_tensor *tp_log_softmax(tp_tensor *x, int axis); /* x - log(sum e^x) */
+
+/* ---- attention: floats; twice ---- */
+/* The two masks keep PyTorch's opposite meanings: of scaled_dot_product_attention, and of
+ * nn.MultiheadAttention. */
+typedef struct tp_attention_opts {
+    double scale; /* 0: 1 / sqrt(E) */
+    bool causal;  /* row i meets columns 0 .. i alone */
+    tp_tensor *mask; /* broadcast to (N, heads, L, S): bool, true where it meets, or added to the scores */
+    tp_tensor *key_padding_mask; /* bool (N, S): true where a key is left out */
+    double dropout; /* probability that a weight is dropped; always: nn's layer minds the mode */
+} tp_attention_opts;
+/* softmax(scale q k' + mask) v (Vaswani et al. 2017), by tiles: the scores are never stored (Dao et
+ * al. 2022).
+ *   q (N, heads, L, E), k (N, kv heads, S, E), v (N, kv heads, S, Ev) -> (N, heads, L, Ev)
+ * kv heads divide heads: neighbours among q's share one.  Views need no copy while the numbers of a
+ * row lie side by side; y lies in memory as q does, heads or rows outermost.  A row that meets no
+ * key gives 0.  With a mask that wants a gradient, and for second derivatives, scores are stored. */
+tp_tensor *tp_attention(tp_tensor *q, tp_tensor *k, tp_tensor *v, tp_attention_opts o);
+
 /* ---- convolution and pooling: floats; twice ---- */
 /* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
 typedef struct tp_conv2d_opts {
@@ -31,19 +55,57 @@ typedef struct tp_conv2d_opts {
     bool no_bias;     /* of the layer; the op takes bias NULL */
     bool rectangular; /* the width has its own, below */
     int stride_w, padding_w, dilation_w;
+    bool same; /* padding so that y has x's size, PyTorch's "same"; stride 1.  Not of transposed ones */
+    int output_padding, output_padding_w; /* of transposed ones */
 } tp_conv2d_opts;
 /* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
  * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
 tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+/* The same of (N, C, L), weight (O, C / groups, K) -> (N, O, OL), channels innermost in memory; o.rectangular
+ * is refused. */
+tp_tensor *tp_conv1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+/* The adjoint of conv2d (Zeiler et al. 2010).  x (N, C, H, W), weight (C, O / groups, KH, KW), bias (O) or NULL
+ * -> (N, O, OH, OW), channels-last;  OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1 */
+tp_tensor *tp_conv_transpose2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
+tp_tensor *tp_conv_transpose1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
 
 typedef struct tp_pool2d_opts {
     int stride, padding, dilation; /* stride 0: the kernel's size */
     bool rectangular;              /* the width has its own: */
     int kernel_w, stride_w, padding_w, dilation_w;
+    bool ceil_mode; /* a last window that begins within x or its padding before may reach beyond */
+    bool exclude_pad; /* of means: padding isn't counted, PyTorch's count_include_pad = false */
+    int divisor;      /* of means: what sums are divided by; 0: the size of the window */
 } tp_pool2d_opts;
-/* Padding is at most half the kernel, as in PyTorch; a kernel has at most 2^31 - 1 places. */
-tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o); /* channels-last */
+/* Over windows of (N, C, H, W) -> (N, C, OH, OW), channels-last; padding is at most half the kernel, and a
+ * kernel has at most 2^31 - 1 places.  The
+ * largest: the first of equals, NaN before numbers, padding never; the mean: padding counts as 0, and
+ * dilation is refused. */
+tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+tp_tensor *tp_avg_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+/* The same of (N, C, L) -> (N, C, OL); o.rectangular is refused. */
+tp_tensor *tp_max_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+tp_tensor *tp_avg_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o);
+/* Of h by w parts of about equal size, which may overlap: part i of n is floor(i H / n) up to
+ * ceil((i + 1) H / n).  (N, C, H, W) -> (N, C, h, w), channels-last. */
+tp_tensor *tp_adaptive_avg_pool2d(tp_tensor *x, int64_t h, int64_t w);
+tp_tensor *tp_adaptive_max_pool2d(tp_tensor *x, int64_t h, int64_t w);
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */
+tp_tensor *tp_global_max_pool2d(tp_tensor *x);
+
+/* ---- resizing: floats; twice ---- */
+typedef enum tp_interpolation { TP_NEAREST, TP_BILINEAR } tp_interpolation;
+typedef struct tp_interpolate_opts {
+    tp_interpolation mode;
+    int64_t h, w; /* of the result; or both 0, and */
+    double scale, scale_w; /* the factor; of the width where it has its own */
+    bool align_corners; /* bilinear: the outermost elements stay where they are */
+} tp_interpolate_opts;
+/* (N, C, H, W) -> (N, C, h, w), channels-last, as torch.nn.functional.interpolate. */
+tp_tensor *tp_interpolate(tp_tensor *x, tp_interpolate_opts o);
+/* (N, C r r, H, W) -> (N, C, H r, W r) (Shi et al. 2016) and back, in x's layout.  Any dtype. */
+tp_tensor *tp_pixel_shuffle(tp_tensor *x, int64_t r);
+tp_tensor *tp_pixel_unshuffle(tp_tensor *x, int64_t r);
 
 /* ---- normalization: floats; twice ---- */
 typedef struct tp_batch_norm_opts {
@@ -61,6 +123,16 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias,
 /* Over the last axes, those of `shape` (Ba et al. 2016); weight, bias of that shape or NULL. */
 tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_tensor *bias,
                          double eps);
+
+/* Over the axes behind 1 and the C / groups channels of each group (Wu & He 2018).  x (N, C, ...); weight,
+ * bias (C) or NULL.  Channels-last. */
+tp_tensor *tp_group_norm(tp_tensor *x, int64_t groups, tp_tensor *weight, tp_tensor *bias, double eps);
+/* Each channel of each sample by itself (Ulyanov et al. 2016): C groups, which must be of more than
+ * one value. */
+tp_tensor *tp_instance_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, double eps);
+/* x / sqrt(mean of x^2 + eps) weight over the last axes, those of `shape` (Zhang & Sennrich 2019); weight
+ * of that shape or NULL.  eps below 0: that of x's dtype, PyTorch's default. */
+tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double eps);
 
 /* ---- dropping: floats; twice ---- */
 /* x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); always: nn's layer minds

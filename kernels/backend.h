@@ -10,6 +10,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/loop.h"
+#include "kernels/resample.h"
 #include "kernels/window.h"
 
 #include <stdbool.h>
@@ -63,6 +64,24 @@ typedef struct tp_pick {
     tp_loop lanes;
     int64_t n, size, step[3];
 } tp_pick;
+
+/* What a softmax gives for a row of -infinity alone: NaN, or, where it is of masked scores, 0. */
+typedef enum tp_softmax_kind { TP_SOFTMAX, TP_SOFTMAX_LOG, TP_SOFTMAX_MASKED } tp_softmax_kind;
+
+/* Attention of q (N, heads, L, E) to k (N, kv_heads, S, E) and v (N, kv_heads, S, Ev); head h of q
+ * meets head h / (heads / kv_heads).  Strides are of batch, head and row: the numbers of a row lie
+ * side by side.  Those of masks are of all four axes, 0 where they are broadcast. */
+typedef struct tp_attention_args {
+    int64_t N, heads, kv_heads, L, S, E, Ev;
+    int64_t q[3], k[3], v[3], y[3], dy[3], dq[3], dk[3], dv[3];
+    double scale, p;     /* p: of weights that are dropped, counted in (N, heads, L, S) */
+    bool causal;         /* row i meets no column beyond i */
+    const void *bias;    /* added to the scores; NULL: nothing */
+    const void *allowed; /* bool: false hides; NULL: nothing */
+    const void *padding; /* bool (N, S): true hides; NULL: nothing */
+    int64_t bias_step[4], allowed_step[4], padding_step[2];
+    const uint64_t *state; /* {key, offset} of the draw */
+} tp_attention_args;
 
 /* Sequences of up to `times` log-probabilities of `classes`, each labelled by up to `most` labels. */
 typedef struct tp_ctc_args {

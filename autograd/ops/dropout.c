@@ -9,16 +9,14 @@
 
 enum { X, STATE };
 
-static tp_tensor *dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p);
-
 static void dropout_backward(tp_node *n)
 {
-    tp__give(n, X, dropout(tp__sink(n, X), tp__dy(n, 0), tp__saved(n, 0), *(const double *)tp__attr(n)));
+    tp__give(n, X, tp__dropout(tp__sink(n, X), tp__dy(n, 0), tp__saved(n, 0), *(const double *)tp__attr(n)));
 }
 
 static const tp_op dropout_op = { "dropout", dropout_backward, NULL };
 
-static tp_tensor *dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p)
+tp_tensor *tp__dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p)
 {
     tp_draw d = { tp__data(state), 0 };
     tp_place y;
@@ -32,8 +30,7 @@ static tp_tensor *dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p)
     return tp__record(&dropout_op, TP_LIST(x, state), y.t, TP_LIST(state), &p, sizeof p);
 }
 
-/* {key, offset} of a draw of n numbers, on the device. */
-static tp_tensor *draw(tp_device *dev, int64_t n)
+tp_tensor *tp__draw_state(tp_device *dev, int64_t n)
 {
     tp_tensor *state = tp__new(TP_SHAPE(2), TP_I64, dev);
     tp_draw d;
@@ -51,7 +48,7 @@ tp_tensor *tp_dropout(tp_tensor *x, double p)
     if (!tp__check("dropout", TP_LIST(x), 1)) return NULL;
     TP_REQUIRE_IN("dropout", p >= 0 && p <= 1, TP_ERR_ARG, "p is %g: a probability is wanted", p);
     TP_REQUIRE_IN("dropout", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
-    y = dropout(TP_FRESH, x, draw(tp__device(x), tp_count(x)), p);
+    y = tp__dropout(TP_FRESH, x, tp__draw_state(tp__device(x), tp_count(x)), p);
     if (!y) tp__me()->rng = before; /* a failed op consumes no random numbers */
     return tp_pass(y);
 }

@@ -9,53 +9,52 @@
  * weight per element of them.  One fused kernel computes the derivative.  While a graph of the
  * gradient is wanted the same formula is written out in ops, which record themselves.
  */
-#include "autograd/op.h"
+#include "autograd/ops/norm.h"
 
-enum { X, WEIGHT, BIAS };
+enum { X = TP_NORM_X, WEIGHT = TP_NORM_WEIGHT, BIAS = TP_NORM_BIAS };
 enum { SAVED_MEAN = BIAS, SAVED_RSTD };
-
-typedef struct norm_attr {
-    double eps;
-    tp_axes over; /* the axes of the statistics, in the shape that the op works on */
-} norm_attr;
-
-/* The dtype of statistics and weights beside T. */
-static tp_dtype wide(const tp_tensor *x)
-{
-    return x->dtype == TP_F64 ? TP_F64 : TP_F32;
-}
 
 /* ---- the derivative in ops: second derivatives ---- */
 
-static tp_tensor *centred(tp_tensor *x, tp_axes over)
+static tp_tensor *centred(tp_tensor *x, const tp_norm_attr *k)
 {
-    return tp_sub(x, tp_mean(x, over));
+    return k->rms ? x : tp_sub(x, tp_mean(x, k->over));
 }
 
-static void backward_in_ops(tp_node *n)
+static tp_tensor *as(tp_tensor *x, const tp_shape *s)
 {
-    const norm_attr *k = tp__attr(n);
-    tp_tensor *x = tp__saved(n, X), *w = tp__saved(n, WEIGHT), *dy = tp__dy(n, 0);
-    tp_tensor *c, *rstd, *xh, *g, *dx;
+    return x && s->rank ? tp_reshape(x, *s) : x;
+}
+
+/* dw and db have the weight's shape in the shape that the op works on. */
+static tp_tensor *summed(tp_node *n, int i, tp_tensor *d, const tp_norm_attr *k)
+{
+    tp_shape s = tp__in_shape(n, i);
+
+    if (!k->weight_as.rank) return tp__sum_to(TP_FRESH, d, s);
+    d = tp__sum_to(TP_FRESH, d, k->weight_as);
+    return d ? tp_reshape(d, s) : NULL;
+}
+
+void tp__norm_backward_in_ops(tp_node *n)
+{
+    const tp_norm_attr *k = tp__attr(n);
+    tp_tensor *x = as(tp__saved(n, X), &k->as), *w = as(tp__saved(n, WEIGHT), &k->weight_as);
+    tp_tensor *dy = as(tp__dy(n, 0), &k->as), *c, *rstd, *xh, *g, *dx;
 
     if (!x || !dy) return;
-    c = centred(tp_cast(x, wide(x)), k->over);
-    rstd = tp_div(tp_ones(TP_SCALAR, wide(x), tp__device(x)),
+    c = centred(tp_cast(x, tp__norm_wide(x)), k);
+    rstd = tp_div(tp_ones(TP_SCALAR, tp__norm_wide(x), tp__device(x)),
                   tp_sqrt(tp_shift(tp_mean(tp_square(c), k->over), k->eps)));
     xh = tp_mul(c, rstd), g = w ? tp_mul(dy, w) : dy;
-    dx = tp_sub(centred(g, k->over), tp_mul(xh, tp_mean(tp_mul(g, xh), k->over)));
-    if (tp__wants(n, X) && tp_ok()) tp__give(n, X, tp_cast(tp_mul(rstd, dx), (tp_dtype)x->dtype));
-    if (tp__wants(n, WEIGHT)) tp__give(n, WEIGHT, tp__sum_to(TP_FRESH, tp_mul(dy, xh), tp__in_shape(n, WEIGHT)));
-    if (tp__wants(n, BIAS))
-        tp__give(n, BIAS, tp__sum_to(TP_FRESH, tp_cast(dy, wide(x)), tp__in_shape(n, BIAS)));
+    dx = tp_sub(centred(g, k), tp_mul(xh, tp_mean(tp_mul(g, xh), k->over)));
+    if (tp__wants(n, X) && tp_ok())
+        tp__give(n, X, tp_reshape(tp_cast(tp_mul(rstd, dx), (tp_dtype)x->dtype), tp__in_shape(n, X)));
+    if (tp__wants(n, WEIGHT)) tp__give(n, WEIGHT, summed(n, WEIGHT, tp_mul(dy, xh), k));
+    if (tp__wants(n, BIAS)) tp__give(n, BIAS, summed(n, BIAS, tp_cast(dy, tp__norm_wide(x)), k));
 }
 
 /* ---- batch: x is (N, C, H, W), weights are (1, C, 1, 1) ---- */
-
-static tp_tensor *room_for(tp_node *n, int i, const tp_tensor *x)
-{
-    return tp__wants(n, i) ? tp__new(tp__in_shape(n, i), wide(x), tp__device(x)) : NULL;
-}
 
 static void batch_norm_backward(tp_node *n)
 {
@@ -63,13 +62,13 @@ static void batch_norm_backward(tp_node *n)
     tp_place dx = { 0 };
 
     if (tp__recording()) {
-        backward_in_ops(n);
+        tp__norm_backward_in_ops(n);
         return;
     }
     x = tp__saved(n, X), w = tp__saved(n, WEIGHT), dy = tp__dense_of(tp__dy(n, 0), TP_CHANNELS_LAST);
     mean = tp__saved_constant(n, SAVED_MEAN), rstd = tp__saved_constant(n, SAVED_RSTD);
     if (!x || !dy) return;
-    dw = room_for(n, WEIGHT, x), db = room_for(n, BIAS, x);
+    dw = tp__norm_room(n, WEIGHT, x), db = tp__norm_room(n, BIAS, x);
     if (tp__wants(n, X)) dx = tp__place(tp__sink(n, X), x->shape, x, TP_CHANNELS_LAST, TP_DENSE_ONLY);
     if (!tp_ok() || !TP_RUN(batch_norm_dx, x, tp_count(x) / tp_dim(x, 1), tp_dim(x, 1), tp__data(dy),
                             tp__data(x), tp__data(mean), tp__data(rstd), tp__data(w), dx.add,
@@ -83,7 +82,7 @@ static const tp_op batch_norm_op = { "batch_norm", batch_norm_backward, NULL };
 static tp_tensor *batch_norm(tp_tensor *x, tp_tensor *w, tp_tensor *b, tp_tensor *rm, tp_tensor *rv,
                              tp_batch_norm_opts o)
 {
-    norm_attr k = { o.eps, TP_KEEPDIM(0, 2, 3) };
+    tp_norm_attr k = { .eps = o.eps, .over = TP_KEEPDIM(0, 2, 3) };
     int64_t C = tp_dim(x, 1);
     tp_tensor *y, *mean, *rstd;
     bool moves = !tp__me()->second_run; /* not again in a checkpoint's second run */
@@ -91,7 +90,8 @@ static tp_tensor *batch_norm(tp_tensor *x, tp_tensor *w, tp_tensor *b, tp_tensor
     x = tp__dense_of(x, TP_CHANNELS_LAST), w = tp__rows(w), b = tp__rows(b);
     if (!tp_ok()) return NULL;
     y = tp__new_as(x->shape, (tp_dtype)x->dtype, tp__device(x), TP_CHANNELS_LAST);
-    mean = tp__new(TP_SHAPE(C), wide(x), tp__device(x)), rstd = tp__new(TP_SHAPE(C), wide(x), tp__device(x));
+    mean = tp__new(TP_SHAPE(C), tp__norm_wide(x), tp__device(x));
+    rstd = tp__new(TP_SHAPE(C), tp__norm_wide(x), tp__device(x));
     if (!y || !mean || !rstd) return NULL;
     if (!TP_RUN(batch_norm, x, tp_count(x) / C, C, tp__data(x), tp__data(w), tp__data(b), o.eps, o.momentum,
                 moves ? tp__data(rm) : NULL, moves ? tp__data(rv) : NULL, tp__data(mean), tp__data(rstd),
@@ -135,8 +135,8 @@ static bool channels_fit(const tp_tensor *x, tp_list of_channels)
 
         TP_REQUIRE_IN("batch_norm", !t || (t->shape.rank == 1 && tp_dim(t, 0) == tp_dim(x, 1)), TP_ERR_SHAPE,
                       "%s for x %s: (%lld) is wanted", tp__text(t), tp__text(x), (long long)tp_dim(x, 1));
-        TP_REQUIRE_IN("batch_norm", !t || t->dtype == wide(x), TP_ERR_DTYPE,
-                      "weights and statistics of %s are %s, not %s", tp__text(x), tp_dtype_name(wide(x)),
+        TP_REQUIRE_IN("batch_norm", !t || t->dtype == tp__norm_wide(x), TP_ERR_DTYPE,
+                      "weights and statistics of %s are %s, not %s", tp__text(x), tp_dtype_name(tp__norm_wide(x)),
                       tp__text(t));
     }
     return true;
@@ -184,13 +184,13 @@ static void layer_norm_backward(tp_node *n)
     tp_place dx = { 0 };
 
     if (tp__recording()) {
-        backward_in_ops(n);
+        tp__norm_backward_in_ops(n);
         return;
     }
     x = tp__saved(n, X), w = tp__saved(n, WEIGHT), dy = tp__rows(tp__dy(n, 0));
     mean = tp__saved_constant(n, SAVED_MEAN), rstd = tp__saved_constant(n, SAVED_RSTD);
     if (!x || !dy) return;
-    dw = room_for(n, WEIGHT, x), db = room_for(n, BIAS, x);
+    dw = tp__norm_room(n, WEIGHT, x), db = tp__norm_room(n, BIAS, x);
     if (tp__wants(n, X)) dx = tp__place(tp__sink(n, X), x->shape, x, TP_ROW_MAJOR, TP_DENSE_ONLY);
     if (!tp_ok() || !TP_RUN(layer_norm_dx, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(dy), tp__data(x),
                             tp__data(mean), tp__data(rstd), tp__data(w), dx.add, tp__data(dx.t),
@@ -203,14 +203,14 @@ static const tp_op layer_norm_op = { "layer_norm", layer_norm_backward, NULL };
 
 static tp_tensor *layer_norm(tp_tensor *x, tp_tensor *w, tp_tensor *b, double eps)
 {
-    norm_attr k = { eps, TP_KEEPDIM(1) };
+    tp_norm_attr k = { .eps = eps, .over = TP_KEEPDIM(1) };
     tp_tensor *y, *mean, *rstd;
 
     x = tp__rows(x), w = tp__rows(w), b = tp__rows(b);
     if (!tp_ok()) return NULL;
     y = tp__new_like(x, x->shape);
-    mean = tp__new(TP_SHAPE(tp_dim(x, 0)), wide(x), tp__device(x));
-    rstd = tp__new(TP_SHAPE(tp_dim(x, 0)), wide(x), tp__device(x));
+    mean = tp__new(TP_SHAPE(tp_dim(x, 0)), tp__norm_wide(x), tp__device(x));
+    rstd = tp__new(TP_SHAPE(tp_dim(x, 0)), tp__norm_wide(x), tp__device(x));
     if (!y || !mean || !rstd) return NULL;
     if (!TP_RUN(layer_norm, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(x), tp__data(w), tp__data(b), eps,
                 tp__data(mean), tp__data(rstd), tp__data(y)))
@@ -222,8 +222,8 @@ static bool weight_fits(const tp_tensor *x, const tp_tensor *t, const tp_shape *
 {
     TP_REQUIRE_IN("layer_norm", !t || tp__same(&t->shape, shape), TP_ERR_SHAPE, "weight or bias is %s, not %s",
                   tp__text(t), tp__shape_text(*shape));
-    TP_REQUIRE_IN("layer_norm", !t || t->dtype == wide(x), TP_ERR_DTYPE, "weight and bias of %s are %s, not %s",
-                  tp__text(x), tp_dtype_name(wide(x)), tp__text(t));
+    TP_REQUIRE_IN("layer_norm", !t || t->dtype == tp__norm_wide(x), TP_ERR_DTYPE, "weight and bias of %s are %s, not %s",
+                  tp__text(x), tp_dtype_name(tp__norm_wide(x)), tp__text(t));
     return true;
 }
 

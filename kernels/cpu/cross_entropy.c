@@ -4,11 +4,8 @@
  *
  * Rows are independent; what is summed over rows is summed in their order, in double.
  */
-#include "kernels/cpu/fold.h"
 #include "kernels/cpu/map.h"
-#include "kernels/cpu/vmath.h"
-
-enum { BUFFER = 512 };
+#include "kernels/cpu/softmax.h"
 
 typedef struct entropy_job {
     int64_t cols, ignore, dloss_step;
@@ -28,68 +25,6 @@ static int64_t grain_of(int64_t cols)
 
 /* ---- forward ---- */
 
-/* The largest of a row of at least TP__LANES. */
-static A row_top(int64_t n, const T *x)
-{
-    tp__lanes top, v;
-    int64_t i = TP__LANES;
-
-    for (tp__load(&top, x); i + TP__LANES <= n; i += TP__LANES)
-        tp__load(&v, x + i), tp__lanes_max(&top, &v);
-    tp__load(&v, x + n - TP__LANES), tp__lanes_max(&top, &v);
-    return tp__lanes_top(&top);
-}
-
-/* p = softmax(x) for a row that fits the buffer; padding of -infinity spares the odd end.
- * Gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
-static A softmax_short(int64_t n, const T *x, T *p)
-{
-    int64_t padded = (n + TP__LANES - 1) & -(int64_t)TP__LANES;
-    A e[BUFFER], top, sum, scale;
-    tp__lanes most, v;
-
-    for (int64_t k = padded - TP__LANES; k < padded; k++)
-        e[k] = (A)-INFINITY;
-    for (int64_t k = 0; k < n; k++)
-        e[k] = LOAD(x[k]);
-    memcpy(&most, e, sizeof most);
-    for (int64_t k = TP__LANES; k < padded; k += TP__LANES)
-        memcpy(&v, e + k, sizeof v), tp__lanes_max(&most, &v);
-    top = tp__lanes_top(&most);
-    for (int64_t k = 0; k < padded; k++)
-        e[k] = tp_exp(e[k] - top);
-    sum = tp__fold(padded, e), scale = 1 / sum;
-    for (int64_t k = 0; k < n; k++)
-        p[k] = STORE(e[k] * scale);
-    return top + tp_log(sum);
-}
-
-static A softmax_row(int64_t n, const T *x, T *p)
-{
-    A e[BUFFER], top, sum, scale;
-    tp__cascade s;
-
-    if (n <= BUFFER) return softmax_short(n, x, p);
-    s.count = 0, top = row_top(n, x);
-    for (int64_t i = 0; i < n; i += BUFFER) {
-        int64_t some = n - i < BUFFER ? n - i : BUFFER;
-
-        for (int64_t k = 0; k < some; k++)
-            e[k] = tp_exp(LOAD(x[i + k]) - top);
-        for (int64_t k = 0; k < some; k++)
-            p[i + k] = STORE(e[k]);
-        tp__cascade_push(&s, tp__fold(some, e));
-    }
-    sum = tp__cascade_sum(&s), scale = 1 / sum;
-    for (int64_t k = 0; k < n; k++)
-#if TP_IS(bf16) /* anew, or p would be rounded twice */
-        p[k] = STORE(tp_exp(LOAD(x[k]) - top) * scale);
-#else
-        p[k] *= scale;
-#endif
-    return top + tp_log(sum);
-}
-
 static void forward_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
@@ -97,7 +32,7 @@ static void forward_body(void *user, int worker, int64_t from, int64_t to)
     (void)worker;
     for (int64_t r = from; r < to; r++) {
         const T *x = j->x + r * j->cols;
-        A log_sum = softmax_row(j->cols, x, j->p + r * j->cols);
+        A log_sum = tp__softmax_row(j->cols, x, j->p + r * j->cols);
 
         /* not log p, which may be log 0 */
         j->row[r] = j->y[r] == j->ignore ? 0 : log_sum - LOAD(x[j->y[r]]);
@@ -171,23 +106,6 @@ int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *
 
 /* ---- the gradient of that ---- */
 
-/* sum_c u p */
-static A dot_row(int64_t n, const T *u, const T *p)
-{
-    A v[BUFFER];
-    tp__cascade s;
-
-    s.count = 0;
-    for (int64_t i = 0; i < n; i += BUFFER) {
-        int64_t some = n - i < BUFFER ? n - i : BUFFER;
-
-        for (int64_t k = 0; k < some; k++)
-            v[k] = LOAD(u[i + k]) * LOAD(p[i + k]);
-        tp__cascade_push(&s, tp__fold(some, v));
-    }
-    return tp__cascade_sum(&s);
-}
-
 static void ddx_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
@@ -203,7 +121,7 @@ static void ddx_body(void *user, int worker, int64_t from, int64_t to)
             memset(ddx, 0, (size_t)j->cols * sizeof(T));
             continue;
         }
-        mean = dot_row(j->cols, u, p);
+        mean = tp__dot_row(j->cols, u, p);
         j->ddloss[r] = (mean - LOAD(u[j->y[r]])) / j->over;
         for (int64_t k = 0; k < j->cols; k++)
             ddx[k] = STORE(g * LOAD(p[k]) * (LOAD(u[k]) - mean));

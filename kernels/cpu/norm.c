@@ -6,25 +6,12 @@
  * chunks of rows merged by the rule of Chan, Golub & LeVeque 1983.  Sums over rows are cut
  * into chunks by shape alone and added in order, so threads change no bit.
  */
-#include "kernels/cpu/fold.h"
 #include "kernels/cpu/map.h"
+#include "kernels/cpu/norm.h"
 
 #include <math.h>
 
 enum { COLUMNS = 256 };
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* How many rows are summed at a time. */
-static int64_t chunk_of(int64_t cols, int64_t least, int64_t most)
-{
-    int64_t rows = 32768 / (cols + 1);
-
-    return rows < least ? least : rows > most ? most : rows;
-}
 
 typedef struct norm_job {
     int64_t rows, cols, chunk, chunks, blocks;
@@ -51,47 +38,6 @@ static bool take_scratch(tp_ctx *c, norm_job *j)
 
 /* ---- batch: over rows, by blocks of columns ---- */
 
-static void sum_of_rows(int64_t n, const T *x, int64_t cols, int64_t rows,
-                        A *restrict sum)
-{
-    int64_t r = 0;
-
-    for (int64_t k = 0; k < n; k++)
-        sum[k] = 0;
-    for (; r + 4 <= rows; r += 4, x += 4 * cols)
-        for (int64_t k = 0; k < n; k++)
-            sum[k] += (LOAD(x[k]) + LOAD(x[cols + k])) +
-                      (LOAD(x[2 * cols + k]) + LOAD(x[3 * cols + k]));
-    for (; r < rows; r++, x += cols)
-        for (int64_t k = 0; k < n; k++)
-            sum[k] += LOAD(x[k]);
-}
-
-static A square(A v)
-{
-    return v * v;
-}
-
-static void squares_of_rows(int64_t n, const T *x, int64_t cols, int64_t rows,
-                            const A *restrict mean, A *restrict sum)
-{
-    int64_t r = 0;
-
-    for (int64_t k = 0; k < n; k++)
-        sum[k] = 0;
-    for (; r + 4 <= rows; r += 4, x += 4 * cols)
-        for (int64_t k = 0; k < n; k++) {
-            A m = mean[k];
-
-            sum[k] +=
-                (square(LOAD(x[k]) - m) + square(LOAD(x[cols + k]) - m)) +
-                (square(LOAD(x[2 * cols + k]) - m) + square(LOAD(x[3 * cols + k]) - m));
-        }
-    for (; r < rows; r++, x += cols)
-        for (int64_t k = 0; k < n; k++)
-            sum[k] += square(LOAD(x[k]) - mean[k]);
-}
-
 /* Items are (chunk, block of columns) in all bodies of the batch kernels. */
 typedef struct part {
     int64_t first, rows, col, n, at; /* at: of the first element */
@@ -105,9 +51,9 @@ static part part_of(const norm_job *j, int64_t i)
     A *low = j->partial + 2 * chunk * j->cols + col;
 
     return (part){ first,
-                   smaller(j->rows - first, j->chunk),
+                   tp__smaller(j->rows - first, j->chunk),
                    col,
-                   smaller(j->cols - col, COLUMNS),
+                   tp__smaller(j->cols - col, COLUMNS),
                    first * j->cols + col,
                    low,
                    low + j->cols };
@@ -122,10 +68,10 @@ static void moments_body(void *user, int worker, int64_t from, int64_t to)
     for (int64_t i = from; i < to; i++) {
         part p = part_of(j, i);
 
-        sum_of_rows(p.n, j->x + p.at, j->cols, p.rows, p.low);
+        tp__sum_of_rows(p.n, j->x + p.at, j->cols, p.rows, p.low);
         for (int64_t k = 0; k < p.n; k++)
             p.low[k] /= (A)p.rows;
-        squares_of_rows(p.n, j->x + p.at, j->cols, p.rows, p.low, p.high);
+        tp__squares_of_rows(p.n, j->x + p.at, j->cols, p.rows, p.low, p.high);
     }
 }
 
@@ -136,13 +82,13 @@ static void merge_column(const norm_job *j, int64_t k)
     double n = (double)j->rows, mean = 0, squares = 0;
 
     for (int64_t i = 0; i < j->chunks; i++) {
-        double rows = (double)smaller(j->rows - i * j->chunk, j->chunk);
+        double rows = (double)tp__smaller(j->rows - i * j->chunk, j->chunk);
 
         mean += rows * (double)j->partial[2 * i * j->cols + k];
     }
     mean /= n;
     for (int64_t i = 0; i < j->chunks; i++) {
-        double rows = (double)smaller(j->rows - i * j->chunk, j->chunk);
+        double rows = (double)tp__smaller(j->rows - i * j->chunk, j->chunk);
         double off = (double)j->partial[2 * i * j->cols + k] - mean;
 
         squares += (double)j->partial[(2 * i + 1) * j->cols + k] + rows * off * off;
@@ -188,14 +134,14 @@ static void normalize_body(void *user, int worker, int64_t from, int64_t to)
 
 static void set_parts(norm_job *j)
 {
-    j->chunk = chunk_of(smaller(j->cols, COLUMNS), 64, 512);
+    j->chunk = tp__norm_chunk(tp__smaller(j->cols, COLUMNS), 64, 512);
     j->chunks = (j->rows + j->chunk - 1) / j->chunk;
     j->blocks = (j->cols + COLUMNS - 1) / COLUMNS;
 }
 
 static int64_t grain_of(const norm_job *j)
 {
-    return 1 + (TP__MAP_CHEAP - 1) / (1 + smaller(j->cols, COLUMNS) * j->chunk);
+    return 1 + (TP__MAP_CHEAP - 1) / (1 + tp__smaller(j->cols, COLUMNS) * j->chunk);
 }
 
 int KERNEL(batch_norm)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
@@ -312,42 +258,6 @@ int KERNEL(batch_norm_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
 
 /* ---- layer: over columns, for each row ---- */
 
-/* Rows are summed in pieces, lanes side by side within a piece. */
-static A row_sum(int64_t n, const T *x)
-{
-    A total = 0;
-
-    for (int64_t i = 0; i < n;) {
-        int64_t end = smaller(i + TP__PIECE, n);
-        tp__lanes s = { 0 }, v;
-
-        for (; i + TP__LANES <= end; i += TP__LANES)
-            tp__load(&v, x + i), s += v;
-        if (i < end) tp__load_some(&v, x + i, end - i), s += v;
-        i = end, total += tp__lanes_sum(&s);
-    }
-    return total;
-}
-
-static A row_squares(int64_t n, const T *x, A mean)
-{
-    A total = 0;
-
-    for (int64_t i = 0; i < n;) {
-        int64_t end = smaller(i + TP__PIECE, n);
-        tp__lanes s = { 0 }, v;
-
-        for (; i + TP__LANES <= end; i += TP__LANES)
-            tp__load(&v, x + i), v -= mean, s += v * v;
-        if (i < end) {
-            tp__load_some(&v, x + i, end - i), v -= mean;
-            tp__keep_some(&v, end - i), s += v * v;
-        }
-        i = end, total += tp__lanes_sum(&s);
-    }
-    return total;
-}
-
 static void layer_body(void *user, int worker, int64_t from, int64_t to)
 {
     const norm_job *j = user;
@@ -357,8 +267,8 @@ static void layer_body(void *user, int worker, int64_t from, int64_t to)
     for (int64_t r = from; r < to; r++) {
         const T *x = j->x + r * j->cols;
         T *restrict y = j->y + r * j->cols;
-        A mean = row_sum(j->cols, x) / (A)j->cols;
-        A var = row_squares(j->cols, x, mean) / (A)j->cols;
+        A mean = tp__row_sum(j->cols, x) / (A)j->cols;
+        A var = tp__row_squares(j->cols, x, mean) / (A)j->cols;
         A rstd = (A)(1 / sqrt((double)var + j->eps));
 
         j->mean[r] = mean, j->rstd[r] = rstd;
@@ -399,7 +309,7 @@ static void row_slopes(int64_t n, const T *dy, const T *x, const A *weight, A me
 {
     *low = *high = 0;
     for (int64_t i = 0; i < n;) {
-        int64_t end = smaller(i + TP__PIECE, n);
+        int64_t end = tp__smaller(i + TP__PIECE, n);
         tp__lanes s = { 0 }, t = { 0 }, g, v, w;
 
         for (; i + TP__LANES <= end; i += TP__LANES) {
@@ -457,7 +367,7 @@ static void layer_dx_body(void *user, int worker, int64_t from, int64_t to)
     (void)worker;
     for (int64_t i = from; i < to; i++) {
         A *low = j->partial + 2 * i * j->cols, *high = low + j->cols;
-        int64_t end = smaller((i + 1) * j->chunk, j->rows);
+        int64_t end = tp__smaller((i + 1) * j->chunk, j->rows);
 
         memset(low, 0, (size_t)(2 * j->cols) * sizeof(A));
         for (int64_t r = i * j->chunk; r < end; r++) {
@@ -497,7 +407,7 @@ int KERNEL(layer_norm_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
 
     j.weight = weight, j.dweight = dweight, j.dbias = dbias;
     j.mean = (A *)(uintptr_t)mean, j.rstd = (A *)(uintptr_t)rstd; /* read only here */
-    j.chunk = chunk_of(cols, 16, 128), j.chunks = (rows + j.chunk - 1) / j.chunk;
+    j.chunk = tp__norm_chunk(cols, 16, 128), j.chunks = (rows + j.chunk - 1) / j.chunk;
     if (!take_scratch(c, &j)) return TP_KERNEL_NO_MEMORY;
     set_defaults(&j);
     tp__parallel(c, j.chunks, 1 + TP__MAP_CHEAP / (j.chunk * cols + 1), layer_dx_body,

@@ -1,0 +1,91 @@
+/*
+ * softmax.h - one row of a softmax, and of what its derivative sums.
+ */
+#ifndef TP_KERNELS_CPU_SOFTMAX_H
+#define TP_KERNELS_CPU_SOFTMAX_H
+
+#include "kernels/cpu/fold.h"
+#include "kernels/cpu/vmath.h"
+
+enum { TP__SOFTMAX_BUFFER = 512 };
+
+/* The largest of a row of at least TP__LANES. */
+static inline A tp__row_top(int64_t n, const T *x)
+{
+    tp__lanes top, v;
+    int64_t i = TP__LANES;
+
+    for (tp__load(&top, x); i + TP__LANES <= n; i += TP__LANES)
+        tp__load(&v, x + i), tp__lanes_max(&top, &v);
+    tp__load(&v, x + n - TP__LANES), tp__lanes_max(&top, &v);
+    return tp__lanes_top(&top);
+}
+
+/* p = softmax(x) for a row that fits the buffer; padding of -infinity spares the odd end.
+ * Gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
+static inline A tp__softmax_short(int64_t n, const T *x, T *p)
+{
+    int64_t padded = (n + TP__LANES - 1) & -(int64_t)TP__LANES;
+    A e[TP__SOFTMAX_BUFFER], top, sum, scale;
+    tp__lanes most, v;
+
+    for (int64_t k = padded - TP__LANES; k < padded; k++)
+        e[k] = (A)-INFINITY;
+    for (int64_t k = 0; k < n; k++)
+        e[k] = LOAD(x[k]);
+    memcpy(&most, e, sizeof most);
+    for (int64_t k = TP__LANES; k < padded; k += TP__LANES)
+        memcpy(&v, e + k, sizeof v), tp__lanes_max(&most, &v);
+    top = tp__lanes_top(&most);
+    for (int64_t k = 0; k < padded; k++)
+        e[k] = tp_exp(e[k] - top);
+    sum = tp__fold(padded, e), scale = 1 / sum;
+    for (int64_t k = 0; k < n; k++)
+        p[k] = STORE(e[k] * scale);
+    return top + tp_log(sum);
+}
+
+static inline A tp__softmax_row(int64_t n, const T *x, T *p)
+{
+    A e[TP__SOFTMAX_BUFFER], top, sum, scale;
+    tp__cascade s;
+
+    if (n <= TP__SOFTMAX_BUFFER) return tp__softmax_short(n, x, p);
+    s.count = 0, top = tp__row_top(n, x);
+    for (int64_t i = 0; i < n; i += TP__SOFTMAX_BUFFER) {
+        int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
+
+        for (int64_t k = 0; k < some; k++)
+            e[k] = tp_exp(LOAD(x[i + k]) - top);
+        for (int64_t k = 0; k < some; k++)
+            p[i + k] = STORE(e[k]);
+        tp__cascade_push(&s, tp__fold(some, e));
+    }
+    sum = tp__cascade_sum(&s), scale = 1 / sum;
+    for (int64_t k = 0; k < n; k++)
+#if TP_IS(bf16) /* anew, or p would be rounded twice */
+        p[k] = STORE(tp_exp(LOAD(x[k]) - top) * scale);
+#else
+        p[k] *= scale;
+#endif
+    return top + tp_log(sum);
+}
+
+/* sum_c u p */
+static inline A tp__dot_row(int64_t n, const T *u, const T *p)
+{
+    A v[TP__SOFTMAX_BUFFER];
+    tp__cascade s;
+
+    s.count = 0;
+    for (int64_t i = 0; i < n; i += TP__SOFTMAX_BUFFER) {
+        int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
+
+        for (int64_t k = 0; k < some; k++)
+            v[k] = LOAD(u[i + k]) * LOAD(p[i + k]);
+        tp__cascade_push(&s, tp__fold(some, v));
+    }
+    return tp__cascade_sum(&s);
+}
+
+#endif
