@@ -121,6 +121,9 @@ typedef enum tp_want { TP_ANY_STRIDES, TP_DENSE_ONLY } tp_want;
 tp_place tp__place(tp_sink to, tp_shape s, const tp_tensor *like, tp_layout as, tp_want want);
 
 /* ---- ops for backwards and for other ops ---- */
+bool tp__label_opts_ok(const char *where, const tp_tensor *x, tp_cross_entropy_opts o);
+tp_tensor *tp__cross_entropy_labels(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o);
+tp_tensor *tp__cross_entropy_probable(tp_tensor *x, tp_tensor *t, tp_cross_entropy_opts o);
 tp_tensor *tp__dense_of(tp_tensor *x, tp_layout layout); /* x itself, or a recorded copy */
 static inline tp_tensor *tp__rows(tp_tensor *x)
 {

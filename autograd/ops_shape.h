@@ -70,6 +70,8 @@ tp_tensor *tp_scatter(tp_tensor *x, int axis, tp_tensor *index, tp_tensor *sourc
 tp_tensor *tp_scatter_add(tp_tensor *x, int axis, tp_tensor *index, tp_tensor *source); /* += */
 /* The slices of x at index (n) along axis, which then has size n. */
 tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index);
+/* x's numbers, v where mask (bool, broadcast to x) is true; the gradient is 0 there. */
+tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double v);
 /* i64 (..., classes): 1 at the label, else 0.  No gradient. */
 tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes);
 
@@ -78,6 +80,18 @@ tp_tensor *tp_full_like(tp_tensor *t, double v); /* v everywhere, in t's shape, 
 tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev); /* without end */
 tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_device *dev); /* with end */
 tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev); /* 1 where row == column */
+
+/* ---- draws: floats; no gradient ---- */
+/* The thread's generator draws them: tp_seed.  The same numbers on every device. */
+tp_tensor *tp_bernoulli(tp_tensor *p); /* 1 with probability p, else 0, in p's dtype and layout */
+tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev); /* i64 in low .. high - 1; up to 2^47 of them */
+tp_tensor *tp_randperm(int64_t n, tp_device *dev); /* i64 (n): 0 .. n - 1 in a random order */
+/* i64 (samples) or (rows, samples): places drawn with probability weights / their sum; weights (n) or
+ * (rows, n), not negative, finite, not all 0; without replacement at least `samples` above 0.  Waits
+ * for the device. */
+tp_tensor *tp_multinomial(tp_tensor *weights, int64_t samples, bool replacement);
+/* i64 in x's shape: how many of the rising row sorted (..., cols) are below x (..., n); right: not above. */
+tp_tensor *tp_searchsorted(tp_tensor *sorted, tp_tensor *x, bool right);
 
 /* ---- looking up: floats; twice ---- */
 typedef struct tp_embedding_opts {

@@ -102,18 +102,13 @@ static bool fits(const tp_tensor *x, const tp_tensor *y)
     return true;
 }
 
-tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
+static tp_tensor *fused(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
 {
     loss_attr k = { o.ignore_index, o.reduction };
     tp_tensor *p, *row, *loss, *count;
 
-    TP_SCOPE; /* row, and p and count unless a gradient is wanted, die here */
-    if (!tp__check("cross_entropy", TP_LIST(x, y), 2)) return NULL;
-    TP_REQUIRE_IN("cross_entropy", o.filled, TP_ERR_ARG, "start from tp_cross_entropy_defaults()");
-    TP_REQUIRE_IN("cross_entropy", (unsigned)o.reduction <= TP_NONE, TP_ERR_ARG, "there is no reduction %d",
-                  o.reduction);
     if (!fits(x, y)) return NULL;
-    x = tp__rows(tp__autocast_loss(x)), y = tp__rows(tp_cast(y, TP_I64));
+    x = tp__rows(x), y = tp__rows(tp_cast(y, TP_I64));
     if (!x || !y) return NULL;
     p = tp__new_like(x, x->shape), row = tp__new(y->shape, wide(x), tp__device(x));
     loss = tp__new(TP_SCALAR, wide(x), tp__device(x)), count = tp__new(TP_SCALAR, wide(x), tp__device(x));
@@ -121,8 +116,42 @@ tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_op
     if (!TP_RUN(cross_entropy, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(x), tp__data(y), o.ignore_index,
                 o.reduction == TP_MEAN, tp__data(p), tp__data(row), tp__data(loss), tp__data(count)))
         return NULL;
-    return tp_pass(tp__record(&cross_entropy_op, TP_LIST(x, y), o.reduction == TP_NONE ? row : loss,
-                              TP_LIST(x, y, p, count), &k, sizeof k));
+    return tp__record(&cross_entropy_op, TP_LIST(x, y), o.reduction == TP_NONE ? row : loss,
+                      TP_LIST(x, y, p, count), &k, sizeof k);
+}
+
+/* (N, C, ...) as rows (N ..., C) */
+static tp_tensor *class_rows(tp_tensor *x)
+{
+    return tp_reshape(tp_moveaxis(x, 1, -1), TP_SHAPE(tp_dim(x, 1) ? tp_count(x) / tp_dim(x, 1) : 0, tp_dim(x, 1)));
+}
+
+/* A picture of logits: each place is a row. */
+static tp_tensor *over_places(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
+{
+    bool probable = tp__is_float(y);
+    tp_shape places = x->shape;
+    tp_tensor *loss;
+
+    places.rank--;
+    for (int a = 1; a < places.rank; a++)
+        places.n[a] = x->shape.n[a + 1];
+    TP_REQUIRE_IN("cross_entropy", tp__same(&y->shape, probable ? &x->shape : &places), TP_ERR_SHAPE,
+                  "for logits %s labels must be %s, or probabilities of the logits' shape, not %s", tp__text(x),
+                  tp__shape_text(places), tp__text(y));
+    loss = tp_cross_entropy_with(class_rows(x), probable ? class_rows(y) : tp_reshape(y, TP_SHAPE(-1)), o);
+    return o.reduction == TP_NONE ? tp_reshape(loss, places) : loss;
+}
+
+tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
+{
+    TP_SCOPE; /* row, and p and count unless a gradient is wanted, die here */
+    if (!tp__check("cross_entropy", TP_LIST(x, y), 2) || !tp__label_opts_ok("cross_entropy", x, o)) return NULL;
+    x = tp__autocast_loss(x);
+    if (x && x->shape.rank > 2 && tp_count(x)) return tp_pass(over_places(x, y, o));
+    if (x && tp__is_float(y)) return tp_pass(tp__cross_entropy_probable(x, y, o));
+    if (x && (o.weight || o.label_smoothing > 0)) return tp_pass(tp__cross_entropy_labels(x, y, o));
+    return x ? tp_pass(fused(x, y, o)) : NULL;
 }
 
 tp_tensor *tp_cross_entropy(tp_tensor *x, tp_tensor *y)

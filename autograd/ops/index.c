@@ -221,6 +221,21 @@ tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index)
     return tp_pass(gather(x, spread(index, x, a), a));
 }
 
+/* ---- masked_fill ---- */
+
+tp_tensor *tp_masked_fill(tp_tensor *x, tp_tensor *mask, double v)
+{
+    tp_shape s;
+
+    TP_SCOPE;
+    if (!tp__check("masked_fill", TP_LIST(x, mask), 2)) return NULL;
+    TP_REQUIRE_IN("masked_fill", mask->dtype == TP_BOOL, TP_ERR_DTYPE, "the mask must be bool, not %s", tp__text(mask));
+    s = tp__broadcast(&x->shape, &mask->shape);
+    TP_REQUIRE_IN("masked_fill", s.rank >= 0 && tp__same(&s, &x->shape), TP_ERR_SHAPE, "the mask %s doesn't broadcast to %s",
+                  tp__text(mask), tp__text(x));
+    return tp_pass(tp_where(mask, tp_full(TP_SCALAR, v, (tp_dtype)x->dtype, tp__device(x)), x));
+}
+
 /* ---- one_hot ---- */
 
 tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes)

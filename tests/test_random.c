@@ -1,0 +1,124 @@
+/*
+ * test_random.c - draws: bernoulli, integers, permutations, multinomial; and searching in rows.
+ */
+#include "tests/calls.h"
+#include "tests/gradients.h"
+
+/* Counts of n kinds among a tensor's i64 numbers. */
+static void count(tp_tensor *t, int64_t *kinds, int64_t n)
+{
+    int64_t size = tp_count(t), *v = malloc(sizeof *v * (size_t)(size + 1));
+
+    memset(kinds, 0, sizeof *kinds * (size_t)n);
+    CHECK(tp_read(t, v, sizeof *v * (size_t)size));
+    for (int64_t i = 0; i < size; i++) {
+        cr_expect(v[i] >= 0 && v[i] < n, "%s: %lld of %lld", check_name, (long long)v[i], (long long)n);
+        if (v[i] >= 0 && v[i] < n) kinds[v[i]]++;
+    }
+    free(v);
+}
+
+/* Within 5 standard deviations of a binomial count: a fair draw fails once in millions. */
+static void fair(int64_t got, double p, double draws)
+{
+    cr_expect(fabs((double)got - p * draws) <= 5 * sqrt(draws * p * (1 - p)) + 1e-9, "%s: %lld of %g with probability %g", check_name,
+              (long long)got, draws, p);
+}
+
+ON_EACH_DEVICE_WITH(random, frequencies, search)
+{
+    static const double weight[] = { 1, 0, 3, 4 };
+    int64_t kinds[10];
+    tp_tensor *w;
+
+    TP_SCOPE;
+    tp_seed(7);
+    CASE("bernoulli");
+    count(tp_cast(tp_bernoulli(tp_full(TP_SHAPE(10000), .3, TP_F32, dev)), TP_I64), kinds, 2), fair(kinds[1], .3, 10000);
+    CHECK(tp_item(tp_sum(tp_bernoulli(tp_zeros(TP_SHAPE(100), TP_F64, dev)), TP_ALL)) == 0);
+    CHECK(tp_item(tp_sum(tp_bernoulli(tp_ones(TP_SHAPE(100), TP_BF16, dev)), TP_ALL)) == 100);
+    CASE("randint");
+    count(tp_shift(tp_randint(-3, 7, TP_SHAPE(100, 100), dev), 3), kinds, 10);
+    for (int i = 0; i < 10; i++)
+        fair(kinds[i], .1, 10000);
+    w = tp_from(weight, TP_SHAPE(4), TP_F64, dev);
+    for (int alone = 0; alone < 2; alone++) {
+        CASE("multinomial %d", alone);
+        for (int k = 0; k < 4; k++)
+            kinds[k] = 0;
+        if (!alone) count(tp_multinomial(w, 10000, true), kinds, 4);
+        else count(tp_multinomial(tp_expand(w, TP_SHAPE(10000, 4)), 1, false), kinds, 4);
+        for (int k = 0; k < 4; k++)
+            fair(kinds[k], weight[k] / 8, 10000);
+    }
+    CASE("without replacement");
+    count(tp_multinomial(w, 3, false), kinds, 4);
+    CHECK(kinds[0] == 1 && kinds[1] == 0 && kinds[2] == 1 && kinds[3] == 1);
+    CASE("randperm");
+    count(tp_randperm(10, dev), kinds, 10);
+    for (int i = 0; i < 10; i++)
+        CHECK(kinds[i] == 1);
+    CHECK(tp_count(tp_randperm(0, dev)) == 0 && tp_dim(tp_multinomial(tp_cast(w, TP_F32), 2, true), 0) == 2);
+}
+
+ON_EACH_DEVICE_WITH(random, one_seed_one_draw, search)
+{
+    tp_tensor *a, *b;
+
+    TP_SCOPE;
+    tp_seed(3), a = tp_multinomial(tp_ones(TP_SHAPE(5, 9), TP_F32, dev), 20, true);
+    tp_seed(3), b = tp_multinomial(tp_ones(TP_SHAPE(5, 9), TP_F32, dev), 20, true);
+    CASE("multinomial");
+    CHECK(tp_item(tp_all(tp_eq(a, b), TP_ALL)) == 1);
+    CHECK(tp_item(tp_all(tp_eq(b, tp_multinomial(tp_ones(TP_SHAPE(5, 9), TP_F32, dev), 20, true)), TP_ALL)) == 0);
+}
+
+ON_EACH_DEVICE_WITH(random, searchsorted, search)
+{
+    static const double want[] = { 0, 1, 2, 4, 4 }, right[] = { 0, 1, 4, 4, 4 };
+    tp_tensor *rows, *x, *l, *r;
+
+    TP_SCOPE;
+    CASE("searchsorted");
+    rows = tp_from((double[]){ 1, 2, 2, 2 + 1e-9 }, TP_SHAPE(1, 4), TP_F64, dev);
+    rows = tp_concat(TP_LIST(rows, tp_full(TP_SHAPE(1, 4), INFINITY, TP_F64, dev)), 0);
+    x = tp_expand(tp_from((double[]){ .5, 1.5, 2, 3, INFINITY }, TP_SHAPE(5), TP_F64, dev), TP_SHAPE(2, 5));
+    l = tp_searchsorted(rows, x, false), r = tp_searchsorted(rows, x, true);
+    for (int i = 0; i < 5; i++) {
+        CHECK_NEAR(check_at(l, i), i == 2 ? 1 : want[i], 0);
+        CHECK_NEAR(check_at(r, i), i == 2 ? 3 : right[i], 0);
+        CHECK_NEAR(check_at(l, 5 + i), 0, 0);
+    }
+    CHECK(check_at(r, 9) == 4);
+    CHECK(tp_count(tp_searchsorted(F32(2, 0), F32(2, 3), false)) == 6 && tp_count(tp_searchsorted(F32(2, 3), F32(2, 0), false)) == 0);
+}
+
+F(f_masked, tp_square(tp_masked_fill(tp_exp(a), tp_gt_scalar(a, .2), 3)))
+static const row rows[] = { { "masked_fill", f_masked, 1, { R2(3, 4) }, -1, NULL, 0 } };
+
+GRADIENTS(random, rows)
+
+ON_EACH_DEVICE_WITH(random, refusals, search)
+{
+    tp_tensor *x, *mask;
+
+    TP_SCOPE;
+    x = F32(2, 3), mask = tp_cast(x, TP_BOOL);
+    DTYPE(tp_bernoulli(I64(2)), "bernoulli: probabilities are f32, f64 or bf16, not i64 (2)");
+    ARG(tp_randint(3, 3, TP_SHAPE(2), dev), "from 3 to below 3");
+    ARG(tp_randint(0, (int64_t)1 << 48, TP_SHAPE(2), dev), "at most 2^47 numbers");
+    ARG(tp_randint(INT64_MIN, INT64_MAX, TP_SHAPE(2), dev), "at most 2^47 numbers");
+    DEVICE(tp_randint(0, 3, TP_SHAPE(2), NULL), "missing device");
+    SHAPE(tp_randperm(-1, dev), "-1");
+    SHAPE(tp_multinomial(F32(1, 2, 3), 1, true), "must be (n) or (rows, n), not f32 (1, 2, 3)");
+    DTYPE(tp_multinomial(I64(3), 1, true), "weights must be floats");
+    ARG(tp_multinomial(x, 0, true), "0 samples");
+    ARG(tp_multinomial(x, 4, false), "fewer weights above 0 than the 4 samples");
+    ARG(tp_multinomial(tp_neg(x), 1, true), "must be finite and not negative");
+    ARG(tp_multinomial(tp_full(TP_SHAPE(3), NAN, TP_F32, dev), 1, true), "must be finite");
+    ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 1, true), "or none");
+    SHAPE(tp_searchsorted(x, F32(3), false), "as many axes are wanted");
+    SHAPE(tp_searchsorted(x, F32(3, 3), false), "must differ along the last axis alone");
+    DTYPE(tp_masked_fill(x, x, 0), "the mask must be bool, not f32 (2, 3)");
+    SHAPE(tp_masked_fill(F32(3), mask, 0), "the mask bool (2, 3) doesn't broadcast to f32 (3)");
+}
