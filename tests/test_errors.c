@@ -503,7 +503,7 @@ ON_EACH_DEVICE(errors, messages_tell_the_module)
 
 /* ---- nothing in a tensor ---- */
 
-ON_EACH_DEVICE_WITH(errors, empty_tensors_are_tensors, lstm)
+ON_EACH_DEVICE_WITH(errors, empty_tensors_are_tensors, recurrent)
 {
     TP_SCOPE;
     tp_tensor *e = tp_requires_grad(F32(0, 3), true), *y[8];
