@@ -140,6 +140,13 @@ tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double e
 tp_tensor *tp_dropout(tp_tensor *x, double p);
 
 /* ---- recurrence: floats; once ---- */
+typedef struct tp_recurrent_opts {
+    tp_tensor *lengths; /* integers (N), from 1 to T; NULL: all T.  Beyond its length y is 0, and the last
+                         * state is that at it, as of PyTorch's packed sequences */
+    bool reverse;       /* from the end, or the length's, to the beginning; y stays in its place */
+    bool relu;          /* of rnn, instead of tanh */
+} tp_recurrent_opts;
+
 typedef struct tp_lstm_out {
     tp_tensor *y, *h, *c; /* (T, N, H), (N, H), (N, H); all NULL after a failure */
 } tp_lstm_out;
@@ -148,6 +155,19 @@ typedef struct tp_lstm_out {
  *   b_ih, b_hh (4H) or both NULL.  No second derivative. */
 tp_lstm_out tp_lstm(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih, tp_tensor *w_hh,
                     tp_tensor *b_ih, tp_tensor *b_hh);
+tp_lstm_out tp_lstm_with(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih, tp_tensor *w_hh,
+                         tp_tensor *b_ih, tp_tensor *b_hh, tp_recurrent_opts o);
+
+typedef struct tp_recurrent_out {
+    tp_tensor *y, *h; /* (T, N, H), (N, H); both NULL after a failure */
+} tp_recurrent_out;
+/* Gated recurrent units (Cho et al. 2014), gates in PyTorch's order r z n, weights (3H, ...):
+ *   n = tanh(W_in x + b_in + r (W_hn h + b_hn)),  h' = (1 - z) n + z h.  No second derivative. */
+tp_recurrent_out tp_gru(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh, tp_tensor *b_ih,
+                        tp_tensor *b_hh, tp_recurrent_opts o);
+/* h' = tanh(x w_ih' + b_ih + h w_hh' + b_hh) (Elman 1990), weights (H, ...).  No second derivative. */
+tp_recurrent_out tp_rnn(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh, tp_tensor *b_ih,
+                        tp_tensor *b_hh, tp_recurrent_opts o);
 
 TP_API_END
 

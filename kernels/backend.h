@@ -83,6 +83,15 @@ typedef struct tp_attention_args {
     const uint64_t *state; /* {key, offset} of the draw */
 } tp_attention_args;
 
+/* A recurrent layer over a sequence of N rows.  Row n is lengths[n] long, from 1 to T; NULL: T. */
+typedef enum tp_cell { TP_CELL_LSTM, TP_CELL_GRU, TP_CELL_TANH, TP_CELL_RELU } tp_cell;
+typedef struct tp_recurrent_args {
+    tp_cell cell;
+    bool reverse;
+    int64_t T, N, H;
+    const int64_t *lengths;
+} tp_recurrent_args;
+
 /* Sequences of up to `times` log-probabilities of `classes`, each labelled by up to `most` labels. */
 typedef struct tp_ctc_args {
     int64_t times, batch, classes, most, blank;

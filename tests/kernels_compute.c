@@ -544,9 +544,10 @@ static int call_lstm(tp_ctx *c, tp_dtype t, const void *user, void *y)
     const lstm_case *k = user;
     size_t size = (size_t)(k->steps * k->N * k->H) * size_of(t);
     char *p = y;
+    tp_recurrent_args g = { .T = k->steps, .N = k->N, .H = k->H };
 
-    return c->backend->lstm[t](c, k->steps, k->N, k->H, k->w, k->h0, k->c0, p,
-                               p + 4 * size, p + 5 * size);
+    return c->backend->recurrent[t](c, &g, k->w, NULL, k->h0, k->c0, p, p + 5 * size,
+                                    p + 4 * size, NULL, NULL);
 }
 
 static int call_lstm_dx(tp_ctx *c, tp_dtype t, const void *user, void *y)
@@ -554,10 +555,11 @@ static int call_lstm_dx(tp_ctx *c, tp_dtype t, const void *user, void *y)
     const lstm_case *k = user;
     size_t size = (size_t)(k->N * k->H) * size_of(t), steps = (size_t)k->steps;
     char *p = y;
+    tp_recurrent_args g = { .T = k->steps, .N = k->N, .H = k->H };
 
-    return c->backend->lstm_dx[t](c, k->steps, k->N, k->H, k->w, k->c0, k->gates,
-                                  k->cells, k->dy, k->dh, k->dc, p, p + 4 * steps * size,
-                                  p + (4 * steps + 1) * size);
+    return c->backend->recurrent_dx[t](c, &g, k->w, NULL, k->c0, k->gates, k->cells, NULL,
+                                       k->dy, k->dh, k->dc, p, NULL, NULL,
+                                       p + 4 * steps * size, p + (4 * steps + 1) * size);
 }
 
 /* One step of one row: gates, y and cells from what is before them. */

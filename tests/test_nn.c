@@ -341,7 +341,7 @@ ON_EACH_DEVICE(nn, sequences_pass_through)
 
 /* ---- LSTM: states, order of axes, one output ---- */
 
-ON_EACH_DEVICE_WITH(nn, lstm_layers, lstm)
+ON_EACH_DEVICE_WITH(nn, lstm_layers, recurrent)
 {
     tp_module *m =
         tp_nn_init(tp_nn_lstm(3, 2, (tp_lstm_opts){ .layers = 2, .bidirectional = true, .batch_first = true }), dev);

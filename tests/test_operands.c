@@ -6,7 +6,7 @@
 
 /* ---- nothing in a tensor ---- */
 
-ON_EACH_DEVICE_WITH(operands, empty_tensors_are_tensors, lstm)
+ON_EACH_DEVICE_WITH(operands, empty_tensors_are_tensors, recurrent)
 {
     TP_SCOPE;
     tp_tensor *e = tp_requires_grad(F32(0, 3), true), *y[8];

@@ -299,14 +299,18 @@ static void convolutions(int count, char **parts)
 
 static int run_lstm(tp_ctx *c, const bench *b)
 {
-    return c->backend->lstm[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->b, b->y, b->d,
-                                    b->e);
+    tp_recurrent_args g = { .T = b->steps, .N = b->N, .H = b->H };
+
+    return c->backend->recurrent[TP_F32](c, &g, b->a, NULL, b->b, b->b, b->y, b->e, b->d,
+                                         NULL, NULL);
 }
 
 static int run_lstm_dx(tp_ctx *c, const bench *b)
 {
-    return c->backend->lstm_dx[TP_F32](c, b->steps, b->N, b->H, b->a, b->b, b->y, b->e,
-                                       b->d, NULL, NULL, b->f, b->b, b->b);
+    tp_recurrent_args g = { .T = b->steps, .N = b->N, .H = b->H };
+
+    return c->backend->recurrent_dx[TP_F32](c, &g, b->a, NULL, b->b, b->y, b->e, NULL, b->d,
+                                            NULL, NULL, b->f, NULL, NULL, b->b, b->b);
 }
 
 static void bench_lstm(int64_t steps, int64_t N, int64_t H, int count, char **parts)
