@@ -11,6 +11,10 @@
 #include "nn/nn.h"
 #include "optim/optim.h"
 #include "data/data.h"
+#include "data/datasets.h"
+#include "data/sampling.h"
+#include "data/augment.h"
+#include "data/tokenizer.h"
 #include "train/train.h"
 
 #endif

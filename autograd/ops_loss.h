@@ -32,6 +32,20 @@ tp_tensor *tp_cross_entropy(tp_tensor *x, tp_tensor *y);
 tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o);
 tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t); /* the mean of (x - t)^2 */
 
+typedef struct tp_ctc_opts {
+    int64_t blank;
+    tp_reduce reduction;
+    bool zero_infinity; /* a sample whose labels don't fit its times counts 0, not infinity */
+} tp_ctc_opts;
+/* Connectionist temporal classification (Graves et al. 2006): -log of what all paths that read as
+ * the labels have together.
+ *   log_probs (T, N, C), after log_softmax; labels (N, S); input_lengths, target_lengths (N)
+ *   -> () or, unreduced, (N).  Integers are i64, i32 or u8.
+ * The mean is over samples, each divided by its number of labels (at least 1), as PyTorch's.  The
+ * gradient is that of log_probs themselves: PyTorch's leaves out what log_softmax cancels.  Once. */
+tp_tensor *tp_ctc_loss(tp_tensor *log_probs, tp_tensor *labels, tp_tensor *input_lengths,
+                       tp_tensor *target_lengths, tp_ctc_opts o);
+
 TP_API_END
 
 #endif

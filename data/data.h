@@ -1,5 +1,6 @@
 /*
- * data.h - batches in.
+ * data.h - batches in.  Files of many kinds are in data/datasets.h, choices and samplers in
+ * data/sampling.h, augmentation in data/augment.h, tokenizers in data/tokenizer.h.
  *
  * Data sets and loaders are made.  A loader takes the data set it is given; tp_data_retain
  * makes another owner.  A batch belongs to its loader until the next call: tp_keep holds longer.
@@ -15,6 +16,7 @@ enum { TP_FIELDS = 8 };
 
 typedef struct tp_dataset tp_dataset;
 typedef struct tp_loader tp_loader;
+typedef struct tp_sampler tp_sampler; /* see data/sampling.h */
 
 /* ---- data sets: numbered samples of several fields, each of one shape and dtype ---- */
 
@@ -46,6 +48,10 @@ tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to); /* takes d *
 tp_dataset *tp_data_lanes(tp_tensor *text, int64_t batch, int64_t steps);
 int64_t tp_data_count(const tp_dataset *d); /* -1: a stream */
 int64_t tp_data_classes(const tp_dataset *d); /* 1 + the largest label where that is known, else 0 */
+const char *tp_data_class(const tp_dataset *d, int64_t label); /* its name, or NULL */
+int tp_data_fields(const tp_dataset *d);
+tp_shape tp_data_shape(const tp_dataset *d, int field); /* of one sample */
+tp_dtype tp_data_dtype(const tp_dataset *d, int field);
 void tp_data_set_free(tp_dataset *d);
 
 /* IDX files, gzip or plain, as MNIST's: images (N, 1, H, W) f32 in [0, 1], labels i64. */
@@ -64,12 +70,17 @@ typedef struct tp_loader_opts {
     int workers;       /* threads that prepare batches ahead; 0: none */
     uint64_t seed;     /* of the shuffling, with the pass and nothing else */
     tp_device *device; /* NULL: the CPU */
+    tp_sampler *sampler; /* which samples, in what order, and no shuffle; the loader takes it */
 } tp_loader_opts;
 
 typedef struct tp_batch {
     tp_tensor *x, *y, *extra[TP_FIELDS - 2]; /* (size, ...); NULL where there is no such field */
     int64_t size;
 } tp_batch;
+
+/* Sample i alone, as a batch of one on the CPU, lent.  What is drawn for it comes from the
+ * thread's generator. */
+bool tp_data_sample(tp_dataset *d, int64_t i, tp_batch *b);
 
 tp_loader *tp_data_loader(tp_dataset *d, tp_loader_opts o); /* takes d, also when it fails */
 /* false: the end of a pass, or an error: tp_ok tells.  After an end the next pass begins. */

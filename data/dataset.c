@@ -61,6 +61,74 @@ int64_t tp_data_classes(const tp_dataset *d)
     return d ? d->classes : 0;
 }
 
+const char *tp_data_class(const tp_dataset *d, int64_t label)
+{
+    return d && d->names && label >= 0 && label < d->classes ? d->names[label] : NULL;
+}
+
+int tp_data_fields(const tp_dataset *d)
+{
+    return d ? d->s.fields : 0;
+}
+
+tp_shape tp_data_shape(const tp_dataset *d, int field)
+{
+    return d && field >= 0 && field < d->s.fields ? d->s.shape[field] : TP_SCALAR;
+}
+
+tp_dtype tp_data_dtype(const tp_dataset *d, int field)
+{
+    return d && field >= 0 && field < d->s.fields ? d->s.dtype[field] : TP_F32;
+}
+
+tp_dataset *tp__data_over(const tp_dataset *below, tp_source s, tp_dataset *(*locate)(void *user, int64_t *i))
+{
+    tp_dataset *d = tp_data_source(s);
+
+    if (!d) return NULL;
+    d->classes = below->classes, d->names = below->names, d->columns = below->columns, d->locate = locate;
+    return d;
+}
+
+tp_dataset *tp__same_place(void *user, int64_t *i)
+{
+    (void)i;
+    return ((tp_over *)user)->d;
+}
+
+/* ---- one sample ---- */
+
+static tp_tensor *one_row(const tp_source *s, int field)
+{
+    tp_shape shape = { .rank = s->shape[field].rank + 1, .n = { 1 } };
+
+    memcpy(shape.n + 1, s->shape[field].n, sizeof *shape.n * (size_t)s->shape[field].rank);
+    return tp__new(shape, s->dtype[field], tp__cpu());
+}
+
+bool tp_data_sample(tp_dataset *d, int64_t i, tp_batch *b)
+{
+    tp_tensor **to[TP_FIELDS];
+    void *at[TP_FIELDS];
+    tp_got got;
+
+    if (b) memset(b, 0, sizeof *b);
+    if (!tp_ok()) return false;
+    TP_REQUIRE(d && b && d->s.count >= 0, TP_ERR_ARG, "missing data set or batch, or a stream");
+    TP_REQUIRE(i >= 0 && i < d->s.count, TP_ERR_ARG, "sample %lld of %lld", (long long)i, (long long)d->s.count);
+    to[0] = &b->x, to[1] = &b->y;
+    for (int f = 2; f < TP_FIELDS; f++)
+        to[f] = &b->extra[f - 2];
+    for (int f = 0; f < d->s.fields; f++) {
+        if (!(*to[f] = one_row(&d->s, f))) return false;
+        at[f] = tp__data(*to[f]);
+    }
+    got = tp__get(d, i, at);
+    if (got != TP_ITEM && tp_ok()) tp_fail(TP_ERR_USER, "sample %lld: its source has none", (long long)i);
+    b->size = got == TP_ITEM;
+    return got == TP_ITEM && tp_ok();
+}
+
 /* ---- tensors ---- */
 
 typedef struct rows {
@@ -136,7 +204,15 @@ static tp_got get_from(void *user, int64_t i, void *const *fields)
 {
     const range *r = user;
 
-    return r->d->s.get(r->d->s.user, r->from + i, fields);
+    return tp__get(r->d, r->from + i, fields);
+}
+
+static tp_dataset *in_range(void *user, int64_t *i)
+{
+    const range *r = user;
+
+    *i += r->from;
+    return r->d;
 }
 
 static void free_range(void *user)
@@ -163,7 +239,6 @@ static range *range_of(tp_dataset *d, int64_t from, int64_t to)
 tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to)
 {
     range *r = range_of(d, from, to);
-    tp_dataset *y;
     tp_source s;
 
     if (!r) {
@@ -172,8 +247,7 @@ tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to)
     }
     s = d->s;
     s.count = to - from, s.get = get_from, s.done = free_range, s.user = r;
-    if ((y = tp_data_source(s))) y->classes = d->classes;
-    return y;
+    return tp__data_over(d, s, in_range);
 }
 
 /* ---- lanes ---- */

@@ -6,6 +6,7 @@
  * Workers use kept tensors, which may cross threads, and leave their error in the slot.
  */
 #include "data/internal.h"
+#include "data/sampling.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -63,8 +64,8 @@ static tp_got fetch(tp_loader *l, slot *s, int64_t i, int64_t row)
 
     for (int f = 0; f < from->fields; f++)
         at[f] = (char *)tp__data(s->field[f]) + (size_t)row * tp__field_bytes(from, f);
-    if (from->count < 0) return from->next(from->user, at);
     tp__me()->rng = (tp_rng){ l->o.seed + 0x9E3779B97F4A7C15u * (uint64_t)(l->pass + 1), (uint64_t)i << 24 };
+    if (from->count < 0) return from->next(from->user, at);
     return from->get(from->user, l->order ? l->order[i] : i, at);
 }
 
@@ -160,13 +161,20 @@ static void resume_workers(tp_loader *l)
 
 /* ---- passes ---- */
 
+static bool make_order(tp_loader *l)
+{
+    if (l->o.sampler) return tp__sampler_order(l->o.sampler, l->o.seed, l->pass, l->order, l->d->s.count);
+    for (int64_t i = 0; i < l->n; i++)
+        l->order[i] = i;
+    tp__shuffle(l->order, l->n, l->o.seed, l->pass);
+    return true;
+}
+
 /* Sets the order of this pass, and the place in it. */
 static bool begin_pass(tp_loader *l, int64_t batch)
 {
     pause_workers(l);
-    for (int64_t i = 0; l->order && i < l->n; i++)
-        l->order[i] = i;
-    if (l->order) tp__shuffle(l->order, l->n, l->o.seed, l->pass);
+    if (l->order && !make_order(l)) return l->ended = true, false;
     if (l->n < 0 && l->begun && l->d->s.rewind && !l->d->s.rewind(l->d->s.user)) {
         if (tp_ok()) tp__fail(TP_ERR_USER, "data", "the stream can't be rewound");
         return l->ended = true, false; /* workers are out: the next call must begin again */
@@ -306,28 +314,32 @@ static bool start_threads(tp_loader *l)
 
 static bool set_up(tp_loader *l)
 {
-    l->n = l->d->s.count;
+    l->n = l->o.sampler ? tp__sampler_count(l->o.sampler) : l->d->s.count;
     if (l->n < 0 && l->o.workers > 1) l->o.workers = 1; /* its samples come in one order */
     l->batches = l->n < 0 ? -1 : l->n / l->o.batch + (!l->o.drop_last && l->n % l->o.batch != 0);
     l->depth = l->o.workers ? 2 * l->o.workers + 1 : 1;
     if (!(l->slots = tp__alloc_zeroed(sizeof *l->slots * (size_t)l->depth))) return false;
     for (int i = 0; i < l->depth; i++)
         l->slots[i].k = -1;
-    if (l->o.shuffle && !(l->order = tp__alloc(sizeof *l->order * (size_t)l->n))) return false;
+    if ((l->o.shuffle || l->o.sampler) && !(l->order = tp__alloc(sizeof *l->order * (size_t)l->n))) return false;
     l->paused = true;
     return start_threads(l) && begin_pass(l, 0);
 }
 
 static bool possible(const tp_dataset *d, const tp_loader_opts *o)
 {
+    int64_t n = o->sampler ? tp__sampler_count(o->sampler) : tp_data_count(d);
+
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("tp_data_loader", d, TP_ERR_ARG, "missing data set");
     TP_REQUIRE_IN("tp_data_loader", o->batch > 0 && o->workers >= 0 && o->workers <= 64, TP_ERR_ARG,
                   "batch %lld, %d workers: at least 1, and 0 to 64", (long long)o->batch, o->workers);
     TP_REQUIRE_IN("tp_data_loader", !o->shuffle || d->s.count >= 0, TP_ERR_ARG, "a stream can't be shuffled");
-    TP_REQUIRE_IN("tp_data_loader", !o->endless || d->s.count < 0 || d->s.count >= (o->drop_last ? o->batch : 1),
-                  TP_ERR_ARG, "no batch of %lld in %lld samples: an endless loader would have none",
-                  (long long)o->batch, (long long)d->s.count);
+    TP_REQUIRE_IN("tp_data_loader", !o->sampler || (!o->shuffle && d->s.count >= 0), TP_ERR_ARG,
+                  "a sampler goes neither with shuffle nor with a stream");
+    TP_REQUIRE_IN("tp_data_loader", !o->endless || n < 0 || n >= (o->drop_last ? o->batch : 1), TP_ERR_ARG,
+                  "no batch of %lld in %lld samples: an endless loader would have none", (long long)o->batch,
+                  (long long)n);
     return true;
 }
 
@@ -337,7 +349,7 @@ tp_loader *tp_data_loader(tp_dataset *d, tp_loader_opts o)
 
     if (!o.batch) o.batch = 1;
     if (!possible(d, &o) || !(l = tp__alloc_zeroed(sizeof *l))) {
-        tp_data_set_free(d);
+        tp_data_set_free(d), tp_data_sampler_free(o.sampler);
         return NULL;
     }
     l->d = d, l->o = o;
@@ -372,7 +384,7 @@ void tp_data_free(tp_loader *l)
     pthread_cond_destroy(&l->wanted), pthread_cond_destroy(&l->ready);
     if (l->slots) tp__release(l->slots, sizeof *l->slots * (size_t)l->depth);
     if (l->order) tp__release(l->order, sizeof *l->order * (size_t)l->n);
-    tp_data_set_free(l->d);
+    tp_data_set_free(l->d), tp_data_sampler_free(l->o.sampler);
     tp__release(l, sizeof *l);
 }
 

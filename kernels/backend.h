@@ -64,12 +64,25 @@ typedef struct tp_pick {
     int64_t n, size, step[3];
 } tp_pick;
 
+/* Sequences of up to `times` log-probabilities of `classes`, each labelled by up to `most` labels. */
+typedef struct tp_ctc_args {
+    int64_t times, batch, classes, most, blank;
+    bool zero_infinity; /* a sample without a path has loss 0 and no gradient */
+} tp_ctc_args;
+
 /* One parameter of an update; v and m may be NULL where the rule has none. */
 typedef struct tp_update {
     int64_t n;
     const void *g;
     void *p, *m, *v;
 } tp_update;
+
+/* What may change from one replay of a captured step to the next: f64 scalars on the device. */
+typedef struct tp_scalars {
+    const double *lr, *step; /* step counts from 1: tick adds 1 before */
+    const double *scale;     /* gradients are divided by it; NULL: 1 */
+    const double *skip;      /* not 0: the update does nothing; NULL: never */
+} tp_scalars;
 
 typedef struct tp_adam_args {
     double beta1, beta2, eps, weight_decay;

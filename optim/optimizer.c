@@ -261,12 +261,11 @@ static bool ticked(const tp_optim *o, const tp_slotted *lead)
 static bool launch(tp_optim *o, const tp_slotted *lead, int n)
 {
     const tp_group *g = &o->group[lead->group];
-    const double *lr = tp__data(g->lr);
-    double *step = tp__data(lead->step);
+    tp_scalars s = { .lr = tp__data(g->lr), .step = tp__data(lead->step) };
 
-    if (!ticked(o, lead) && !TP_RUN(tick, lead->step, step)) return false;
-    if (o->rule == TP_RULE_SGD) return TP_RUN(sgd, lead->p, n, o->update, g->sgd, lr, step);
-    return TP_RUN(adam, lead->p, n, o->update, g->adam, lr, step);
+    if (!ticked(o, lead) && !TP_RUN(tick, lead->step, tp__data(lead->step), s.skip)) return false;
+    if (o->rule == TP_RULE_SGD) return TP_RUN(sgd, lead->p, n, o->update, g->sgd, s);
+    return TP_RUN(adam, lead->p, n, o->update, g->adam, s);
 }
 
 bool tp_optim_step(tp_optim *o)

@@ -4,6 +4,7 @@
 #     sh scripts/deps.sh build        to build the library
 #     sh scripts/deps.sh build data   and to train on Fashion-MNIST
 #     sh scripts/deps.sh build test   and to run the tests
+#     sh scripts/deps.sh build fuzz   and the fuzzers
 set -eu
 
 wanted=
@@ -12,8 +13,9 @@ for what; do
     build) wanted="$wanted gcc libc6-dev make cmake pkg-config zlib1g-dev libjansson-dev libstb-dev libopenblas-openmp-dev" ;;
     data) wanted="$wanted dataset-fashion-mnist" ;;
     test) wanted="$wanted g++ libcriterion-dev python3" ;;
+    fuzz) wanted="$wanted clang libclang-rt-14-dev" ;;
     *)
-        echo "deps.sh: build, data or test, not \"$what\"" >&2
+        echo "deps.sh: build, data, test or fuzz, not \"$what\"" >&2
         exit 2
         ;;
     esac

@@ -79,9 +79,11 @@ tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev)
 
 bool tp__copy(tp_tensor *to, const tp_tensor *from, bool add)
 {
-    tp_loop l = tp__loop(&to->shape, TP_LIST(to, (tp_tensor *)from));
+    tp_tensor *x = (tp_tensor *)(uintptr_t)from;
+    tp_loop l = tp__loop(&to->shape, TP_LIST(to, x));
 
-    if (to->shape.rank == 4 && l.rank > 1 && tp__layout_of(to) != tp__layout_of(from))
+    if (to->shape.rank == 4 && l.rank > 1 &&
+        tp__layout_among(TP_LIST(to, x)) != tp__layout_among(TP_LIST(x, to))) /* each speaks for another */
         atomic_fetch_add_explicit(&tp__layout_copies, 1, memory_order_relaxed);
     return TP_RUN(copy, to, &l, tp__data(from), add, tp__data(to));
 }

@@ -150,8 +150,10 @@ bool tp__same(const tp_shape *a, const tp_shape *b);
 int64_t tp__elements(const tp_shape *s);
 void tp__strides(const tp_shape *s, tp_layout layout, int64_t *stride);
 bool tp__dense(const tp_tensor *t, tp_layout layout); /* without gaps, in this layout */
-/* The layout that an elementwise result takes from t. */
-tp_layout tp__layout_of(const tp_tensor *t);
+/* The layout that a result takes from its operands, of those that keep it: the first with four axes
+ * whose strides speak for one layout alone decides, dense or not. */
+tp_layout tp__layout_among(tp_list operands);
+tp_layout tp__layout_of(const tp_tensor *t); /* of one */
 tp_shape tp__broadcast(const tp_shape *a, const tp_shape *b); /* rank -1: they don't fit */
 bool tp__expanded(const tp_tensor *t, const tp_shape *s, int64_t *stride);
 tp_loop tp__loop(const tp_shape *s, tp_list operands); /* operands broadcast to s */

@@ -82,10 +82,41 @@ bool tp__dense(const tp_tensor *t, tp_layout layout)
     return t->shape.rank == 4 && packed(t, channels_last);
 }
 
+/* Do strides fall in this order of axes?  Those that are walked once, or not at all, don't count. */
+static bool falls(const tp_tensor *t, const int order[4])
+{
+    int64_t last = INT64_MAX;
+
+    for (int k = 0; k < 4; k++) {
+        int64_t stride = t->stride[order[k]];
+
+        if (t->shape.n[order[k]] == 1 || stride == 0) continue;
+        if (stride > last) return false;
+        last = stride;
+    }
+    return true;
+}
+
+tp_layout tp__layout_among(tp_list operands)
+{
+    static const int rows[] = { 0, 1, 2, 3 }, channels_last[] = { 0, 2, 3, 1 };
+
+    for (int i = 0; i < operands.n; i++) {
+        const tp_tensor *t = operands.t[i];
+        bool row;
+
+        if (t->shape.rank != 4) continue;
+        row = falls(t, rows);
+        if (falls(t, channels_last) != row) return row ? TP_ROW_MAJOR : TP_CHANNELS_LAST;
+    }
+    return TP_ROW_MAJOR;
+}
+
 tp_layout tp__layout_of(const tp_tensor *t)
 {
-    if (t->shape.rank != 4 || packed(t, NULL)) return TP_ROW_MAJOR;
-    return tp__dense(t, TP_CHANNELS_LAST) ? TP_CHANNELS_LAST : TP_ROW_MAJOR;
+    tp_tensor *one = (tp_tensor *)(uintptr_t)t;
+
+    return t->shape.rank == 4 ? tp__layout_among((tp_list){ &one, 1 }) : TP_ROW_MAJOR;
 }
 
 bool tp_is_contiguous(const tp_tensor *t)

@@ -60,6 +60,17 @@ static inline tp_device *check_device(int d)
     }                                                                                    \
     static void family(tp_device *dev)
 
+/* The same, where the device has this kernel. */
+#define ON_EACH_DEVICE_WITH(suite, family, kernel)                                       \
+    static void family(tp_device *dev);                                                  \
+    Test(suite, family)                                                                  \
+    {                                                                                    \
+        tp_device *dev;                                                                  \
+        for (int d = 0; (dev = check_device(d)); d++)                                    \
+            if (dev->backend->kernel[TP_F32]) check_family(family, #family, dev);        \
+    }                                                                                    \
+    static void family(tp_device *dev)
+
 static inline void check_family(void (*family)(tp_device *dev), const char *name, tp_device *dev)
 {
     long before;

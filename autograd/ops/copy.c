@@ -209,7 +209,7 @@ static bool promoted(tp_list xs, tp_tensor **same)
 
 static tp_tensor *joined(tp_list xs, const joints *j, tp_shape s, size_t bytes)
 {
-    tp_tensor *y = tp__new_as(s, (tp_dtype)xs.t[0]->dtype, tp__device(xs.t[0]), tp__layout_of(xs.t[0]));
+    tp_tensor *y = tp__new_as(s, (tp_dtype)xs.t[0]->dtype, tp__device(xs.t[0]), tp__layout_among(xs));
 
     if (!y) return NULL;
     for (int i = 0; i < xs.n; i++) {

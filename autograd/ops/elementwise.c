@@ -71,7 +71,7 @@ tp_tensor *tp__binary(tp_sink to, const tp_op *op, tp__fn_add *const *slot, tp_t
     s = tp__same(&a->shape, &b->shape) ? a->shape : tp__broadcast(&a->shape, &b->shape);
     TP_REQUIRE_IN(op->name, s.rank >= 0, TP_ERR_SHAPE, "%s and %s don't broadcast", tp__text(a),
                   tp__text(b));
-    y = tp__place(to, s, a, tp__layout_of(a->shape.rank == 4 ? a : b), TP_ANY_STRIDES);
+    y = tp__place(to, s, a, s.rank == 4 ? tp__layout_among(TP_LIST(a, b)) : TP_ROW_MAJOR, TP_ANY_STRIDES);
     if (!y.t) return NULL;
     l = tp__loop(&s, TP_LIST(y.t, a, b));
     if (!TP_RUN_SLOT(op->name, slot, a, &l, tp__data(a), tp__data(b), y.add, tp__data(y.t)))

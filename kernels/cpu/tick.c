@@ -3,9 +3,9 @@
  */
 #include "kernels/cpu/generic.h"
 
-int KERNEL(tick)(tp_ctx *c, double *step)
+int KERNEL(tick)(tp_ctx *c, double *step, const double *skip)
 {
     (void)c;
-    *step += 1;
+    if (!skip || *skip == 0) *step += 1;
     return 0;
 }

@@ -34,6 +34,7 @@ struct update_job {
     A lr, momentum, take, decay; /* sgd */
     bool first, nesterov;
     A shrink, rest1, beta2, rest2, root2, eps, step; /* adam */
+    A over;                                          /* 1 / the loss's scale */
     A factor;                                        /* clip */
     double *sums;                                    /* of squares, one per chunk */
 };
@@ -86,11 +87,11 @@ static void sgd_chunk(const update_job *j, const tp_update *u, int64_t first, in
 {
     const T *restrict g = (const T *)u->g + first;
     T *restrict p = (T *)u->p + first;
-    A lr = j->lr, decay = j->decay;
+    A lr = j->lr, decay = j->decay, over = j->over;
 
     (void)chunk;
     for (int64_t i = 0; i < n; i++)
-        p[i] = STORE(LOAD(p[i]) - lr * (LOAD(g[i]) + decay * LOAD(p[i])));
+        p[i] = STORE(LOAD(p[i]) - lr * (LOAD(g[i]) * over + decay * LOAD(p[i])));
 }
 
 /* m = momentum m + (1 - dampening) d, but d at the first step;  p -= lr m, or, ahead of it
@@ -100,13 +101,13 @@ static void momentum_chunk(const update_job *j, const tp_update *u, int64_t firs
 {
     const T *restrict g = (const T *)u->g + first;
     T *restrict p = (T *)u->p + first, *restrict m = (T *)u->m + first;
-    A lr = j->lr, decay = j->decay, momentum = j->momentum, take = j->take;
+    A lr = j->lr, decay = j->decay, momentum = j->momentum, take = j->take, over = j->over;
     bool start = j->first;
     A ahead = j->nesterov ? momentum : 1, direct = j->nesterov;
 
     (void)chunk;
     for (int64_t i = 0; i < n; i++) {
-        A w = LOAD(p[i]), d = LOAD(g[i]) + decay * w, old = LOAD(m[i]);
+        A w = LOAD(p[i]), d = LOAD(g[i]) * over + decay * w, old = LOAD(m[i]);
         A now =
             start ? d : momentum * old + take * d; /* old may hold anything at first */
 
@@ -115,13 +116,23 @@ static void momentum_chunk(const update_job *j, const tp_update *u, int64_t firs
     }
 }
 
-int KERNEL(sgd)(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, const double *lr,
-                const double *step)
+static bool skipped(const tp_scalars *s)
 {
-    update_job j = { .count = count, .u = u };
+    return s->skip && *s->skip != 0;
+}
 
-    j.lr = (A)*lr, j.momentum = (A)a.momentum, j.take = (A)(1 - a.dampening);
-    j.decay = (A)a.weight_decay, j.first = *step <= 1, j.nesterov = a.nesterov;
+static A over(const tp_scalars *s)
+{
+    return (A)(s->scale ? 1 / *s->scale : 1);
+}
+
+int KERNEL(sgd)(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, tp_scalars s)
+{
+    update_job j = { .count = count, .u = u, .over = over(&s) };
+
+    if (skipped(&s)) return 0;
+    j.lr = (A)*s.lr, j.momentum = (A)a.momentum, j.take = (A)(1 - a.dampening);
+    j.decay = (A)a.weight_decay, j.first = *s.step <= 1, j.nesterov = a.nesterov;
     j.f = a.momentum != 0 ? momentum_chunk : sgd_chunk;
     return update(c, &j);
 }
@@ -139,11 +150,11 @@ static void adam_chunk(const update_job *j, const tp_update *u, int64_t first, i
     T *restrict m = (T *)u->m + first, *restrict v = (T *)u->v + first;
     A shrink = j->shrink, decay = j->decay, rest1 = j->rest1, beta2 = j->beta2,
       rest2 = j->rest2;
-    A root2 = j->root2, eps = j->eps, step = j->step;
+    A root2 = j->root2, eps = j->eps, step = j->step, over = j->over;
 
     (void)chunk;
     for (int64_t i = 0; i < n; i++) {
-        A w = LOAD(p[i]), d = LOAD(g[i]) + decay * w, old = LOAD(m[i]);
+        A w = LOAD(p[i]), d = LOAD(g[i]) * over + decay * w, old = LOAD(m[i]);
         A mean = old + rest1 * (d - old), square = beta2 * LOAD(v[i]) + rest2 * (d * d);
 
         m[i] = STORE(mean), v[i] = STORE(square);
@@ -151,16 +162,16 @@ static void adam_chunk(const update_job *j, const tp_update *u, int64_t first, i
     }
 }
 
-int KERNEL(adam)(tp_ctx *c, int count, const tp_update *u, tp_adam_args a,
-                 const double *lr, const double *step)
+int KERNEL(adam)(tp_ctx *c, int count, const tp_update *u, tp_adam_args a, tp_scalars s)
 {
-    update_job j = { .count = count, .u = u, .f = adam_chunk };
-    double fix1 = 1 - pow(a.beta1, *step), fix2 = 1 - pow(a.beta2, *step);
+    update_job j = { .count = count, .u = u, .f = adam_chunk, .over = over(&s) };
+    double fix1 = 1 - pow(a.beta1, *s.step), fix2 = 1 - pow(a.beta2, *s.step);
 
-    j.shrink = (A)(a.decoupled ? *lr * a.weight_decay : 0);
+    if (skipped(&s)) return 0;
+    j.shrink = (A)(a.decoupled ? *s.lr * a.weight_decay : 0);
     j.decay = (A)(a.decoupled ? 0 : a.weight_decay);
     j.rest1 = (A)(1 - a.beta1), j.beta2 = (A)a.beta2, j.rest2 = (A)(1 - a.beta2);
-    j.root2 = (A)(1 / sqrt(fix2)), j.eps = (A)a.eps, j.step = (A)(*lr / fix1);
+    j.root2 = (A)(1 / sqrt(fix2)), j.eps = (A)a.eps, j.step = (A)(*s.lr / fix1);
     return update(c, &j);
 }
 

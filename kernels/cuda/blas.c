@@ -9,7 +9,7 @@
 #include <cublas_v2.h>
 #include <limits.h>
 
-typedef int epilogue(tp_ctx *c, const tp_gemm_args *g, void *y);
+typedef int epilogue(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 
 typedef struct kind {
     cudaDataType type;
@@ -32,8 +32,9 @@ static int leading(int64_t ld, int64_t cols)
     return (int)(ld > cols ? ld : cols > 1 ? cols : 1);
 }
 
+/* type_y: k's type, or f32, in which bf16 products are summed. */
 static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
-                              const void *a, const void *b, void *y)
+                              const void *a, const void *b, cudaDataType type_y, void *y)
 {
     tp_cuda *h = c->handles;
     float one32 = 1, beta32 = g->add;
@@ -45,25 +46,34 @@ static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
         (int)g->n, (int)g->m, (int)g->k, wide ? (void *)&one64 : (void *)&one32, b,
         k->type, leading(g->ldb, g->tb ? g->k : g->n), g->step_b, a, k->type,
         leading(g->lda, g->ta ? g->m : g->k), g->step_a,
-        wide ? (void *)&beta64 : (void *)&beta32, y, k->type, leading(g->ldy, g->n),
+        wide ? (void *)&beta64 : (void *)&beta32, y, type_y, leading(g->ldy, g->n),
         g->step_y, (int)g->batch, k->compute, CUBLAS_GEMM_DEFAULT);
 }
 
 static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
                 const void *b, void *y)
 {
+    bool plain = !g->bias && !g->preact && g->activation == TP_LINEAR;
     cudaError_t e = cudaSetDevice(c->index);
+    cudaDataType type_y = k->type;
+    tp_gemm_args whole = *g;
+    void *sums = y;
     cublasStatus_t status;
 
     if (e) return tp_cuda_error(c, "matmul", e);
+    ((tp_cuda *)c->handles)->last = "matmul";
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
     if (!fits(g))
         return tp__kernel_error(c, "matmul: cuBLAS takes sizes up to %d", INT_MAX);
-    status = product(c, g, k, a, b, y);
+    if (!plain && k->type == CUDA_R_16BF) { /* rounded once, after bias and activation */
+        sums = tp_scratch(c, (size_t)(g->batch * g->m * g->n) * sizeof(float));
+        if (!sums) return TP_KERNEL_NO_MEMORY;
+        whole.ldy = g->n, whole.step_y = g->m * g->n, type_y = CUDA_R_32F;
+    }
+    status = product(c, &whole, k, a, b, type_y, sums);
     if (status != CUBLAS_STATUS_SUCCESS)
         return tp__kernel_error(c, "matmul: cuBLAS: %s", cublasGetStatusString(status));
-    if (!g->bias && !g->preact && g->activation == TP_LINEAR) return 0;
-    return k->finish(c, g, y);
+    return plain ? 0 : k->finish(c, g, sums, y);
 }
 
 /* ---- the slot ---- */

@@ -3,14 +3,14 @@
  * derivatives; kernels.def has the formulas.
  *
  * Forward: a block a row, then one block over the rows.  A bad label can't be an error here
- * without a wait: the loss becomes NaN.
+ * without a wait: the loss becomes NaN, and the next wait tells why.
  */
 #include "kernels/cuda/launch.cuh"
 
 template <class T>
 static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
                                     const int64_t *y, int64_t ignore, T *probs,
-                                    tp_acc<T> *row)
+                                    tp_acc<T> *row, tp_fault *faults)
 {
     typedef tp_acc<T> A;
 
@@ -30,9 +30,11 @@ static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
             tp_put(&p[k], exp(tp_load(x[k]) - top) * scale);
         if (threadIdx.x > 0) continue;
         row[r] = 0;
-        if (label != ignore) /* not -log p: p may be 0 */
-            row[r] =
-                label >= 0 && label < cols ? top + log(sum) - tp_load(x[label]) : A(NAN);
+        if (label == ignore) continue;
+        if (label >= 0 && label < cols)
+            row[r] = top + log(sum) - tp_load(x[label]); /* not -log p: p may be 0 */
+        else
+            row[r] = A(NAN), tp_report(faults, TP_FAULT_LABEL, label, cols);
     }
 }
 
@@ -91,7 +93,9 @@ second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ign
 
             tp_put(&ddx[r * cols + k], counts ? d : A(0));
         }
-        if (threadIdx.x == 0) ddloss[r] = counts ? (dot - tp_load(u[y[r]])) / over : A(0);
+        if (threadIdx.x > 0) continue;
+        counts = counts && y[r] >= 0 && y[r] < cols; /* a bad label has been reported */
+        ddloss[r] = counts ? (dot - tp_load(u[y[r]])) / over : A(0);
     }
 }
 
@@ -104,7 +108,7 @@ static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 {
     typedef tp_acc<T> A;
     int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols),
-                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row);
+                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row, tp_faults(c));
 
     if (failed) return failed;
     return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore,

@@ -17,12 +17,22 @@ typedef struct tp_stage {
     cudaEvent_t done;
 } tp_stage;
 
+/* What a kernel found wrong in its data, in mapped host memory: read at the next wait, when the kernel's
+ * result, NaN, is too late for an error of its own.  The first one stays. */
+typedef enum tp_fault_code { TP_NO_FAULT, TP_FAULT_LABEL, TP_FAULT_INDEX } tp_fault_code;
+typedef struct tp_fault {
+    int code;
+    int64_t value, limit; /* the number, and how many there are from 0 */
+} tp_fault;
+
 /* A thread's handles on a device: c->handles. */
 typedef struct tp_cuda {
     struct cublasContext *blas; /* cublasHandle_t */
     tp_stage stage[TP_STAGES];
     int next;       /* the stage that the next upload takes */
-    char text[200]; /* describe's answer */
+    tp_fault *fault;
+    const char *last; /* the op that was launched last */
+    char text[200];   /* describe's answer */
 } tp_cuda;
 
 /* Records what failed and why; gives TP_KERNEL_FAILED, or TP_KERNEL_NO_MEMORY. */
@@ -39,9 +49,10 @@ int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes);
 int tp_cuda_wait(tp_ctx *c);
 const char *tp_cuda_describe(tp_ctx *c);
 
-/* y[i] = act(y[i] + bias) over `batch` matrices y (m, n); preact as in tp_gemm_args. */
-int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, void *y);
-int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, void *y);
-int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, void *y);
+/* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself;
+ * preact as in tp_gemm_args. */
+int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
+int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
+int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 
 #endif

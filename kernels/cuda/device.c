@@ -1,11 +1,14 @@
 /*
  * device.c - devices, streams and memory of the CUDA backend.
  *
- * A thread has one stream on each device, and everything of that thread runs on it in order.
+ * A device has one stream, which all threads share, as PyTorch's default one: what one thread has
+ * queued is done before what another queues after it.  So a kept tensor may cross threads, and a
+ * released block may be given to any of them at once.
  */
 #include "kernels/cuda/cuda.h"
 
 #include <cublas_v2.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +30,24 @@ int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e)
     cudaGetLastError(); /* or the next call would report this error again */
     tp__kernel_error(c, "%s: %s", what, cudaGetErrorString(e));
     return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
+}
+
+/* At a wait an error may be that of any kernel before it. */
+static int waited(tp_ctx *c, const char *what, cudaError_t e)
+{
+    tp_cuda *h = c->handles;
+    tp_fault f = *h->fault;
+
+    if (e) {
+        cudaGetLastError();
+        return tp__kernel_error(c, "%s: %s; the last op of this thread was %s", what, cudaGetErrorString(e),
+                                h->last ? h->last : "none");
+    }
+    if (f.code == TP_NO_FAULT) return 0;
+    h->fault->code = TP_NO_FAULT;
+    return tp__kernel_error(c, "%s %lld is outside 0..%lld",
+                            f.code == TP_FAULT_LABEL ? "cross_entropy: label" : "index", (long long)f.value,
+                            (long long)f.limit - 1);
 }
 
 /* ---- devices ---- */
@@ -68,6 +89,35 @@ const char *tp_cuda_describe(tp_ctx *c)
     return h->text;
 }
 
+/* ---- streams ---- */
+
+enum { DEVICES = 16 };
+static pthread_mutex_t stream_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    cudaStream_t stream;
+    int users;
+} shared[DEVICES];
+
+static cudaError_t take_stream(tp_ctx *c)
+{
+    cudaError_t e = cudaSuccess;
+
+    if (c->index < 0 || c->index >= DEVICES) return cudaErrorInvalidDevice;
+    pthread_mutex_lock(&stream_lock);
+    if (shared[c->index].users == 0) e = cudaStreamCreateWithFlags(&shared[c->index].stream, cudaStreamNonBlocking);
+    if (!e) shared[c->index].users++, c->stream = shared[c->index].stream;
+    pthread_mutex_unlock(&stream_lock);
+    return e;
+}
+
+static void give_stream(tp_ctx *c)
+{
+    pthread_mutex_lock(&stream_lock);
+    if (--shared[c->index].users == 0) cudaStreamDestroy(shared[c->index].stream);
+    pthread_mutex_unlock(&stream_lock);
+    c->stream = NULL;
+}
+
 /* ---- contexts ---- */
 
 static int open_stages(tp_ctx *c, tp_cuda *h)
@@ -83,13 +133,12 @@ static int open_stages(tp_ctx *c, tp_cuda *h)
 
 static int open_all(tp_ctx *c, tp_cuda *h)
 {
-    cudaStream_t stream;
     cudaError_t e = cudaSetDevice(c->index);
 
-    if (!e) e = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
+    if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
-    c->stream = stream;
-    if (cublasCreate(&h->blas) || cublasSetStream(h->blas, stream))
+    if (cublasCreate(&h->blas) || cublasSetStream(h->blas, c->stream))
         return tp__kernel_error(c, "cuBLAS can't be started");
     return open_stages(c, h);
 }
@@ -118,9 +167,10 @@ void tp_cuda_close(tp_ctx *c)
         if (h->stage[i].done) cudaEventDestroy(h->stage[i].done);
         if (h->stage[i].bytes) cudaFreeHost(h->stage[i].bytes);
     }
-    if (c->stream) cudaStreamDestroy(c->stream);
+    if (h->fault) cudaFreeHost(h->fault);
+    if (c->stream) give_stream(c);
     free(h);
-    c->stream = c->handles = NULL;
+    c->handles = NULL;
 }
 
 /* ---- memory ---- */
@@ -171,7 +221,7 @@ int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes)
     if (!e && bytes)
         e = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream);
     if (!e) e = cudaStreamSynchronize(c->stream);
-    return e ? tp_cuda_error(c, "download", e) : 0;
+    return waited(c, "download", e);
 }
 
 int tp_cuda_wait(tp_ctx *c)
@@ -179,5 +229,5 @@ int tp_cuda_wait(tp_ctx *c)
     cudaError_t e = cudaSetDevice(c->index);
 
     if (!e) e = cudaStreamSynchronize(c->stream);
-    return e ? tp_cuda_error(c, "wait", e) : 0;
+    return waited(c, "wait", e);
 }

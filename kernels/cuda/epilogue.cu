@@ -4,7 +4,9 @@
  */
 #include "kernels/cuda/math.cuh"
 
-template <class T> static __global__ void finish(tp_gemm_args g, T *ys)
+/* sums: the product alone, dense; where it has y's own dtype it may lie in y, as y does. */
+template <class T>
+static __global__ void finish(tp_gemm_args g, bool dense, const tp_acc<T> *sums, T *ys)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, n = g.batch * g.m * g.n;
     const T *bias = (const T *)g.bias;
@@ -13,7 +15,7 @@ template <class T> static __global__ void finish(tp_gemm_args g, T *ys)
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         int64_t col = i % g.n, row = i / g.n;
         int64_t at = row / g.m * g.step_y + row % g.m * g.ldy + col;
-        tp_acc<T> v = tp_load(ys[at]);
+        tp_acc<T> v = sums[dense ? i : at];
 
         if (bias) v += tp_load(bias[col]);
         if (preact) tp_put(&preact[at], v);
@@ -21,25 +23,26 @@ template <class T> static __global__ void finish(tp_gemm_args g, T *ys)
     }
 }
 
-template <class T> static int epilogue(tp_ctx *c, const tp_gemm_args *g, void *y)
+template <class T>
+static int epilogue(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y)
 {
     return TP_LAUNCH(c, finish<T>, tp_blocks(g->batch * g->m * g->n), TP_THREADS, *g,
-                     (T *)y);
+                     sums != y, (const tp_acc<T> *)sums, (T *)y);
 }
 
 extern "C" {
-int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, void *y)
+int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y)
 {
-    return epilogue<float>(c, g, y);
+    return epilogue<float>(c, g, sums, y);
 }
 
-int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, void *y)
+int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y)
 {
-    return epilogue<double>(c, g, y);
+    return epilogue<double>(c, g, sums, y);
 }
 
-int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, void *y)
+int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y)
 {
-    return epilogue<tp_bf16>(c, g, y);
+    return epilogue<tp_bf16>(c, g, sums, y);
 }
 }

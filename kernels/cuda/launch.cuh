@@ -53,12 +53,13 @@ template <class P> struct tp_same {
 
 /* Arguments are converted to the kernel's own parameter types. */
 template <class... P>
-int tp_launch(tp_ctx *c, const char *name, void (*kernel)(P...), int64_t blocks,
+int tp_launch(tp_ctx *c, const char *op, const char *name, void (*kernel)(P...), int64_t blocks,
               unsigned threads, typename tp_same<P>::type... args)
 {
     cudaError_t e = cudaSetDevice(c->index);
 
     if (blocks == 0) return 0;
+    ((tp_cuda *)c->handles)->last = op;
 #ifdef TP_CUDASIM
     if (!e)
         e = cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads),
@@ -76,7 +77,19 @@ int tp_launch(tp_ctx *c, const char *name, void (*kernel)(P...), int64_t blocks,
 /* Gives the status that a slot returns.  A kernel with a comma in its name stands in
  * parentheses: TP_LAUNCH(c, (map<T, Op>), ...). */
 #define TP_LAUNCH(c, kernel, blocks, threads, ...)                                       \
-    tp_launch(c, #kernel, kernel, blocks, threads, __VA_ARGS__)
+    tp_launch(c, __func__, #kernel, kernel, blocks, threads, __VA_ARGS__)
+
+/* ---- what a kernel finds wrong ---- */
+
+inline tp_fault *tp_faults(tp_ctx *c)
+{
+    return ((tp_cuda *)c->handles)->fault;
+}
+
+__device__ inline void tp_report(tp_fault *f, int code, int64_t value, int64_t limit)
+{
+    if (atomicCAS(&f->code, TP_NO_FAULT, code) == TP_NO_FAULT) f->value = value, f->limit = limit;
+}
 
 /* ---- elements ---- */
 

@@ -163,4 +163,41 @@ static int sum(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
                      (T *)y);
 }
 
+/* ---- how many are NaN: counts of blocks, then their sum; whole numbers, exact in any order ---- */
+
+template <class T> static __global__ void nan_blocks(tp_loop l, int64_t n, const T *x, int64_t *part)
+{
+    int64_t step = (int64_t)gridDim.x * blockDim.x, at[1], count = 0;
+
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        tp_at(l, i, at);
+        count += isnan(tp_load(x[at[0]]));
+    }
+    count = tp_block_fold(count, tp_plus());
+    if (threadIdx.x == 0) part[blockIdx.x] = count;
+}
+
+static __global__ void fold_counts(int64_t n, const int64_t *part, int64_t *count)
+{
+    int64_t sum = 0;
+
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+        sum += part[i];
+    sum = tp_block_fold(sum, tp_plus());
+    if (threadIdx.x == 0) *count = sum;
+}
+
+template <class T> static int count_nan(tp_ctx *c, const tp_loop *l, const void *x, int64_t *n)
+{
+    int64_t elements = tp_loop_count(l), blocks = tp_blocks(elements), *part;
+    int failed;
+
+    if (blocks > 1024) blocks = 1024;
+    part = (int64_t *)tp_scratch(c, (size_t)(blocks + 1) * sizeof *part);
+    if (!part) return TP_KERNEL_NO_MEMORY;
+    failed = TP_LAUNCH(c, nan_blocks<T>, blocks, TP_THREADS, *l, elements, (const T *)x, part);
+    return failed ? failed : TP_LAUNCH(c, fold_counts, 1, TP_THREADS, blocks, part, n);
+}
+
 TP_FLOATS(sum)
+TP_FLOATS(count_nan)

@@ -1,5 +1,5 @@
 /*
- * update.cu - optimizer steps, over all tensors of a group in one launch.
+ * update.cu - optimizer steps and clipping, over all tensors of a group in one launch.
  *
  *     sgd     Sutskever et al. 2013, with PyTorch's dampening and first step
  *     adam    Kingma & Ba 2015; decoupled decay as Loshchilov & Hutter 2019
@@ -29,23 +29,34 @@ static __device__ int chunk_of(const group &g, int64_t *from, int64_t *to)
     return i;
 }
 
+static __device__ bool skipped(const tp_scalars &s)
+{
+    return s.skip && *s.skip != 0;
+}
+
+template <class A> static __device__ A scale_of(const tp_scalars &s)
+{
+    return A(s.scale ? 1 / *s.scale : 1);
+}
+
 /* m = momentum m + (1 - dampening) d, but d at the first step;  p -= lr m, or, ahead of it
  * (Nesterov), lr (d + momentum m). */
 template <class T>
-static __global__ void sgd_chunk(group all, tp_sgd_args a, const double *lr,
-                                 const double *step)
+static __global__ void sgd_chunk(group all, tp_sgd_args a, tp_scalars s)
 {
     typedef tp_acc<T> A;
     int64_t from, to;
     int t = chunk_of(all, &from, &to);
     const T *g = (const T *)all.u[t].g;
     T *p = (T *)all.u[t].p, *m = (T *)all.u[t].m;
-    A rate = A(*lr), momentum = A(a.momentum), take = A(1 - a.dampening);
-    A decay = A(a.weight_decay);
-    bool start = *step <= 1;
+    A rate = A(*s.lr), momentum = A(a.momentum), take = A(1 - a.dampening);
+    A decay = A(a.weight_decay), over = scale_of<A>(s);
+    bool start = *s.step <= 1;
+
+    if (skipped(s)) return;
 
     for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
-        A w = tp_load(p[i]), d = tp_load(g[i]) + decay * w, now = d;
+        A w = tp_load(p[i]), d = tp_load(g[i]) * over + decay * w, now = d;
 
         if (momentum != 0) {
             if (!start) now = momentum * tp_load(m[i]) + take * d;
@@ -60,8 +71,7 @@ static __global__ void sgd_chunk(group all, tp_sgd_args a, const double *lr,
  * p -= lr decay p (decoupled) + lr / fix1 m / (sqrt v / sqrt fix2 + eps)
  *                                                        fix = 1 - beta^step */
 template <class T>
-static __global__ void adam_chunk(group all, tp_adam_args a, const double *lr,
-                                  const double *step)
+static __global__ void adam_chunk(group all, tp_adam_args a, tp_scalars s)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, once, 2); /* powers in double are dear: one thread's work */
@@ -69,17 +79,18 @@ static __global__ void adam_chunk(group all, tp_adam_args a, const double *lr,
     int t = chunk_of(all, &from, &to);
     const T *g = (const T *)all.u[t].g;
     T *p = (T *)all.u[t].p, *m = (T *)all.u[t].m, *v = (T *)all.u[t].v;
-    A shrink = A(a.decoupled ? *lr * a.weight_decay : 0);
+    A shrink = A(a.decoupled ? *s.lr * a.weight_decay : 0);
     A decay = A(a.decoupled ? 0 : a.weight_decay), rest1 = A(1 - a.beta1);
-    A beta2 = A(a.beta2), rest2 = A(1 - a.beta2), eps = A(a.eps);
+    A beta2 = A(a.beta2), rest2 = A(1 - a.beta2), eps = A(a.eps), over = scale_of<A>(s);
 
+    if (skipped(s)) return; /* all of the block */
     if (threadIdx.x == 0) {
-        once[0] = A(*lr / (1 - pow(a.beta1, *step)));
-        once[1] = A(1 / sqrt(1 - pow(a.beta2, *step)));
+        once[0] = A(*s.lr / (1 - pow(a.beta1, *s.step)));
+        once[1] = A(1 / sqrt(1 - pow(a.beta2, *s.step)));
     }
     __syncthreads();
     for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
-        A w = tp_load(p[i]), d = tp_load(g[i]) + decay * w, old = tp_load(m[i]);
+        A w = tp_load(p[i]), d = tp_load(g[i]) * over + decay * w, old = tp_load(m[i]);
         A mean = old + rest1 * (d - old),
           square = beta2 * tp_load(v[i]) + rest2 * (d * d);
 
@@ -89,9 +100,47 @@ static __global__ void adam_chunk(group all, tp_adam_args a, const double *lr,
     }
 }
 
-static __global__ void add_one(double *step)
+static __global__ void add_one(double *step, const double *skip)
 {
-    *step += 1;
+    if (!skip || *skip == 0) *step += 1;
+}
+
+/* ---- clipping: squares of each chunk, their sum in one block, then the factor ---- */
+
+template <class T> static __global__ void squares(group all, double *part)
+{
+    int64_t from, to;
+    int t = chunk_of(all, &from, &to);
+    const T *g = (const T *)all.u[t].g;
+    double sum = 0;
+
+    for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x)
+        sum += (double)tp_load(g[i]) * (double)tp_load(g[i]);
+    sum = tp_block_fold(sum, tp_plus());
+    if (threadIdx.x == 0) part[blockIdx.x] = sum;
+}
+
+static __global__ void fold_squares(int64_t n, const double *part, bool add, double *norm)
+{
+    double sum = 0;
+
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+        sum += part[i];
+    sum = tp_block_fold(sum, tp_plus());
+    if (threadIdx.x == 0) *norm = add ? *norm + sum : sum;
+}
+
+/* A NaN isn't at least 1: it marks every gradient, as in PyTorch. */
+template <class T> static __global__ void shrink(group all, const double *norm, double max)
+{
+    double factor = max / (sqrt(*norm) + 1e-6);
+    int64_t from, to;
+    int t = chunk_of(all, &from, &to);
+    T *g = (T *)all.u[t].g;
+
+    if (factor >= 1) return;
+    for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x)
+        tp_put(&g[i], tp_load(g[i]) * tp_acc<T>(factor));
 }
 
 /* ---- the slots ---- */
@@ -112,40 +161,68 @@ static group take(int count, const tp_update *u, int *next)
     return g;
 }
 
-template <class T>
-static int sgd(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, const double *lr,
-               const double *step)
+template <class T> static int sgd(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, tp_scalars s)
 {
     int failed = 0;
 
     for (int next = 0; !failed && next < count;) {
         group g = take(count, u, &next);
 
-        failed = TP_LAUNCH(c, sgd_chunk<T>, g.first[g.count], TP_THREADS, g, a, lr, step);
+        failed = TP_LAUNCH(c, sgd_chunk<T>, g.first[g.count], TP_THREADS, g, a, s);
     }
     return failed;
 }
 
-template <class T>
-static int adam(tp_ctx *c, int count, const tp_update *u, tp_adam_args a,
-                const double *lr, const double *step)
+template <class T> static int adam(tp_ctx *c, int count, const tp_update *u, tp_adam_args a, tp_scalars s)
 {
     int failed = 0;
 
     for (int next = 0; !failed && next < count;) {
         group g = take(count, u, &next);
 
-        failed =
-            TP_LAUNCH(c, adam_chunk<T>, g.first[g.count], TP_THREADS, g, a, lr, step);
+        failed = TP_LAUNCH(c, adam_chunk<T>, g.first[g.count], TP_THREADS, g, a, s);
     }
     return failed;
 }
 
-static int tick(tp_ctx *c, double *step)
+static int tick(tp_ctx *c, double *step, const double *skip)
 {
-    return TP_LAUNCH(c, add_one, 1, 1, step);
+    return TP_LAUNCH(c, add_one, 1, 1, step, skip);
+}
+
+template <class T> static int sum_squares(tp_ctx *c, int count, const tp_update *u, bool add, double *norm)
+{
+    int64_t chunks = 0, done = 0;
+    double *part;
+    int failed = 0;
+
+    for (int i = 0; i < count; i++)
+        chunks += (u[i].n + CHUNK - 1) / CHUNK;
+    part = (double *)tp_scratch(c, (size_t)(chunks + 1) * sizeof *part);
+    if (!part) return TP_KERNEL_NO_MEMORY;
+    for (int next = 0; !failed && next < count;) {
+        group g = take(count, u, &next);
+
+        failed = TP_LAUNCH(c, squares<T>, g.first[g.count], TP_THREADS, g, part + done);
+        done += g.first[g.count];
+    }
+    return failed ? failed : TP_LAUNCH(c, fold_squares, 1, TP_THREADS, chunks, part, add, norm);
+}
+
+template <class T> static int clip_norm(tp_ctx *c, int count, const tp_update *u, const double *norm, double max)
+{
+    int failed = 0;
+
+    for (int next = 0; !failed && next < count;) {
+        group g = take(count, u, &next);
+
+        failed = TP_LAUNCH(c, shrink<T>, g.first[g.count], TP_THREADS, g, norm, max);
+    }
+    return failed;
 }
 
 TP_FLOATS(sgd)
 TP_FLOATS(adam)
+TP_FLOATS(sum_squares)
+TP_FLOATS(clip_norm)
 TP_SLOTS(tick, NULL, tick) /* f64 */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # compare.sh - our training steps against PyTorch's, interleaved in one run.
 #
-#     tests/bench/compare.sh [mlp|cnn|vae ...]
+#     sh tests/bench/compare.sh [mlp|cnn|vae ...]
 #     compare model=mlp ours_ms=1.602 rival=fused rival_ms=3.561 ratio=2.223
 #
 # ratio is rival's time over ours, the median over the rounds (above 1: we are faster).  A round is
@@ -10,6 +10,7 @@
 # With too few good rounds it goes on; after three times as many it says `unreliable`.
 #
 # TAPER_BUILD (build), TAPER_PYTHON, TAPER_THREADS (2), TAPER_ROUNDS (9)
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh compare.sh, too
 set -u
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -2,9 +2,9 @@
  * models.c - whole training steps, timed.
  *
  *   models [mlp|cnn|vae ...] [--threads N] [--seconds S]
- *   bench model=mlp threads=2 step_ms=1.602 gflop=0.205 bound_ms=0.620 tensor_mib=9.1 rss_mib=40.2 layout_copies=0
+ *   bench model=mlp threads=2 step_ms=1.602 gflop=0.205 bound=0.620 tensor_mib=9.1 rss_mib=40.2 layout_copies=0
  *
- * step_ms is a median.  bound_ms is what the floating-point operations of the products would
+ * step_ms is a median.  bound is what, in ms, the floating-point operations of the products would
  * take at the peak that a probe of this machine shows right before.  tensor_mib is the peak of
  * tensor bytes in a step, layout_copies those of one step.
  *
@@ -217,7 +217,7 @@ static void report(const workload *w, const char *self, double seconds)
     ms = median_ms(w, &r, 5);
     ms = median_ms(w, &r, (int)fmin(MOST_STEPS, 5 + 1e3 * seconds / ms));
     getrusage(RUSAGE_SELF, &usage);
-    printf("bench model=%s threads=%d step_ms=%.3f gflop=%.3f bound_ms=%.3f tensor_mib=%.1f rss_mib=%.1f layout_copies=%ld\n",
+    printf("bench model=%s threads=%d step_ms=%.3f gflop=%.3f bound=%.3f tensor_mib=%.1f rss_mib=%.1f layout_copies=%ld\n",
            w->name, tp_threads(), ms, w->gflop, peak > 0 ? 1e3 * w->gflop / peak : 0,
            (double)(tp_memory_stats(dev).peak - tp_memory_stats(dev).now + before) / mib,
            (double)usage.ru_maxrss / 1024, copies);

@@ -47,7 +47,7 @@ typedef struct product {
     bool ta, tb;
     int m, n, k, lda, ldb, ldc, batch;
     long long step_a, step_b, step_c;
-    cudaDataType type;
+    cudaDataType type, type_c;
     double alpha, beta;
     const char *a, *b;
     char *c;
@@ -94,15 +94,18 @@ static void bf16_gemm(const product *g, const char *a, const char *b, char *c)
 {
     for (int j = 0; j < g->n; j++)
         for (int i = 0; i < g->m; i++) {
-            uint16_t *to = (uint16_t *)(void *)c + place(false, i, j, g->ldc);
+            size_t at = place(false, i, j, g->ldc);
+            uint16_t *to = (uint16_t *)(void *)c + at;
+            float *wide = (float *)(void *)c + at;
             double sum = 0;
 
             for (int k = 0; k < g->k; k++)
                 sum += (double)bf16_at(a, place(g->ta, i, k, g->lda)) *
                        (double)bf16_at(b, place(g->tb, k, j, g->ldb));
             sum *= g->alpha;
-            if (g->beta != 0) sum += g->beta * (double)bf16_at(to, 0);
-            *to = to_bf16((float)sum);
+            if (g->beta != 0) sum += g->beta * (double)(g->type_c == CUDA_R_32F ? *wide : bf16_at(to, 0));
+            if (g->type_c == CUDA_R_32F) *wide = (float)sum;
+            else *to = to_bf16((float)sum);
         }
 }
 
@@ -125,20 +128,20 @@ static void gemm(const product *g, const char *a, const char *b, char *c)
 static void run(void *argument)
 {
     const product *g = argument;
-    size_t size = size_of(g->type);
+    size_t size = size_of(g->type), size_c = size_of(g->type_c);
 
     for (int i = 0; i < g->batch; i++) {
         const char *a = g->a + i * g->step_a * (long long)size;
         const char *b = g->b + i * g->step_b * (long long)size;
-        char *c = g->c + i * g->step_c * (long long)size;
+        char *c = g->c + i * g->step_c * (long long)size_c;
 
         each_column(a, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda, size, "gemm's A",
                     cudasim_reads);
         each_column(b, g->tb ? g->n : g->k, g->tb ? g->k : g->n, g->ldb, size, "gemm's B",
                     cudasim_reads);
         if (g->beta != 0)
-            each_column(c, g->m, g->n, g->ldc, size, "gemm's C", cudasim_reads);
-        each_column(c, g->m, g->n, g->ldc, size, "gemm's C", cudasim_writes);
+            each_column(c, g->m, g->n, g->ldc, size_c, "gemm's C", cudasim_reads);
+        each_column(c, g->m, g->n, g->ldc, size_c, "gemm's C", cudasim_writes);
         if (cudasim_faults() == 0) gemm(g, a, b, c);
     }
 }
@@ -174,6 +177,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
                   .step_b = step_b,
                   .step_c = step_c,
                   .type = type_a,
+                  .type_c = type_c,
                   .a = a,
                   .b = b,
                   .c = c };
@@ -183,7 +187,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     if (m < 0 || n < 0 || k < 0 || batch < 0 || !leads(lda, g.ta ? k : m) ||
         !leads(ldb, g.tb ? n : k) || !leads(ldc, m))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (type_a != type_b || type_a != type_c || wide != (compute == CUBLAS_COMPUTE_64F))
+    if (type_a != type_b || (type_a != type_c && (type_a != CUDA_R_16BF || type_c != CUDA_R_32F)) || wide != (compute == CUBLAS_COMPUTE_64F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (m == 0 || n == 0 || batch == 0) return CUBLAS_STATUS_SUCCESS;
     g.alpha = number(alpha, compute), g.beta = number(beta, compute);

@@ -103,6 +103,7 @@ static __global__ void double_all(const float *x, float *y)
 
 struct bench {
     tp_ctx c;
+    tp_cuda handles; /* of which launches note their op */
     cudaStream_t stream, other;
     float *x, *y, *host;
 };
@@ -112,7 +113,7 @@ static void start(bench *b, bool initialize)
     *b = bench();
     cudaStreamCreateWithFlags(&b->stream, cudaStreamNonBlocking);
     cudaStreamCreateWithFlags(&b->other, cudaStreamNonBlocking);
-    b->c.stream = b->stream;
+    b->c.stream = b->stream, b->c.handles = &b->handles;
     cudaMalloc((void **)&b->x, N * sizeof(float));
     cudaMalloc((void **)&b->y, N * sizeof(float));
     cudaMallocHost((void **)&b->host, N * sizeof(float));

@@ -107,6 +107,15 @@ template <class T> inline T __shfl_down_sync(unsigned mask, T v, unsigned lanes)
     return cudasim::shuffle(mask, v, (int)(source < 32 ? source : cudasim_lane()));
 }
 
+/* Threads of a block take turns, and so do blocks: a call is not interrupted. */
+inline int atomicCAS(int *at, int expected, int wanted)
+{
+    int old = *at;
+
+    if (old == expected) *at = wanted;
+    return old;
+}
+
 inline void __syncwarp(unsigned mask = 0xffffffffu)
 {
     unsigned present;

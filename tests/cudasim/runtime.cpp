@@ -13,7 +13,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <set>
+#include <map>
 
 struct CUevent_st {
     uint64_t recorded, done; /* how often */
@@ -42,7 +42,11 @@ namespace
 
 CUstream_st null_stream;
 std::vector<CUstream_st *> streams = { &null_stream };
-std::set<void *> pinned;
+struct pinned_block {
+    size_t bytes;
+    bool mapped; /* open to kernels; CUDA opens all of it, but ours ask */
+};
+std::map<const byte *, pinned_block> pinned;
 std::recursive_mutex lock;
 thread_local cudaError_t last_error;
 thread_local int device;
@@ -141,6 +145,15 @@ void copy_now(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 
 } // namespace
 
+bool cudasim::mapped_holds(const byte *p, size_t bytes)
+{
+    auto after = pinned.upper_bound(p);
+
+    if (after == pinned.begin()) return false;
+    --after;
+    return after->second.mapped && p + bytes <= after->first + after->second.bytes;
+}
+
 /* ---- work of stand-in libraries and kernels ---- */
 
 cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *argument,
@@ -219,13 +232,18 @@ cudaError_t cudaFree(void *p)
     return heap_free(p) ? e : result(cudaErrorInvalidValue);
 }
 
-cudaError_t cudaMallocHost(void **p, size_t bytes)
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags)
 {
     guard g(lock);
 
     *p = std::malloc(bytes);
-    pinned.insert(*p);
+    pinned[(const byte *)*p] = { bytes, (flags & cudaHostAllocMapped) != 0 };
     return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **p, size_t bytes)
+{
+    return cudaHostAlloc(p, bytes, cudaHostAllocDefault);
 }
 
 cudaError_t cudaFreeHost(void *p)
@@ -233,7 +251,7 @@ cudaError_t cudaFreeHost(void *p)
     guard g(lock);
     cudaError_t e = drain_all();
 
-    if (p && !pinned.erase(p)) return result(cudaErrorInvalidValue);
+    if (p && !pinned.erase((const byte *)p)) return result(cudaErrorInvalidValue);
     std::free(p);
     return e;
 }

@@ -179,6 +179,7 @@ void access(byte *p, int bytes, bool write, const void *pc)
     }
     if (p >= (byte *)&__ehdr_start && p < (byte *)&_end)
         return; /* constants, arguments */
+    if (mapped_holds(p, (size_t)bytes)) return;
     out_of_bounds(p, bytes, write, "which is the host's", pc);
 }
 

@@ -52,6 +52,9 @@ size_t heap_offset(const void *p); /* index into shadows */
 size_t heap_room();
 size_t heap_used();
 
+/* ---- runtime.cpp ---- */
+bool mapped_holds(const byte *p, size_t bytes); /* host memory that kernels may touch */
+
 /* ---- shadow.cpp: what is known of each word ---- */
 void shared_forget(size_t offset, size_t bytes); /* a new block: uninitialized again */
 void shadow_init(const void *p, size_t bytes);

@@ -292,8 +292,9 @@ Test(slots, cross_entropy_of_a_bad_label)
                                                    true, p.at[CUDA], row.at[CUDA],
                                                    loss.at[CUDA], count.at[CUDA]),
                  0);
-    c->backend->download(c, &result, loss.at[CUDA], sizeof result);
-    cr_expect(isnan(result));
+    cr_expect(c->backend->download(c, &result, loss.at[CUDA], sizeof result) != 0);
+    cr_expect(isnan(result) && strstr(c->error, "cross_entropy: label 4 is outside 0..3"), "%s", c->error);
+    cr_expect(c->backend->wait(c) == 0, "told twice: %s", c->error);
     release_all();
 }
 
@@ -443,7 +444,7 @@ Test(slots, random_strides)
 enum { TENSORS = 60 }; /* more than one launch takes */
 
 typedef struct group {
-    buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], lr, step;
+    buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], lr, step, scale, skip;
     tp_update u[SIDES][TENSORS];
 } group;
 
@@ -451,6 +452,7 @@ static void make_group(group *k, tp_dtype t)
 {
     k->lr = values(TP_F64, 1, (double[]){ 0.05 }),
     k->step = values(TP_F64, 1, (double[]){ 0 });
+    k->scale = values(TP_F64, 1, (double[]){ 8 }), k->skip = values(TP_F64, 1, (double[]){ 0 });
     for (int i = 0; i < TENSORS; i++) {
         int64_t n = i == 3 ? 9000 : i == 5 ? 0 : 1 + i * 3;
 
@@ -469,6 +471,8 @@ static void check_group(const group *k)
     check_same(&k->step);
 }
 
+#define SCALARS(k) ((tp_scalars){ AT((k).lr), AT((k).step), AT((k).scale), AT((k).skip) })
+
 Test(slots, sgd)
 {
     static group k;
@@ -483,8 +487,8 @@ Test(slots, sgd)
         make_group(&k, t);
         CASE("sgd %d, %s", i % 4, dtype_names[t]);
         for (int step = 0; step < 3; step++) {
-            RUN(tick, TP_F64, AT(k.step));
-            RUN(sgd, t, TENSORS, k.u[side], a, AT(k.lr), AT(k.step));
+            RUN(tick, TP_F64, AT(k.step), AT(k.skip));
+            RUN(sgd, t, TENSORS, k.u[side], a, SCALARS(k));
         }
         check_group(&k);
         release_all();
@@ -506,10 +510,69 @@ Test(slots, adam)
         make_group(&k, t);
         CASE("adam, decoupled %d, %s", i % 2, dtype_names[t]);
         for (int step = 0; step < 3; step++) {
-            RUN(tick, TP_F64, AT(k.step));
-            RUN(adam, t, TENSORS, k.u[side], a, AT(k.lr), AT(k.step));
+            RUN(tick, TP_F64, AT(k.step), AT(k.skip));
+            RUN(adam, t, TENSORS, k.u[side], a, SCALARS(k));
         }
         check_group(&k);
+        release_all();
+    }
+}
+
+Test(slots, skipped_updates)
+{
+    tp_adam_args adam = { .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 };
+    static group k;
+
+    CASE("skipped updates");
+    make_group(&k, TP_F32);
+    k.skip = values(TP_F64, 1, (double[]){ 1 });
+    RUN(tick, TP_F64, AT(k.step), AT(k.skip));
+    RUN(adam, TP_F32, TENSORS, k.u[side], adam, SCALARS(k));
+    for (int i = 0; i < TENSORS; i++) {
+        buffer same = k.p[i];
+
+        check_same(&same); /* as drawn, on both sides */
+    }
+    cr_expect_eq(*(double *)k.step.at[CPU], 0);
+    release_all();
+}
+
+Test(slots, clipping)
+{
+    for (int i = 0; i < LEN(floats) * 2; i++) {
+        tp_dtype t = floats[i / 2];
+        buffer norm = blank(TP_F64, 1);
+        static group k;
+
+        make_group(&k, t);
+        CASE("clip_norm, %s, %s", dtype_names[t], i % 2 ? "far" : "near");
+        RUN(sum_squares, t, TENSORS, k.u[side], false, AT(norm));
+        check_close(&norm, 64);
+        RUN(sum_squares, t, TENSORS, k.u[side], true, AT(norm));
+        check_close(&norm, 64);
+        RUN(clip_norm, t, TENSORS, k.u[side], AT(norm), i % 2 ? 1e6 : 0.5);
+        for (int j = 0; j < TENSORS; j++)
+            check_close(&k.g[j], 64);
+        release_all();
+    }
+}
+
+Test(slots, count_nan)
+{
+    for (int i = 0; i < LEN(floats); i++) {
+        int64_t n = 5000;
+        buffer x = numbers(floats[i], n, -1, 1), count = blank(TP_I64, 1);
+        double holes[] = { NAN, 1, NAN, NAN };
+        buffer few = values(floats[i], 4, holes);
+        const int64_t *strides[] = { I64S(2) };
+        tp_loop all = tp_loop_flat(n, 1), every_other = tp_loop_make(1, I64S(2), 1, strides, false);
+
+        CASE("count_nan, %s", dtype_names[floats[i]]);
+        RUN(count_nan, floats[i], &all, AT(x), AT(count));
+        check_same(&count);
+        RUN(count_nan, floats[i], &every_other, AT(few), AT(count));
+        check_same(&count);
+        cr_expect_eq(*(int64_t *)count.at[CPU], 2);
         release_all();
     }
 }

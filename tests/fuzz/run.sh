@@ -10,5 +10,6 @@ echo 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { retu
 "$clang" -fsanitize=fuzzer,address "$build/try.c" -o "$build/try" 2>/dev/null || exit 77
 cmake -S "$source" -B "$build" -DCMAKE_C_COMPILER="$clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTP_FUZZ=ON \
     -DTP_SANITIZE=address,undefined -DTP_LEVELS=base -DTP_CUDA=OFF -DTP_EXAMPLES=OFF
-cmake --build "$build" --parallel 2 --target fuzz_seeds fuzz_file fuzz_idx fuzz_args
+cmake --build "$build" --parallel 2 --target fuzz_seeds fuzz_file fuzz_idx fuzz_args fuzz_csv \
+    fuzz_numpy fuzz_cifar fuzz_tokens fuzz_picture
 ctest --test-dir "$build" -R '^fuzz_' --output-on-failure

@@ -68,12 +68,52 @@ static void seed_args(void)
         snprintf(name, sizeof name, "args/%d", i), put(name, lines[i], strlen(lines[i]));
 }
 
+static void seed_csv(void)
+{
+    static const char *const tables[] = { "\0\2a,b,c\n1,2,3\n4,5,6\n", "\x0c\x02" "a,\"b\"\r\n\"x,\"\"y\"\"\",1e-3\r\n,NA\r\n",
+                                          "\x23\x81u;v\n.5;w\n" };
+    char name[16];
+
+    for (int i = 0; i < TP_LEN(tables); i++)
+        snprintf(name, sizeof name, "csv/%d", i), put(name, tables[i], 2 + strlen(tables[i] + 2));
+}
+
+/* An archive of one stored array, "a". */
+static void seed_numpy(void)
+{
+    static const char array[] = "\x93NUMPY\1\0\x36\0{'descr': '<i4', 'fortran_order': True, 'shape': (1,), }\n\7\0\0";
+    unsigned crc = (unsigned)crc32(crc32(0, NULL, 0), (const unsigned char *)array, sizeof array), n = sizeof array, end = 35 + n;
+    unsigned char zip[512] = { 'P', 'K', 3, 4 }, *at = zip + end;
+
+    put("numpy/npy", array, n);
+    zip[18] = zip[22] = (unsigned char)n, zip[26] = 5;
+    memcpy(zip + 14, &crc, 4), memcpy(zip + 30, "a.npy", 5), memcpy(zip + 35, array, n);
+    memcpy(at, "PK\1\2", 4), memcpy(at + 16, &crc, 4), memcpy(at + 46, "a.npy", 5);
+    at[20] = at[24] = (unsigned char)n, at[28] = 5, at += 51;
+    memcpy(at, "PK\5\6", 4), at[8] = at[10] = 1, at[12] = 51, at[16] = (unsigned char)end;
+    put("numpy/npz", zip, (size_t)(at + 22 - zip));
+}
+
+static void seed_others(void)
+{
+    static const char characters[] = "\x08\0{\"a\": 0, \"b\": 1}aa";
+    static const char tokens[] = "\x0d\x04{\"a\": 0, \"b\": 1, \"ab\":2}a b\nabba it's";
+    static const unsigned char png[] = { 0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0,
+                                         0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, 'I', 'D', 'A', 'T', 0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1, 0x48,
+                                         0xaf, 0xa4, 0x71, 0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82 };
+
+    put("tokens/pairs", tokens, sizeof tokens - 1), put("tokens/characters", characters, sizeof characters - 1);
+    put("cifar/ten", "\0\5", 2), put("cifar/hundred", "\3\5", 2);
+    put("picture/png", png, sizeof png), put("picture/ppm", "P6 1 1 255\nabc", 14), put("picture/pgm", "P5 2 1 255\nab", 13);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) return 2;
     folder = argv[1];
     mkdir(folder, 0777), mkdir(in("file"), 0777), mkdir(in("idx"), 0777), mkdir(in("args"), 0777);
+    mkdir(in("csv"), 0777), mkdir(in("numpy"), 0777), mkdir(in("cifar"), 0777), mkdir(in("tokens"), 0777), mkdir(in("picture"), 0777);
     if (!seed_files()) return fprintf(stderr, "%s\n", tp_error()), 1;
-    seed_idx(), seed_args();
+    seed_idx(), seed_args(), seed_csv(), seed_numpy(), seed_others();
     return 0;
 }

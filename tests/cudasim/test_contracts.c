@@ -1,0 +1,138 @@
+/*
+ * test_contracts.c - what the library promises of a device whose work is done later, with two
+ * threads on it.
+ */
+#include "tests/check.h"
+
+#include <pthread.h>
+
+enum { N = 1 << 16, ROUNDS = 20 };
+
+typedef struct pair {
+    tp_device *dev;
+    pthread_barrier_t gate;
+    tp_tensor *shared;
+    int wrong;
+} pair;
+
+static tp_device *simulated(void)
+{
+    tp_device *dev = tp_device_open("cuda");
+
+    cr_assert(dev, "%s", tp_error());
+    return dev;
+}
+
+static void with_other(pair *p, void *(*other)(void *), void (*round)(pair *p, int r))
+{
+    pthread_t t;
+
+    pthread_barrier_init(&p->gate, NULL, 2);
+    cr_assert_eq(pthread_create(&t, NULL, other, p), 0);
+    for (int r = 0; r < ROUNDS; r++) {
+        round(p, r);
+        pthread_barrier_wait(&p->gate), pthread_barrier_wait(&p->gate);
+        tp_free(p->shared), p->shared = NULL;
+    }
+    pthread_join(t, NULL);
+    pthread_barrier_destroy(&p->gate);
+    cr_expect_eq(p->wrong, 0, "%d of %d rounds are wrong; %s", p->wrong, ROUNDS, tp_error());
+    tp_clear_error();
+    tp_thread_end();
+}
+
+/* ---- a block that one thread released may be given to another while its last write waits ---- */
+
+static void write_and_release(pair *p, int r)
+{
+    TP_SCOPE;
+    (void)r;
+    tp_full(TP_SHAPE(N), 1, TP_F32, p->dev);
+}
+
+static void *fill_and_sum(void *user)
+{
+    pair *p = user;
+
+    for (int r = 0; r < ROUNDS; r++) {
+        TP_SCOPE;
+        pthread_barrier_wait(&p->gate);
+        p->wrong += tp_item(tp_sum(tp_full(TP_SHAPE(N), 100, TP_F32, p->dev), TP_ALL)) != 100.0 * N;
+        pthread_barrier_wait(&p->gate);
+    }
+    return NULL;
+}
+
+Test(contracts, released_blocks_cross_threads)
+{
+    pair p = { .dev = simulated() };
+
+    with_other(&p, fill_and_sum, write_and_release);
+}
+
+/* ---- a kept tensor is read by another thread while its kernel waits ---- */
+
+static void write_and_keep(pair *p, int r)
+{
+    TP_SCOPE;
+    p->shared = tp_keep(tp_shift(tp_full(TP_SHAPE(N), r, TP_F32, p->dev), 1));
+}
+
+static void *read_shared(void *user)
+{
+    pair *p = user;
+
+    for (int r = 0; r < ROUNDS; r++) {
+        TP_SCOPE;
+        pthread_barrier_wait(&p->gate);
+        p->wrong += tp_item(tp_sum(tp_add(p->shared, p->shared), TP_ALL)) != 2.0 * (r + 1) * N;
+        pthread_barrier_wait(&p->gate);
+    }
+    return NULL;
+}
+
+Test(contracts, kept_tensors_cross_threads)
+{
+    pair p = { .dev = simulated() };
+
+    with_other(&p, read_shared, write_and_keep);
+}
+
+/* ---- a bad label: the loss is NaN, and the next wait tells ---- */
+
+Test(contracts, a_bad_label_is_an_error_at_the_next_wait)
+{
+    tp_device *dev = simulated();
+    tp_tensor *loss, *x, *y;
+
+    TP_SCOPE;
+    x = tp_ones(TP_SHAPE(2, 3), TP_F32, dev), y = tp_from((int64_t[]){ 1, 7 }, TP_SHAPE(2), TP_I64, dev);
+    loss = tp_cross_entropy(x, y);
+    cr_expect(loss && tp_ok());
+    cr_expect(isnan(tp_item(loss)));
+    cr_expect(strstr(tp_error(), "cross_entropy: label 7 is outside 0..2"), "%s", tp_error());
+    tp_clear_error();
+    tp_cross_entropy(x, y);
+    cr_expect(!tp_device_wait(dev) && strstr(tp_error(), "label 7"), "%s", tp_error());
+    tp_clear_error();
+    cr_expect(tp_device_wait(dev) && tp_item(tp_cross_entropy(x, tp_ones(TP_SHAPE(2), TP_I64, dev))) > 1, "%s", tp_error());
+}
+
+/* ---- what must be offered: the ops that prove the interface, in every float dtype ---- */
+
+Test(contracts, four_ops_are_offered)
+{
+    static const tp_dtype dtypes[] = { TP_F32, TP_F64, TP_BF16 };
+    tp_device *dev = simulated();
+
+    for (int i = 0; i < TP_LEN(dtypes); i++) {
+        tp_tensor *x, *w, *y;
+
+        TP_SCOPE;
+        x = tp_requires_grad(tp_ones(TP_SHAPE(3, 4), dtypes[i], dev), true), w = tp_ones(TP_SHAPE(5, 4), dtypes[i], dev);
+        y = tp_layer_norm(tp_linear(tp_add(x, tp_ones(TP_SHAPE(4), dtypes[i], dev)), w, NULL), TP_SHAPE(5), NULL, NULL, 1e-5);
+        y = tp_cross_entropy(y, tp_ones(TP_SHAPE(3), TP_I64, dev));
+        cr_expect(tp_backward(y) && tp_grad(x), "%s: %s", tp_dtype_name(dtypes[i]), tp_error());
+        tp_clear_error();
+    }
+}
