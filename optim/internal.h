@@ -11,28 +11,55 @@
 #include "optim/optim.h"
 #include "tensor/internal.h"
 
-typedef enum tp_rule { TP_RULE_SGD, TP_RULE_ADAM } tp_rule;
+/* What a rule may keep of each parameter. */
+enum { TP_M, TP_V, TP_W, TP_STATES };
 
-/* One parameter and its state; m or v is NULL where the rule has none. */
+/* One parameter and its state. */
 typedef struct tp_slotted {
     char *name;
-    tp_tensor *p, *m, *v;
+    tp_tensor *p;
+    tp_tensor *state[TP_STATES]; /* NULL: its group has none */
     tp_tensor *step; /* f64: how often it was updated; shared by those updated as often */
     tp_tensor *grad; /* during a step; NULL: none arrived */
+    tp_tensor *made; /* during a step: what the rule has prepared, lent */
     int group;
     bool done; /* during a step */
 } tp_slotted;
 
 typedef struct tp_group {
-    tp_sgd_args sgd;
-    tp_adam_args adam;
+    union {
+        tp_sgd_args sgd;
+        tp_adam_args adam;
+        tp_rmsprop_args rmsprop;
+        tp_adagrad_args adagrad;
+        tp_adadelta_args adadelta;
+        tp_adamax_args adamax;
+        tp_nadam_args nadam;
+        tp_radam_args radam;
+        tp_lion_args lion;
+        tp_muon_args muon;
+    };
+    tp_muon_opts matrix; /* muon: how the direction is made */
+    bool keeps[TP_STATES];
+    double start;  /* what v begins with */
     tp_tensor *lr; /* f64, on the device */
     double host_lr;
 } tp_group;
 
+/* What one optimizer does differently from another. */
+typedef struct tp_rule {
+    const char *name;
+    /* runs its kernel over n tensors of p's dtype; u.w is k->made where there is one */
+    bool (*launch)(const tp_tensor *p, int n, const tp_update *u, const tp_group *g, tp_scalars s);
+    /* NULL, or: can it train t?  An error tells why not. */
+    bool (*takes)(const char *where, const char *name, const tp_tensor *t);
+    /* NULL, or: makes k->made before anything changes */
+    bool (*prepare)(tp_slotted *k, const tp_group *g, const tp_tensor *scale);
+} tp_rule;
+
 struct tp_optim {
     atomic_int refs; /* the owner's, and one of each schedule */
-    tp_rule rule;
+    const tp_rule *rule;
     tp_device *device;
     tp_slotted *each;
     tp_group *group;
@@ -43,7 +70,11 @@ struct tp_optim {
 };
 
 tp_optim *tp__optim_retain(tp_optim *o);
-tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g);
-bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp_group g);
+tp_optim *tp__optim_new(const char *where, const tp_rule *rule, tp_params p, tp_group g);
+bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_params p, tp_group g);
+
+/* muon.c: whether t is a matrix, and the direction of its step */
+bool tp__muon_takes(const char *where, const char *name, const tp_tensor *t);
+bool tp__muon_prepare(tp_slotted *k, const tp_group *g, const tp_tensor *scale);
 
 #endif

@@ -14,25 +14,115 @@ TP_API_BEGIN
 
 typedef struct tp_optim tp_optim;
 
+/* ---- the rules: options with PyTorch's names and defaults, learning rates aside ----
+ * weight_decay goes into the gradient, or, decoupled, shrinks the weight itself by lr weight_decay.
+ * maximize climbs.  tp_optim_NAME is refused with options that are not filled, negative, not finite
+ * or, betas, not below 1.  State is kept in the parameter's dtype, from the start. */
+
 typedef struct tp_sgd_opts {
     double lr, momentum, dampening, weight_decay;
-    bool nesterov, filled;
+    bool nesterov, filled, maximize;
 } tp_sgd_opts;
 tp_sgd_opts tp_sgd(double lr); /* the rest 0 */
 tp_optim *tp_optim_sgd(tp_params p, tp_sgd_opts o);
 
 typedef struct tp_adam_opts {
     double lr, beta1, beta2, eps, weight_decay;
-    bool filled;
+    bool filled, amsgrad, maximize; /* amsgrad: Reddi et al. 2018 */
 } tp_adam_opts;
 tp_adam_opts tp_adam(double lr);  /* 0.9, 0.999, 1e-8, 0 (Kingma & Ba 2015) */
 tp_adam_opts tp_adamw(double lr); /* decay 0.01, decoupled (Loshchilov & Hutter 2019) */
 tp_optim *tp_optim_adam(tp_params p, tp_adam_opts o);
 tp_optim *tp_optim_adamw(tp_params p, tp_adam_opts o);
 
+/* v = alpha v + (1 - alpha) g^2;  p -= lr g / (sqrt v + eps)  (Hinton 2012); centered: less the
+ * square of the mean gradient (Graves 2013) */
+typedef struct tp_rmsprop_opts {
+    double lr, alpha, eps, weight_decay, momentum;
+    bool centered, maximize, filled;
+} tp_rmsprop_opts;
+tp_rmsprop_opts tp_rmsprop(double lr); /* 0.99, 1e-8, 0, 0 */
+tp_optim *tp_optim_rmsprop(tp_params p, tp_rmsprop_opts o);
+
+/* v += g^2;  p -= lr / (1 + (step - 1) lr_decay) g / (sqrt v + eps)  (Duchi et al. 2011) */
+typedef struct tp_adagrad_opts {
+    double lr, lr_decay, weight_decay, initial_accumulator_value, eps;
+    bool maximize, filled;
+} tp_adagrad_opts;
+tp_adagrad_opts tp_adagrad(double lr); /* 0, 0, 0, 1e-10 */
+tp_optim *tp_optim_adagrad(tp_params p, tp_adagrad_opts o);
+
+/* s = sqrt(m + eps) / sqrt(v + eps) g, m and v mean squares of s and g;  p -= lr s  (Zeiler 2012) */
+typedef struct tp_adadelta_opts {
+    double lr, rho, eps, weight_decay;
+    bool maximize, filled;
+} tp_adadelta_opts;
+tp_adadelta_opts tp_adadelta(double lr); /* 0.9, 1e-6, 0; PyTorch's lr is 1 */
+tp_optim *tp_optim_adadelta(tp_params p, tp_adadelta_opts o);
+
+/* Adam with v = max(beta2 v, |g| + eps) for the root (Kingma & Ba 2015, section 7.1) */
+typedef struct tp_adamax_opts {
+    double lr, beta1, beta2, eps, weight_decay;
+    bool maximize, filled;
+} tp_adamax_opts;
+tp_adamax_opts tp_adamax(double lr); /* 0.9, 0.999, 1e-8, 0 */
+tp_optim *tp_optim_adamax(tp_params p, tp_adamax_opts o);
+
+/* Adam one momentum step ahead (Dozat 2016) */
+typedef struct tp_nadam_opts {
+    double lr, beta1, beta2, eps, weight_decay, momentum_decay;
+    bool decoupled_weight_decay, maximize, filled;
+} tp_nadam_opts;
+tp_nadam_opts tp_nadam(double lr); /* 0.9, 0.999, 1e-8, 0, 0.004 */
+tp_optim *tp_optim_nadam(tp_params p, tp_nadam_opts o);
+
+/* Adam that divides only once v is known well enough (Liu et al. 2020) */
+typedef struct tp_radam_opts {
+    double lr, beta1, beta2, eps, weight_decay;
+    bool decoupled_weight_decay, maximize, filled;
+} tp_radam_opts;
+tp_radam_opts tp_radam(double lr); /* 0.9, 0.999, 1e-8, 0 */
+tp_optim *tp_optim_radam(tp_params p, tp_radam_opts o);
+
+/* p -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay p);  m = beta2 m + (1 - beta2) g
+ * (Chen et al. 2023, whose defaults these are) */
+typedef struct tp_lion_opts {
+    double lr, beta1, beta2, weight_decay;
+    bool maximize, filled;
+} tp_lion_opts;
+tp_lion_opts tp_lion(double lr); /* 0.9, 0.99, 0 */
+tp_optim *tp_optim_lion(tp_params p, tp_lion_opts o);
+
+/* The momentum of a matrix, made nearly orthogonal by ns_steps of a Newton-Schulz iteration with
+ * ns_coefficients (Jordan 2024); weight_decay is decoupled.  Parameters that aren't matrices are
+ * refused: train them with AdamW beside it.  The iteration runs in the parameter's dtype, f32 for
+ * bf16, where PyTorch's always runs in bf16. */
+typedef enum tp_muon_adjust {
+    TP_MUON_ORIGINAL,  /* lr sqrt(max(1, rows / cols)) */
+    TP_MUON_MATCH_RMS_ADAMW /* lr 0.2 sqrt(max(rows, cols)) */
+} tp_muon_adjust;
+typedef struct tp_muon_opts {
+    double lr, weight_decay, momentum, ns_coefficients[3], eps;
+    int ns_steps; /* 0 to 99 */
+    tp_muon_adjust adjust_lr;
+    bool nesterov, filled;
+} tp_muon_opts;
+tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, original, nesterov */
+tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
+
 /* More parameters, under options of their own; none may be there already. */
 bool tp_optim_add_sgd_group(tp_optim *o, tp_params p, tp_sgd_opts opts);
-bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts);
+bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts); /* of Adam and of AdamW */
+bool tp_optim_add_rmsprop_group(tp_optim *o, tp_params p, tp_rmsprop_opts opts);
+bool tp_optim_add_adagrad_group(tp_optim *o, tp_params p, tp_adagrad_opts opts);
+bool tp_optim_add_adadelta_group(tp_optim *o, tp_params p, tp_adadelta_opts opts);
+bool tp_optim_add_adamax_group(tp_optim *o, tp_params p, tp_adamax_opts opts);
+bool tp_optim_add_nadam_group(tp_optim *o, tp_params p, tp_nadam_opts opts);
+bool tp_optim_add_radam_group(tp_optim *o, tp_params p, tp_radam_opts opts);
+bool tp_optim_add_lion_group(tp_optim *o, tp_params p, tp_lion_opts opts);
+bool tp_optim_add_muon_group(tp_optim *o, tp_params p, tp_muon_opts opts);
+
+/* ---- a step ---- */
 
 bool tp_optim_zero_grad(tp_optim *o);
 /* Parameters without a gradient are left alone.  Refused once tp_nn_set or tp_nn_replace has put
@@ -48,7 +138,8 @@ bool tp_optim_set_lr(tp_optim *o, int group, double lr); /* -1: all groups */
 int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device */
 void tp_optim_free(tp_optim *o);
 
-/* The optimizer's tensors by group and name, for saving: "0.lr", "0.fc.weight.step", ".m", ".v". */
+/* The optimizer's tensors by group and name, for saving: "0.lr", "0.fc.weight.step", and
+ * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's largest v, RMSprop's mean). */
 int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user);
 /* Around a change of what tp_optim_each shows, as loading makes. */
 bool tp_optim_load_begin(tp_optim *o);

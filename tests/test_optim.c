@@ -551,9 +551,9 @@ ON_EACH_DEVICE(optim, schedules)
 
 /* ---- an update that fails half way ---- */
 
-static int fails(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, const double *lr, const double *step)
+static int fails(tp_ctx *c, int count, const tp_update *u, tp_sgd_args a, tp_scalars s)
 {
-    (void)count, (void)u, (void)a, (void)lr, (void)step;
+    (void)count, (void)u, (void)a, (void)s;
     snprintf(c->error, sizeof c->error, "it was asked to fail");
     return 1;
 }
