@@ -43,7 +43,7 @@ typedef struct tp_group {
     bool keeps[TP_STATES];
     double start;  /* what v begins with */
     tp_tensor *lr; /* f64, on the device */
-    double host_lr;
+    double host_lr, base_lr; /* base: before the schedules that live now */
 } tp_group;
 
 /* What one optimizer does differently from another. */
@@ -55,6 +55,8 @@ typedef struct tp_rule {
     bool (*takes)(const char *where, const char *name, const tp_tensor *t);
     /* NULL, or: makes k->made before anything changes */
     bool (*prepare)(tp_slotted *k, const tp_group *g, const tp_tensor *scale);
+    /* NULL, or: where a group keeps its momentum or beta1, for schedules that cycle it */
+    double *(*momentum)(tp_group *g);
 } tp_rule;
 
 struct tp_optim {
@@ -65,6 +67,7 @@ struct tp_optim {
     tp_group *group;
     tp_update *update; /* room for one launch */
     int n, room, n_group;
+    int schedules; /* that live */
     bool loading; /* its state is being replaced */
     bool broken; /* a kernel of an update failed to launch: nobody knows what was written */
 };
@@ -72,6 +75,47 @@ struct tp_optim {
 tp_optim *tp__optim_retain(tp_optim *o);
 tp_optim *tp__optim_new(const char *where, const tp_rule *rule, tp_params p, tp_group g);
 bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_params p, tp_group g);
+
+/* ---- schedules ---- */
+
+/* A schedule is a closed form of the step, so that it can be sought. */
+struct tp_sched {
+    tp_optim *o;
+    double (*rate)(const tp_sched *s, double base, int64_t step);
+    double (*momentum)(const tp_sched *s, int64_t step); /* NULL: left alone */
+    double (*share)(int64_t step, void *user);           /* tp_sched_from */
+    void *user;
+    int64_t most; /* the last step that may be sought */
+    int64_t at;
+    int n; /* groups */
+    double *rates; /* of each, while they are set */
+    union {
+        struct {
+            int64_t warmup, total, every, restart, times;
+            double gamma, start, end, power, least;
+        } k; /* the numbers of the simple ones */
+        tp_one_cycle_opts one;
+        tp_cyclic_opts cyclic;
+        struct {
+            tp_plateau_opts opts;
+            double best;
+            int64_t bad, cooling;
+        } plateau;
+    };
+    bool values; /* a plateau: it follows values, not steps */
+    int64_t *milestones;
+    tp_sched **parts; /* of a sequence */
+    int n_milestones, n_parts;
+};
+
+tp_sched *tp__sched_new(const char *where, tp_optim *o);
+tp_sched *tp__sched_begin(tp_sched *s); /* sets the rate of step 0; frees s when that fails */
+bool tp__sched_milestones(const char *where, tp_sched *s, const int64_t *at, int n);
+
+/* What must be saved of a schedule: the step first; how many numbers, at most TP_SCHED_NUMBERS. */
+enum { TP_SCHED_NUMBERS = 5 };
+int tp__sched_numbers(const tp_sched *s, int64_t *v);
+bool tp__sched_restore(tp_sched *s, const int64_t *v);
 
 /* muon.c: whether t is a matrix, and the direction of its step */
 bool tp__muon_takes(const char *where, const char *name, const tp_tensor *t);

@@ -145,18 +145,83 @@ int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user);
 bool tp_optim_load_begin(tp_optim *o);
 bool tp_optim_load_end(tp_optim *o);
 
-/* ---- schedules: the learning rate of every group as a share of what it was ---- */
+/* ---- schedules: the learning rate of every group, as a function of the step ----
+ * base: the rate a group had when the first of the schedules that live now was made.  Each sets the
+ * rate of step 0 at once.  Groups added later keep their own rate.  Names, forms and defaults are
+ * those of PyTorch's classes; steps that aren't positive are refused. */
 
 typedef struct tp_sched tp_sched; /* holds its optimizer: free the two in any order */
 /* Linear from 0 over `warmup` steps, then a half cosine down to min_ratio at `total`
  * (Loshchilov & Hutter 2017). */
 tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min_ratio);
-tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma); /* gamma^(step / every) */
-/* share(step, user), called for step 0 at once; groups added later keep their own rate */
+tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma); /* base gamma^(step / every), StepLR */
+/* base gamma^(how many milestones step has reached); they rise.  MultiStepLR */
+tp_sched *tp_sched_multi_step(tp_optim *o, const int64_t *milestones, int n, double gamma);
+tp_sched *tp_sched_constant(tp_optim *o, double factor, int64_t total_iters); /* base factor, then base */
+/* base times start_factor ... end_factor over total_iters steps.  LinearLR: 1/3, 1, 5 */
+tp_sched *tp_sched_linear(tp_optim *o, double start_factor, double end_factor, int64_t total_iters);
+tp_sched *tp_sched_exponential(tp_optim *o, double gamma); /* base gamma^step */
+tp_sched *tp_sched_polynomial(tp_optim *o, int64_t total_iters, double power); /* base (1 - step / total)^power */
+/* eta_min + (base - eta_min) (1 + cos(pi step / T_max)) / 2, and up again.  CosineAnnealingLR */
+tp_sched *tp_sched_cosine_annealing(tp_optim *o, int64_t T_max, double eta_min);
+/* The same down alone, again and again, each T_mult times as long as the one before, T_0 at first
+ * (Loshchilov & Hutter 2017) */
+tp_sched *tp_sched_cosine_restarts(tp_optim *o, int64_t T_0, int64_t T_mult, double eta_min);
+
+/* From max_lr / div_factor up to max_lr for pct_start of total_steps, then down to 1 /
+ * final_div_factor of the beginning; with cycle_momentum, momentum or beta1 the other way round
+ * (Smith & Topin 2018).  The step after the last
+ * keeps its rate, where PyTorch goes beyond it; any later one is refused. */
+typedef struct tp_one_cycle_opts {
+    double max_lr;
+    int64_t total_steps;
+    double pct_start, base_momentum, max_momentum, div_factor, final_div_factor;
+    bool linear, cycle_momentum, three_phase, filled;
+} tp_one_cycle_opts;
+/* 0.3, 0.85, 0.95, 25, 1e4; cosine, cycling momentum, two phases */
+tp_one_cycle_opts tp_one_cycle(double max_lr, int64_t total_steps);
+tp_sched *tp_sched_one_cycle(tp_optim *o, tp_one_cycle_opts opts);
+
+/* Up and down between base_lr and max_lr in straight lines (Smith 2017); the height is halved each
+ * cycle (triangular2), or is gamma^step (exp_range). */
+typedef enum tp_cyclic_mode { TP_CYCLIC_TRIANGULAR, TP_CYCLIC_TRIANGULAR2, TP_CYCLIC_EXP_RANGE } tp_cyclic_mode;
+typedef struct tp_cyclic_opts {
+    double base_lr, max_lr;
+    int64_t step_size_up, step_size_down; /* down 0: as long as up */
+    tp_cyclic_mode mode;
+    double gamma, base_momentum, max_momentum;
+    bool cycle_momentum, filled;
+} tp_cyclic_opts;
+tp_cyclic_opts tp_cyclic(double base_lr, double max_lr); /* 2000, 0, triangular, 1, 0.8, 0.9, cycling */
+tp_sched *tp_sched_cyclic(tp_optim *o, tp_cyclic_opts opts);
+
+/* Every rate times factor, but not below min_lr, after more than `patience` values in a row that
+ * weren't better than the best by threshold; then `cooldown` values don't count.  Told by
+ * tp_sched_observe instead of tp_sched_advance.  ReduceLROnPlateau */
+typedef struct tp_plateau_opts {
+    bool max; /* larger is better */
+    double factor;
+    int64_t patience;
+    double threshold;
+    bool absolute; /* threshold: a difference, not a share */
+    int64_t cooldown;
+    double min_lr, eps; /* eps: changes no larger than it aren't made */
+    bool filled;
+} tp_plateau_opts;
+tp_plateau_opts tp_plateau(void); /* min, 0.1, 10, 1e-4, relative, 0, 0, 1e-8 */
+tp_sched *tp_sched_plateau(tp_optim *o, tp_plateau_opts opts);
+bool tp_sched_observe(tp_sched *s, double value);
+
+/* share(step, user) of base, called for step 0 at once.  LambdaLR */
 tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), void *user);
+/* parts[0] up to milestones[0], then parts[1] from its step 0 on, and so on: n parts, n - 1 rising
+ * milestones; a warm-up is a tp_sched_linear before another.  It owns the parts, also after a
+ * failure; all are of one optimizer, none is a plateau.  SequentialLR */
+tp_sched *tp_sched_sequence(tp_sched *const *parts, const int64_t *milestones, int n);
+
 bool tp_sched_advance(tp_sched *s); /* after each optimizer step */
 int64_t tp_sched_at(const tp_sched *s);
-bool tp_sched_seek(tp_sched *s, int64_t step);
+bool tp_sched_seek(tp_sched *s, int64_t step); /* not of a plateau */
 void tp_sched_free(tp_sched *s);
 
 TP_API_END

@@ -133,6 +133,7 @@ bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_param
         tp_free(g.lr), take_back(o, k.first); /* the optimizer stays as it was */
         return false;
     }
+    g.base_lr = g.host_lr;
     o->group = grown;
     o->group[o->n_group++] = g;
     return true;

@@ -35,7 +35,8 @@ static bool betas(const char *where, double beta1, double beta2)
     return share(where, "beta1", beta1) && share(where, "beta2", beta2);
 }
 
-/* Defines what runs a rule's kernel, the rule, and the two functions that take its options. */
+/* Defines what runs a rule's kernel, where its momentum is, the rule, and the two functions that
+ * take its options. */
 #define LAUNCH(name)                                                                            \
     static bool launch_##name(const tp_tensor *p, int n, const tp_update *u, const tp_group *g, \
                               tp_scalars s)                                                     \
@@ -58,9 +59,11 @@ static bool betas(const char *where, double beta1, double beta2)
         return name##_group(__func__, opts, &g) &&                                         \
                tp__optim_add(__func__, o, &name##_rule, p, g);                             \
     }
-#define RULE(name)                                                      \
-    LAUNCH(name)                                                        \
-    static const tp_rule name##_rule = { #name, launch_##name, NULL, NULL }; \
+#define MOMENTUM(name, field)                                                        \
+    static double *cycled_##name(tp_group *g) { return &g->name.field; }
+#define RULE(name, cycled)                                                           \
+    LAUNCH(name)                                                                     \
+    static const tp_rule name##_rule = { #name, launch_##name, NULL, NULL, cycled }; \
     MAKE(name)                                                          \
     ADD(name)
 
@@ -84,7 +87,8 @@ static bool sgd_group(const char *where, tp_sgd_opts o, tp_group *g)
     return true;
 }
 
-RULE(sgd)
+MOMENTUM(sgd, momentum)
+RULE(sgd, cycled_sgd)
 
 /* ---- Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) ---- */
 
@@ -118,7 +122,8 @@ static bool adam_group(const char *where, tp_adam_opts o, tp_group *g)
 }
 
 LAUNCH(adam)
-static const tp_rule adam_rule = { "adam", launch_adam, NULL, NULL };
+MOMENTUM(adam, beta1)
+static const tp_rule adam_rule = { "adam", launch_adam, NULL, NULL, cycled_adam };
 MAKE(adam)
 
 tp_optim *tp_optim_adamw(tp_params p, tp_adam_opts o)
@@ -153,7 +158,8 @@ static bool rmsprop_group(const char *where, tp_rmsprop_opts o, tp_group *g)
     return true;
 }
 
-RULE(rmsprop)
+MOMENTUM(rmsprop, momentum)
+RULE(rmsprop, cycled_rmsprop)
 
 /* ---- Adagrad (Duchi et al. 2011) ---- */
 
@@ -173,7 +179,7 @@ static bool adagrad_group(const char *where, tp_adagrad_opts o, tp_group *g)
     return true;
 }
 
-RULE(adagrad)
+RULE(adagrad, NULL)
 
 /* ---- Adadelta (Zeiler 2012) ---- */
 
@@ -193,7 +199,7 @@ static bool adadelta_group(const char *where, tp_adadelta_opts o, tp_group *g)
     return true;
 }
 
-RULE(adadelta)
+RULE(adadelta, NULL)
 
 /* ---- Adam's relatives ---- */
 
@@ -212,7 +218,8 @@ static bool adamax_group(const char *where, tp_adamax_opts o, tp_group *g)
     return true;
 }
 
-RULE(adamax)
+MOMENTUM(adamax, beta1)
+RULE(adamax, cycled_adamax)
 
 tp_nadam_opts tp_nadam(double lr)
 {
@@ -230,7 +237,8 @@ static bool nadam_group(const char *where, tp_nadam_opts o, tp_group *g)
     return true;
 }
 
-RULE(nadam)
+MOMENTUM(nadam, beta1)
+RULE(nadam, cycled_nadam)
 
 tp_radam_opts tp_radam(double lr)
 {
@@ -247,7 +255,8 @@ static bool radam_group(const char *where, tp_radam_opts o, tp_group *g)
     return true;
 }
 
-RULE(radam)
+MOMENTUM(radam, beta1)
+RULE(radam, cycled_radam)
 
 /* ---- Lion (Chen et al. 2023) ---- */
 
@@ -266,7 +275,8 @@ static bool lion_group(const char *where, tp_lion_opts o, tp_group *g)
     return true;
 }
 
-RULE(lion)
+MOMENTUM(lion, beta1)
+RULE(lion, cycled_lion)
 
 /* ---- Muon (Jordan 2024); muon.c makes its direction ---- */
 
@@ -292,6 +302,7 @@ static bool muon_group(const char *where, tp_muon_opts o, tp_group *g)
 }
 
 LAUNCH(muon)
-static const tp_rule muon_rule = { "muon", launch_muon, tp__muon_takes, tp__muon_prepare };
+MOMENTUM(muon, momentum)
+static const tp_rule muon_rule = { "muon", launch_muon, tp__muon_takes, tp__muon_prepare, cycled_muon };
 MAKE(muon)
 ADD(muon)

@@ -6,7 +6,12 @@
     NAME.CASE.fopts      the options in the order of RULES below, booleans as 0 and 1
 
 The last parameter is in a second group, with half the learning rate and a weight decay that is
-larger by 0.01.  Lion isn't in PyTorch: lion() below is the algorithm of its paper.  Muon's
+larger by 0.01.
+
+schedules: NAME.lr (steps + 1, groups), NAME.momentum (steps + 1) where it is cycled;
+plateau.I.values, .lr.  The groups begin at 0.8 and 0.2; SCHEDULES has the numbers.
+
+Lion isn't in PyTorch: lion() below is the algorithm of its paper.  Muon's
 iteration runs in f64 here, PyTorch's own in bf16.
 """
 
@@ -180,9 +185,79 @@ def case(name, number, make, keys, numbers):
     return tensors
 
 
+# ---- schedules ----
+
+L = torch.optim.lr_scheduler
+SCHEDULES = {
+    "step": lambda o: L.StepLR(o, 3, 0.5),
+    "multi_step": lambda o: L.MultiStepLR(o, [2, 7, 8], 0.3),
+    "constant": lambda o: L.ConstantLR(o, 0.25, 4),
+    "linear": lambda o: L.LinearLR(o, 1 / 3, 1.0, 5),
+    "linear_down": lambda o: L.LinearLR(o, 0.9, 0.1, 7),
+    "exponential": lambda o: L.ExponentialLR(o, 0.9),
+    "polynomial": lambda o: L.PolynomialLR(o, 9, 2.0),
+    "cosine_annealing": lambda o: L.CosineAnnealingLR(o, 8, 0.01),
+    "cosine_restarts": lambda o: L.CosineAnnealingWarmRestarts(o, 3, 2, 0.01),
+    "cosine_restarts_even": lambda o: L.CosineAnnealingWarmRestarts(o, 5),
+    "one_cycle": lambda o: L.OneCycleLR(o, 1.0, 25),
+    "one_cycle_linear": lambda o: L.OneCycleLR(
+        o, 0.5, 25, pct_start=0.25, anneal_strategy="linear", three_phase=True,
+        base_momentum=0.5, max_momentum=0.75, div_factor=10, final_div_factor=100,
+    ),
+    "cyclic": lambda o: L.CyclicLR(o, 0.1, 0.5, 4),
+    "cyclic_uneven": lambda o: L.CyclicLR(o, 0.1, 0.5, 3, 5, mode="triangular2", cycle_momentum=False),
+    "cyclic_exp": lambda o: L.CyclicLR(o, 0.1, 0.5, 3, 5, mode="exp_range", gamma=0.9),
+    "sequence": lambda o: L.SequentialLR(
+        o, [L.LinearLR(o, 0.1, 1.0, 5), L.CosineAnnealingLR(o, 10, 0.01), L.ExponentialLR(o, 0.8)], [5, 15]
+    ),
+}  # fmt: skip
+CYCLED = {"one_cycle", "one_cycle_linear", "cyclic", "cyclic_exp"}
+PLATEAUS = [
+    dict(factor=0.5, patience=2),
+    dict(mode="max", factor=0.1, patience=1, threshold=0.5, threshold_mode="abs", cooldown=2, min_lr=0.01),
+    dict(factor=0.2, patience=0, threshold=0.1, min_lr=0.05, eps=0.01),
+]
+
+
+def groups_at(lrs):
+    params = [torch.zeros(1, requires_grad=True) for _ in lrs]
+    return torch.optim.SGD([{"params": [p], "lr": lr} for p, lr in zip(params, lrs)], momentum=0.9)
+
+
+def rates(make):
+    o = groups_at([0.8, 0.2])
+    schedule, lr, momentum = make(o), [], []
+    for step in range(25):
+        lr.append([g["lr"] for g in o.param_groups])
+        momentum.append(o.param_groups[0]["momentum"])
+        o.step()
+        if step < 24:
+            schedule.step()
+    return torch.tensor(lr, dtype=torch.float64), torch.tensor(momentum, dtype=torch.float64)
+
+
+def schedules():
+    tensors = {}
+    for name, make in SCHEDULES.items():
+        lr, momentum = rates(make)
+        tensors[f"{name}.lr"] = lr
+        if name in CYCLED:
+            tensors[f"{name}.momentum"] = momentum
+    for i, options in enumerate(PLATEAUS):
+        o = groups_at([0.8, 0.2])
+        schedule, lr = L.ReduceLROnPlateau(o, **options), []
+        values = Values(f"plateau.{i}").normal(30).abs() + torch.arange(30, 0, -1) / 20
+        for v in values:
+            schedule.step(v.item())
+            lr.append([g["lr"] for g in o.param_groups])
+        tensors[f"plateau.{i}.values"] = values
+        tensors[f"plateau.{i}.lr"] = torch.tensor(lr, dtype=torch.float64)
+    return tensors
+
+
 def families():
     tensors = {}
     for name, (make, keys, cases) in RULES.items():
         for number, numbers in enumerate(cases):
             tensors.update(case(name, number, make, keys, numbers))
-    return {"optim": tensors}
+    return {"optim": tensors, "schedules": schedules()}
