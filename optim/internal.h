@@ -76,6 +76,11 @@ tp_optim *tp__optim_retain(tp_optim *o);
 tp_optim *tp__optim_new(const char *where, const tp_rule *rule, tp_params p, tp_group g);
 bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_params p, tp_group g);
 
+/* Each parameter's grad, after checking all that a step, or clipping, needs. */
+bool tp__optim_gather(const char *where, tp_optim *o);
+/* Fills o->update with the parameters of one launch with the first-th: how many. */
+int tp__optim_launch_of(tp_optim *o, int first);
+
 /* ---- schedules ---- */
 
 /* A schedule is a closed form of the step, so that it can be sought. */

@@ -131,6 +131,9 @@ bool tp_optim_step(tp_optim *o);
 /* Scales all gradients so that their joint norm is at most max; gives the norm before, lent,
  * without waiting for the device. */
 tp_tensor *tp_optim_clip_norm(tp_optim *o, double max);
+/* Every element of every gradient to within -max and max; NaN stays. */
+bool tp_optim_clip_value(tp_optim *o, double max);
+tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting; 0 without gradients */
 
 int tp_optim_groups(const tp_optim *o);
 double tp_optim_lr(const tp_optim *o, int group);

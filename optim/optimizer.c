@@ -192,7 +192,7 @@ static bool follow_dtypes(tp_optim *o)
     return true;
 }
 
-static bool gather(const char *where, tp_optim *o)
+bool tp__optim_gather(const char *where, tp_optim *o)
 {
     if (!usable(where, o) || !current(where, o) || !follow_dtypes(o) || !tp__device_ctx(o->device)) return false;
     for (int i = 0; i < o->n; i++) {
@@ -242,7 +242,7 @@ static bool prepare(tp_optim *o)
 /* ---- commit: kernels alone ---- */
 
 /* All parameters of one launch with the i-th: one group, dtype and clock. */
-static int launch_of(tp_optim *o, int first)
+int tp__optim_launch_of(tp_optim *o, int first)
 {
     const tp_slotted *lead = &o->each[first];
     int n = 0;
@@ -283,12 +283,12 @@ bool tp_optim_step(tp_optim *o)
     bool ok = true;
 
     TP_SCOPE;
-    if (!gather(__func__, o) || !split_clocks(o) || !prepare(o)) return false;
+    if (!tp__optim_gather(__func__, o) || !split_clocks(o) || !prepare(o)) return false;
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
         if (!k->grad || k->done) continue;
-        if (!(ok = launch(o, k, launch_of(o, i)))) break;
+        if (!(ok = launch(o, k, tp__optim_launch_of(o, i)))) break;
     }
     for (int i = 0; i < o->n; i++)
         if (o->each[i].grad) o->each[i].p->storage->version++;
@@ -304,44 +304,6 @@ bool tp_optim_zero_grad(tp_optim *o)
     for (int i = 0; i < o->n; i++)
         if (!tp_zero_grad(o->each[i].p)) return false;
     return true;
-}
-
-/* ---- clipping ---- */
-
-static bool clip_launches(tp_optim *o, double *norm, double max, bool measure)
-{
-    bool add = false;
-
-    for (int i = 0; i < o->n; i++)
-        o->each[i].done = false;
-    for (int i = 0; i < o->n; i++) {
-        tp_slotted *k = &o->each[i];
-        int n;
-
-        if (!k->grad || k->done) continue;
-        n = launch_of(o, i);
-        if (!(measure ? TP_RUN(sum_squares, k->p, n, o->update, add, norm)
-                      : TP_RUN(clip_norm, k->p, n, o->update, norm, max)))
-            return false;
-        add = true;
-    }
-    return true;
-}
-
-tp_tensor *tp_optim_clip_norm(tp_optim *o, double max)
-{
-    tp_tensor *squares, *norm;
-
-    TP_SCOPE;
-    TP_NO_GRAD;
-    if (!gather(__func__, o)) return NULL;
-    TP_REQUIRE(max >= 0, TP_ERR_ARG, "a norm of at most %g", max);
-    squares = tp_zeros(TP_SCALAR, TP_F64, o->device);
-    if (!squares || !clip_launches(o, tp__data(squares), max, true)) return NULL;
-    if (!(norm = tp_sqrt(squares)) || !clip_launches(o, tp__data(squares), max, false)) return NULL;
-    for (int i = 0; i < o->n; i++)
-        if (o->each[i].grad) o->each[i].grad->storage->version++;
-    return tp_pass(norm);
 }
 
 /* ---- learning rates and counts ---- */

@@ -529,3 +529,33 @@ ON_EACH_DEVICE(optim_rules, extremes)
         tp_optim_free(o), tp_nn_free(m);
     }
 }
+
+/* ---- gradients as a whole ---- */
+
+ON_EACH_DEVICE(optim_rules, clip_value_and_grad_norm)
+{
+    static const tp_dtype dtype[] = { TP_F64, TP_F32, TP_BF16 };
+    static const tp_shape six = { 1, { 6 } };
+    static const float v[] = { 3, -4, .25f, NAN, INFINITY, -INFINITY }, want[] = { 1, -1, .25f, NAN, 1, -1 };
+
+    for (int d = 0; d < 3; d++) {
+        tp_module *m = numbers((tp_shape[]){ six, six }, 2, dtype[d], dev);
+        tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
+        TP_SCOPE;
+
+        CASE("%s on %s", tp_dtype_name(dtype[d]), tp_device_name(dev));
+        CHECK(tp_item(tp_optim_grad_norm(o)) == 0 && (tp_optim_clip_value(o, 1) || check_not_offered(dev)));
+        give(param(m, 0), tp_from((float[]){ 3, 0, 0, -4, 0, 0 }, six, TP_F32, dev));
+        CHECK(tp_item(tp_optim_grad_norm(o)) == 5 && check_at(tp_grad(param(m, 0)), 0) == 3);
+        give(param(m, 1), tp_from(v, six, TP_F32, dev));
+        CHECK(isnan(tp_item(tp_optim_grad_norm(o))));
+        if (tp_optim_clip_value(o, 1) || !check_not_offered(dev))
+            for (int i = 0; i < 6; i++)
+                CHECK_NEAR(check_at(tp_grad(param(m, 1)), i), (double)want[i], 0);
+        CHECK_REFUSED(tp_optim_clip_value(o, -1), TP_ERR_ARG, "values of at most -1");
+        CHECK_REFUSED(tp_optim_clip_value(o, NAN), TP_ERR_ARG, "values of at most nan");
+        CHECK_REFUSED(tp_optim_clip_value(NULL, 1), TP_ERR_ARG, "missing optimizer");
+        CHECK_REFUSED(tp_optim_grad_norm(NULL), TP_ERR_ARG, "missing optimizer");
+        tp_optim_free(o), tp_nn_free(m);
+    }
+}

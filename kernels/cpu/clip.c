@@ -1,5 +1,5 @@
 /*
- * clip.c - gradients of a group as a whole: their norm, and clipping by it.
+ * clip.c - gradients of a group as a whole: their norm, and clipping by it or by value.
  */
 #include "kernels/cpu/update.h"
 
@@ -85,5 +85,27 @@ int KERNEL(clip_norm)(tp_ctx *c, int count, const tp_update *u, const double *no
 
     if (factor >= 1) return 0; /* a NaN isn't: it marks every gradient, as in PyTorch */
     j.factor = (A)factor;
+    return update(c, &j);
+}
+
+static void value_chunk(const update_job *j, const tp_update *u, int64_t first, int64_t n,
+                        int64_t chunk)
+{
+    T *g = (T *)(uintptr_t)u->g + first;
+    A most = j->factor;
+
+    (void)chunk;
+    for (int64_t i = 0; i < n; i++) {
+        A v = LOAD(g[i]);
+
+        v = v > most ? most : v;
+        g[i] = STORE(v < -most ? -most : v);
+    }
+}
+
+int KERNEL(clip_value)(tp_ctx *c, int count, const tp_update *u, double max)
+{
+    update_job j = { .count = count, .u = u, .f = value_chunk, .factor = (A)max };
+
     return update(c, &j);
 }
