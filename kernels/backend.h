@@ -134,6 +134,17 @@ typedef struct tp_muon_args {
     double momentum, weight_decay;
 } tp_muon_args;
 
+/* How much of the new goes into an average at its n-th time, n from 1; the first time, all of it. */
+typedef enum tp_average_kind {
+    TP_AVERAGE_DECAY, /* 1 - decay */
+    TP_AVERAGE_WARM,  /* 1 - min(decay, n / (9 + n)) */
+    TP_AVERAGE_MEAN   /* 1 / n */
+} tp_average_kind;
+typedef struct tp_average_args {
+    tp_average_kind kind;
+    double decay;
+} tp_average_args;
+
 /* A block of random counters: numbers come from Philox of key, at counter offset + add.
  * key and offset lie on the device, so that a replayed step draws anew. */
 typedef struct tp_draw {

@@ -227,6 +227,35 @@ int64_t tp_sched_at(const tp_sched *s);
 bool tp_sched_seek(tp_sched *s, int64_t step); /* not of a plateau */
 void tp_sched_free(tp_sched *s);
 
+/* ---- averages of a module's parameters over its training, and its buffers as they are ----
+ * Made, and hold the parameters: free the module and them in any order.  An update happens whole or
+ * not at all; the first copies, as in PyTorch's AveragedModel. */
+
+typedef struct tp_ema tp_ema;
+/* average += (1 - decay) (parameter - average);  of 0 to 1.  The module is there already (tp_nn_init)
+ * and keeps its dtypes. */
+tp_ema *tp_ema_new(tp_module *m, double decay);
+/* The same with min(decay, n / (9 + n)) at the n-th update, so that the first weights are forgotten */
+tp_ema *tp_ema_new_warm(tp_module *m, double decay);
+/* The mean of all updates: stochastic weight averaging (Izmailov et al. 2018).  Running values of
+ * norms are the module's own: run batches through it in training mode after tp_ema_copy_to. */
+tp_ema *tp_swa_new(tp_module *m);
+bool tp_ema_update(tp_ema *e); /* after an optimizer step */
+int64_t tp_ema_updates(tp_ema *e); /* waits for the device */
+/* The module's values become the averages, and the other way round: do it twice.  In between, updates
+ * and saving are refused.  TP_WITH_EMA does it for the rest of its block, whatever fails there. */
+bool tp_ema_swap(tp_ema *e);
+bool tp_ema_copy_to(tp_ema *e, tp_module *m); /* the averages into m, by name; m has all of them */
+tp_tensor *tp_ema_tensor(tp_ema *e, const char *name); /* its own, not lent; NULL and an error: none */
+/* "updates", then averages and buffers by name, for saving: as many and in the same order. */
+int tp_ema_each(tp_ema *e, tp_nn_each_fn *f, void *user);
+void tp_ema_free(tp_ema *e);
+
+tp_ema *tp__ema_enter(tp_ema *e);
+void tp__ema_leave(tp_ema **e);
+#define TP_WITH_EMA(e) \
+    tp_ema *tp__swapped __attribute__((cleanup(tp__ema_leave), unused)) = tp__ema_enter(e)
+
 TP_API_END
 
 #endif

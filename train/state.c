@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
+typedef enum kind { MODULE, OPTIM, AVERAGES, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
 
 /* The numbers of a loader: where it stands, and what makes its order. */
 enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
@@ -85,6 +85,11 @@ bool tp_state_module(tp_state *s, const char *name, tp_module *m)
 bool tp_state_optim(tp_state *s, const char *name, tp_optim *o)
 {
     return add(s, OPTIM, name, o);
+}
+
+bool tp_state_ema(tp_state *s, const char *name, tp_ema *e)
+{
+    return add(s, AVERAGES, name, e);
 }
 
 bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc)
@@ -191,6 +196,7 @@ static bool gather_one(list *l, const entry *e)
     l->prefix = e->name;
     if (e->kind == MODULE) return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
     if (e->kind == OPTIM) return tp_optim_each(e->what, push_each, l) >= 0;
+    if (e->kind == AVERAGES) return tp_ema_each(e->what, push_each, l) >= 0;
     l->prefix = NULL;
     if (e->kind == TENSOR && !*(tp_tensor **)e->what) return true; /* nothing kept yet */
     return push(l, e->name, host_value(e));
@@ -384,7 +390,8 @@ static bool apply_host(const entry *e, const list *l)
     size_t n = 2;
 
     switch (e->kind) {
-    case MODULE: return true;
+    case MODULE:
+    case AVERAGES: return true;
     case OPTIM: return tp_optim_load_end(e->what);
     case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
     case I64:

@@ -1,5 +1,6 @@
 /*
- * clip.c - gradients of a group as a whole: their norm, and clipping by it or by value.
+ * clip.c - what is done to many tensors beside an optimizer's step: the norm of gradients, clipping
+ * by it or by value, and averages.
  */
 #include "kernels/cpu/update.h"
 
@@ -107,5 +108,32 @@ int KERNEL(clip_value)(tp_ctx *c, int count, const tp_update *u, double max)
 {
     update_job j = { .count = count, .u = u, .f = value_chunk, .factor = (A)max };
 
+    return update(c, &j);
+}
+
+/* ---- averages ---- */
+
+static void average_chunk(const update_job *j, const tp_update *u, int64_t first, int64_t n,
+                          int64_t chunk)
+{
+    const T *restrict g = (const T *)u->g + first;
+    T *restrict p = (T *)u->p + first;
+    A weight = j->take;
+    bool all = j->first;
+
+    (void)chunk;
+    for (int64_t i = 0; i < n; i++) {
+        A now = LOAD(g[i]), before = LOAD(p[i]);
+
+        p[i] = STORE(all ? now : before + weight * (now - before));
+    }
+}
+
+int KERNEL(average)(tp_ctx *c, int count, const tp_update *u, tp_average_args a, const double *n)
+{
+    update_job j = { .count = count, .u = u, .f = average_chunk, .first = *n <= 1 };
+    double warm = *n / (9 + *n), decay = a.kind == TP_AVERAGE_WARM && warm < a.decay ? warm : a.decay;
+
+    j.take = (A)(a.kind == TP_AVERAGE_MEAN ? 1 / *n : 1 - decay);
     return update(c, &j);
 }

@@ -9,7 +9,8 @@ The last parameter is in a second group, with half the learning rate and a weigh
 larger by 0.01.
 
 schedules: NAME.lr (steps + 1, groups), NAME.momentum (steps + 1) where it is cycled;
-plateau.I.values, .lr.  The groups begin at 0.8 and 0.2; SCHEDULES has the numbers.
+plateau.I.values, .lr;  average.p (STEPS, 5), .ema, .swa: AveragedModel's weights after each update.
+The groups begin at 0.8 and 0.2; SCHEDULES has the numbers.
 
 Lion isn't in PyTorch: lion() below is the algorithm of its paper.  Muon's
 iteration runs in f64 here, PyTorch's own in bf16.
@@ -236,8 +237,25 @@ def rates(make):
     return torch.tensor(lr, dtype=torch.float64), torch.tensor(momentum, dtype=torch.float64)
 
 
+def averages():
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    p = Values("average").normal(STEPS, 5)
+    made = {"average.p": p}
+    for name, how in (("ema", get_ema_multi_avg_fn(0.9)), ("swa", None)):
+        module = torch.nn.ParameterDict({"p": torch.nn.Parameter(torch.zeros(5).double())})
+        averaged, trace = AveragedModel(module, multi_avg_fn=how), []
+        for row in p:
+            with torch.no_grad():
+                module["p"].copy_(row)
+            averaged.update_parameters(module)
+            trace.append(stored(averaged.module["p"]))
+        made[f"average.{name}"] = torch.stack(trace)
+    return made
+
+
 def schedules():
-    tensors = {}
+    tensors = averages()
     for name, make in SCHEDULES.items():
         lr, momentum = rates(make)
         tensors[f"{name}.lr"] = lr
