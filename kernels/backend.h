@@ -134,6 +134,12 @@ typedef struct tp_muon_args {
     double momentum, weight_decay;
 } tp_muon_args;
 
+/* How the scale of a loss changes: by backoff after gradients that aren't finite, by growth after
+ * `interval` steps in a row without. */
+typedef struct tp_grow_args {
+    double growth, backoff, interval;
+} tp_grow_args;
+
 /* How much of the new goes into an average at its n-th time, n from 1; the first time, all of it. */
 typedef enum tp_average_kind {
     TP_AVERAGE_DECAY, /* 1 - decay */

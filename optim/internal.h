@@ -60,7 +60,7 @@ typedef struct tp_rule {
 } tp_rule;
 
 struct tp_optim {
-    atomic_int refs; /* the owner's, and one of each schedule */
+    atomic_int refs; /* the owner's, and one of each schedule and scaler */
     const tp_rule *rule;
     tp_device *device;
     tp_slotted *each;
@@ -78,6 +78,9 @@ bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_param
 
 /* Each parameter's grad, after checking all that a step, or clipping, needs. */
 bool tp__optim_gather(const char *where, tp_optim *o);
+/* The rest of a step, in the caller's scope: gradients are divided by scale (NULL: 1), and nothing
+ * happens, on the device, if *skip isn't 0 (NULL: never). */
+bool tp__optim_step(tp_optim *o, const tp_tensor *scale, const double *skip);
 /* Fills o->update with the parameters of one launch with the first-th: how many. */
 int tp__optim_launch_of(tp_optim *o, int first);
 

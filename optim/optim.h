@@ -227,6 +227,31 @@ int64_t tp_sched_at(const tp_sched *s);
 bool tp_sched_seek(tp_sched *s, int64_t step); /* not of a plateau */
 void tp_sched_free(tp_sched *s);
 
+/* ---- the scale of a loss, so that small gradients survive a narrow dtype (Micikevicius et al. 2018) ----
+ *     tp_backward(tp_scaler_scale(s, loss));  tp_scaler_step(s, o);  tp_scaler_update(s);
+ * A step whose gradients aren't all finite doesn't happen and makes the scale smaller.  All of it is
+ * decided on the device: nothing waits.  torch.amp.GradScaler */
+
+typedef struct tp_scaler tp_scaler; /* holds its optimizers: free them in any order */
+typedef struct tp_scaler_opts {
+    double init_scale, growth_factor, backoff_factor;
+    int64_t growth_interval;
+    bool filled;
+} tp_scaler_opts;
+tp_scaler_opts tp_scaler_options(void); /* 65536, 2, 0.5, 2000 */
+tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o);
+tp_tensor *tp_scaler_scale(tp_scaler *s, tp_tensor *loss); /* loss times the scale, in its dtype */
+/* Divides the gradients by the scale now, for clipping; once between two updates, before the step. */
+bool tp_scaler_unscale(tp_scaler *s, tp_optim *o);
+/* The step of o, with the gradients divided by the scale unless they are already, or none; neither
+ * are its steps counted then.  Once between two updates; at most 16 optimizers share a scaler. */
+bool tp_scaler_step(tp_scaler *s, tp_optim *o);
+bool tp_scaler_update(tp_scaler *s); /* once all have stepped */
+double tp_scaler_value(tp_scaler *s); /* the scale; waits for the device */
+/* "scale" and "growth_tracker", for saving after tp_scaler_update */
+int tp_scaler_each(tp_scaler *s, tp_nn_each_fn *f, void *user);
+void tp_scaler_free(tp_scaler *s);
+
 /* ---- averages of a module's parameters over its training, and its buffers as they are ----
  * Made, and hold the parameters: free the module and them in any order.  An update happens whole or
  * not at all; the first copies, as in PyTorch's AveragedModel. */

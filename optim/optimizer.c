@@ -231,11 +231,11 @@ static bool split_clocks(tp_optim *o)
     return true;
 }
 
-static bool prepare(tp_optim *o)
+static bool prepare(tp_optim *o, const tp_tensor *scale)
 {
     TP_NO_GRAD;
     for (int i = 0; o->rule->prepare && i < o->n; i++)
-        if (o->each[i].grad && !o->rule->prepare(&o->each[i], &o->group[o->each[i].group], NULL)) return false;
+        if (o->each[i].grad && !o->rule->prepare(&o->each[i], &o->group[o->each[i].group], scale)) return false;
     return true;
 }
 
@@ -269,31 +269,39 @@ static bool ticked(const tp_optim *o, const tp_slotted *lead)
     return false;
 }
 
-static bool launch(tp_optim *o, const tp_slotted *lead, int n)
+static bool launch(tp_optim *o, const tp_slotted *lead, int n, tp_scalars s)
 {
     const tp_group *g = &o->group[lead->group];
-    tp_scalars s = { .lr = tp__data(g->lr), .step = tp__data(lead->step) };
 
+    s.lr = tp__data(g->lr), s.step = tp__data(lead->step);
     if (!ticked(o, lead) && !TP_RUN(tick, lead->step, tp__data(lead->step), s.skip)) return false;
     return o->rule->launch(lead->p, n, o->update, g, s);
 }
 
-bool tp_optim_step(tp_optim *o)
+bool tp__optim_step(tp_optim *o, const tp_tensor *scale, const double *skip)
 {
+    tp_scalars s = { .scale = tp__data(scale), .skip = skip };
     bool ok = true;
 
-    TP_SCOPE;
-    if (!tp__optim_gather(__func__, o) || !split_clocks(o) || !prepare(o)) return false;
+    if (!split_clocks(o) || !prepare(o, scale)) return false;
+    for (int i = 0; i < o->n; i++)
+        o->each[i].done = false;
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
         if (!k->grad || k->done) continue;
-        if (!(ok = launch(o, k, tp__optim_launch_of(o, i)))) break;
+        if (!(ok = launch(o, k, tp__optim_launch_of(o, i), s))) break;
     }
     for (int i = 0; i < o->n; i++)
         if (o->each[i].grad) o->each[i].p->storage->version++;
     o->broken = !ok;
     return ok;
+}
+
+bool tp_optim_step(tp_optim *o)
+{
+    TP_SCOPE;
+    return tp__optim_gather(__func__, o) && tp__optim_step(o, NULL, NULL);
 }
 
 bool tp_optim_zero_grad(tp_optim *o)

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, AVERAGES, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
+typedef enum kind { MODULE, OPTIM, AVERAGES, SCALER, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
 
 /* The numbers of a loader: where it stands, and what makes its order. */
 enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
@@ -90,6 +90,11 @@ bool tp_state_optim(tp_state *s, const char *name, tp_optim *o)
 bool tp_state_ema(tp_state *s, const char *name, tp_ema *e)
 {
     return add(s, AVERAGES, name, e);
+}
+
+bool tp_state_scaler(tp_state *s, const char *name, tp_scaler *sc)
+{
+    return add(s, SCALER, name, sc);
 }
 
 bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc)
@@ -196,6 +201,7 @@ static bool gather_one(list *l, const entry *e)
     l->prefix = e->name;
     if (e->kind == MODULE) return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
     if (e->kind == OPTIM) return tp_optim_each(e->what, push_each, l) >= 0;
+    if (e->kind == SCALER) return tp_scaler_each(e->what, push_each, l) >= 0;
     if (e->kind == AVERAGES) return tp_ema_each(e->what, push_each, l) >= 0;
     l->prefix = NULL;
     if (e->kind == TENSOR && !*(tp_tensor **)e->what) return true; /* nothing kept yet */
@@ -391,7 +397,8 @@ static bool apply_host(const entry *e, const list *l)
 
     switch (e->kind) {
     case MODULE:
-    case AVERAGES: return true;
+    case AVERAGES:
+    case SCALER: return true;
     case OPTIM: return tp_optim_load_end(e->what);
     case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
     case I64:

@@ -1,6 +1,6 @@
 /*
  * clip.c - what is done to many tensors beside an optimizer's step: the norm of gradients, clipping
- * by it or by value, and averages.
+ * by it or by value, undoing the loss's scale, and averages.
  */
 #include "kernels/cpu/update.h"
 
@@ -109,6 +109,35 @@ int KERNEL(clip_value)(tp_ctx *c, int count, const tp_update *u, double max)
     update_job j = { .count = count, .u = u, .f = value_chunk, .factor = (A)max };
 
     return update(c, &j);
+}
+
+/* ---- the loss's scale ---- */
+
+static void unscale_chunk(const update_job *j, const tp_update *u, int64_t first, int64_t n,
+                          int64_t chunk)
+{
+    T *g = (T *)(uintptr_t)u->g + first;
+    A by = j->factor;
+    bool write = j->adaptive;
+    int bad = 0;
+
+    (void)chunk;
+    for (int64_t i = 0; i < n; i++)
+        bad |= LOAD(g[i]) - LOAD(g[i]) != 0; /* 0 of finite numbers alone */
+    if (bad) __atomic_store_n(j->bad, 1, __ATOMIC_RELAXED);
+    for (int64_t i = 0; write && i < n; i++)
+        g[i] = STORE(LOAD(g[i]) * by);
+}
+
+int KERNEL(unscale)(tp_ctx *c, int count, const tp_update *u, const double *scale, bool add, double *found)
+{
+    int bad = 0;
+    update_job j = { .count = count, .u = u, .f = unscale_chunk, .bad = &bad, .adaptive = scale };
+
+    j.factor = (A)(scale ? 1 / *scale : 1);
+    update(c, &j);
+    *found = bad ? 1 : add ? *found : 0;
+    return 0;
 }
 
 /* ---- averages ---- */

@@ -40,6 +40,7 @@ struct update_job {
     A factor;                           /* clip */
     bool first, nesterov, adaptive;
     double *sums; /* of squares, one per chunk */
+    int *bad;     /* becomes 1 where a gradient isn't finite */
 };
 
 static inline int64_t chunks_of(const tp_update *u)

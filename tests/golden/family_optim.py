@@ -9,7 +9,8 @@ The last parameter is in a second group, with half the learning rate and a weigh
 larger by 0.01.
 
 schedules: NAME.lr (steps + 1, groups), NAME.momentum (steps + 1) where it is cycled;
-plateau.I.values, .lr;  average.p (STEPS, 5), .ema, .swa: AveragedModel's weights after each update.
+plateau.I.values, .lr;  average.p (STEPS, 5), .ema, .swa: AveragedModel's weights after each update;
+scaler.RULE.grad (STEPS, 5), infinite at times, .after, .scale after each of its updates.
 The groups begin at 0.8 and 0.2; SCHEDULES has the numbers.
 
 Lion isn't in PyTorch: lion() below is the algorithm of its paper.  Muon's
@@ -254,8 +255,31 @@ def averages():
     return made
 
 
+def scaler(name, make):
+    grad = Values(f"scaler.{name}").normal(STEPS, 5)
+    grad[3, 2], grad[4, 0], grad[8, 4] = float("inf"), float("nan"), float("-inf")
+    p = torch.linspace(-1, 1, 5, dtype=torch.float64).requires_grad_()
+    optimizer, after, scales = make([p]), [], []
+    scale = torch.amp.GradScaler("cpu", init_scale=8, growth_factor=4, backoff_factor=0.25, growth_interval=2)
+    for g in grad:
+        optimizer.zero_grad()
+        scale.scale((p * g).sum()).backward()
+        scale.step(optimizer)
+        scale.update()
+        after.append(stored(p))
+        scales.append(scale.get_scale())
+    return {
+        f"scaler.{name}.grad": grad,
+        f"scaler.{name}.after": torch.stack(after),
+        f"scaler.{name}.scale": torch.tensor(scales, dtype=torch.float64),
+    }
+
+
 def schedules():
     tensors = averages()
+    sgd = lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01, foreach=False)
+    tensors.update(scaler("sgd", sgd))
+    tensors.update(scaler("adamw", lambda p: torch.optim.AdamW(p, lr=0.1, foreach=False)))
     for name, make in SCHEDULES.items():
         lr, momentum = rates(make)
         tensors[f"{name}.lr"] = lr
