@@ -52,7 +52,7 @@ typedef struct tp_adagrad_opts {
 tp_adagrad_opts tp_adagrad(double lr); /* 0, 0, 0, 1e-10 */
 tp_optim *tp_optim_adagrad(tp_params p, tp_adagrad_opts o);
 
-/* s = sqrt(m + eps) / sqrt(v + eps) g, m and v mean squares of s and g;  p -= lr s  (Zeiler 2012) */
+/* s = sqrt(m + eps) / sqrt(v + eps) g, mean squares m of s, v of g;  p -= lr s  (Zeiler 2012) */
 typedef struct tp_adadelta_opts {
     double lr, rho, eps, weight_decay;
     bool maximize, filled;
@@ -107,12 +107,12 @@ typedef struct tp_muon_opts {
     tp_muon_adjust adjust_lr;
     bool nesterov, filled;
 } tp_muon_opts;
-tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, original, nesterov */
+tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, nesterov */
 tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
 /* More parameters, under options of their own; none may be there already. */
 bool tp_optim_add_sgd_group(tp_optim *o, tp_params p, tp_sgd_opts opts);
-bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts); /* of Adam and of AdamW */
+bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts); /* AdamW's too */
 bool tp_optim_add_rmsprop_group(tp_optim *o, tp_params p, tp_rmsprop_opts opts);
 bool tp_optim_add_adagrad_group(tp_optim *o, tp_params p, tp_adagrad_opts opts);
 bool tp_optim_add_adadelta_group(tp_optim *o, tp_params p, tp_adadelta_opts opts);
@@ -133,7 +133,7 @@ bool tp_optim_step(tp_optim *o);
 tp_tensor *tp_optim_clip_norm(tp_optim *o, double max);
 /* Every element of every gradient to within -max and max; NaN stays. */
 bool tp_optim_clip_value(tp_optim *o, double max);
-tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting; 0 without gradients */
+tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting */
 
 int tp_optim_groups(const tp_optim *o);
 double tp_optim_lr(const tp_optim *o, int group);
@@ -142,7 +142,7 @@ int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device
 void tp_optim_free(tp_optim *o);
 
 /* The optimizer's tensors by group and name, for saving: "0.lr", "0.fc.weight.step", and
- * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's largest v, RMSprop's mean). */
+ * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's top v, RMSprop's mean). */
 int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user);
 /* Around a change of what tp_optim_each shows, as loading makes. */
 bool tp_optim_load_begin(tp_optim *o);
@@ -157,14 +157,15 @@ typedef struct tp_sched tp_sched; /* holds its optimizer: free the two in any or
 /* Linear from 0 over `warmup` steps, then a half cosine down to min_ratio at `total`
  * (Loshchilov & Hutter 2017). */
 tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min_ratio);
-tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma); /* base gamma^(step / every), StepLR */
+tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma); /* base gamma^(step / every) */
 /* base gamma^(how many milestones step has reached); they rise.  MultiStepLR */
 tp_sched *tp_sched_multi_step(tp_optim *o, const int64_t *milestones, int n, double gamma);
-tp_sched *tp_sched_constant(tp_optim *o, double factor, int64_t total_iters); /* base factor, then base */
+tp_sched *tp_sched_constant(tp_optim *o, double factor, int64_t total_iters); /* then base */
 /* base times start_factor ... end_factor over total_iters steps.  LinearLR: 1/3, 1, 5 */
 tp_sched *tp_sched_linear(tp_optim *o, double start_factor, double end_factor, int64_t total_iters);
 tp_sched *tp_sched_exponential(tp_optim *o, double gamma); /* base gamma^step */
-tp_sched *tp_sched_polynomial(tp_optim *o, int64_t total_iters, double power); /* base (1 - step / total)^power */
+/* base (1 - step / total_iters)^power, then 0 */
+tp_sched *tp_sched_polynomial(tp_optim *o, int64_t total_iters, double power);
 /* eta_min + (base - eta_min) (1 + cos(pi step / T_max)) / 2, and up again.  CosineAnnealingLR */
 tp_sched *tp_sched_cosine_annealing(tp_optim *o, int64_t T_max, double eta_min);
 /* The same down alone, again and again, each T_mult times as long as the one before, T_0 at first
@@ -173,8 +174,8 @@ tp_sched *tp_sched_cosine_restarts(tp_optim *o, int64_t T_0, int64_t T_mult, dou
 
 /* From max_lr / div_factor up to max_lr for pct_start of total_steps, then down to 1 /
  * final_div_factor of the beginning; with cycle_momentum, momentum or beta1 the other way round
- * (Smith & Topin 2018).  The step after the last
- * keeps its rate, where PyTorch goes beyond it; any later one is refused. */
+ * (Smith & Topin 2018).  Step total_steps keeps the last rate, where PyTorch goes beyond it; any
+ * later one is refused. */
 typedef struct tp_one_cycle_opts {
     double max_lr;
     int64_t total_steps;
@@ -187,7 +188,11 @@ tp_sched *tp_sched_one_cycle(tp_optim *o, tp_one_cycle_opts opts);
 
 /* Up and down between base_lr and max_lr in straight lines (Smith 2017); the height is halved each
  * cycle (triangular2), or is gamma^step (exp_range). */
-typedef enum tp_cyclic_mode { TP_CYCLIC_TRIANGULAR, TP_CYCLIC_TRIANGULAR2, TP_CYCLIC_EXP_RANGE } tp_cyclic_mode;
+typedef enum tp_cyclic_mode {
+    TP_CYCLIC_TRIANGULAR,
+    TP_CYCLIC_TRIANGULAR2,
+    TP_CYCLIC_EXP_RANGE
+} tp_cyclic_mode;
 typedef struct tp_cyclic_opts {
     double base_lr, max_lr;
     int64_t step_size_up, step_size_down; /* down 0: as long as up */
@@ -195,7 +200,7 @@ typedef struct tp_cyclic_opts {
     double gamma, base_momentum, max_momentum;
     bool cycle_momentum, filled;
 } tp_cyclic_opts;
-tp_cyclic_opts tp_cyclic(double base_lr, double max_lr); /* 2000, 0, triangular, 1, 0.8, 0.9, cycling */
+tp_cyclic_opts tp_cyclic(double base_lr, double max_lr); /* 2000, 0, triangular, 1, 0.8, 0.9 */
 tp_sched *tp_sched_cyclic(tp_optim *o, tp_cyclic_opts opts);
 
 /* Every rate times factor, but not below min_lr, after more than `patience` values in a row that
@@ -227,10 +232,10 @@ int64_t tp_sched_at(const tp_sched *s);
 bool tp_sched_seek(tp_sched *s, int64_t step); /* not of a plateau */
 void tp_sched_free(tp_sched *s);
 
-/* ---- the scale of a loss, so that small gradients survive a narrow dtype (Micikevicius et al. 2018) ----
+/* ---- the scale of a loss: small gradients survive a narrow dtype (Micikevicius et al. 2018) ----
  *     tp_backward(tp_scaler_scale(s, loss));  tp_scaler_step(s, o);  tp_scaler_update(s);
- * A step whose gradients aren't all finite doesn't happen and makes the scale smaller.  All of it is
- * decided on the device: nothing waits.  torch.amp.GradScaler */
+ * A step whose gradients aren't all finite doesn't happen and makes the scale smaller.  All of it
+ * is decided on the device: nothing waits.  torch.amp.GradScaler */
 
 typedef struct tp_scaler tp_scaler; /* holds its optimizers: free them in any order */
 typedef struct tp_scaler_opts {
@@ -241,7 +246,7 @@ typedef struct tp_scaler_opts {
 tp_scaler_opts tp_scaler_options(void); /* 65536, 2, 0.5, 2000 */
 tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o);
 tp_tensor *tp_scaler_scale(tp_scaler *s, tp_tensor *loss); /* loss times the scale, in its dtype */
-/* Divides the gradients by the scale now, for clipping; once between two updates, before the step. */
+/* Divides the gradients by the scale now, for clipping; once between two updates, before a step. */
 bool tp_scaler_unscale(tp_scaler *s, tp_optim *o);
 /* The step of o, with the gradients divided by the scale unless they are already, or none; neither
  * are its steps counted then.  Once between two updates; at most 16 optimizers share a scaler. */
@@ -257,21 +262,21 @@ void tp_scaler_free(tp_scaler *s);
  * not at all; the first copies, as in PyTorch's AveragedModel. */
 
 typedef struct tp_ema tp_ema;
-/* average += (1 - decay) (parameter - average);  of 0 to 1.  The module is there already (tp_nn_init)
- * and keeps its dtypes. */
+/* average += (1 - decay) (parameter - average);  of 0 to 1.  The module is there already
+ * (tp_nn_init) and keeps its dtypes. */
 tp_ema *tp_ema_new(tp_module *m, double decay);
-/* The same with min(decay, n / (9 + n)) at the n-th update, so that the first weights are forgotten */
+/* With min(decay, n / (9 + n)) at the n-th update, so that the first weights are forgotten */
 tp_ema *tp_ema_new_warm(tp_module *m, double decay);
 /* The mean of all updates: stochastic weight averaging (Izmailov et al. 2018).  Running values of
  * norms are the module's own: run batches through it in training mode after tp_ema_copy_to. */
 tp_ema *tp_swa_new(tp_module *m);
 bool tp_ema_update(tp_ema *e); /* after an optimizer step */
 int64_t tp_ema_updates(tp_ema *e); /* waits for the device */
-/* The module's values become the averages, and the other way round: do it twice.  In between, updates
- * and saving are refused.  TP_WITH_EMA does it for the rest of its block, whatever fails there. */
+/* The module's values become the averages, and the other way round: do it twice.  In between,
+ * updates and saving are refused.  TP_WITH_EMA does it for the rest of its block, whatever fails there. */
 bool tp_ema_swap(tp_ema *e);
 bool tp_ema_copy_to(tp_ema *e, tp_module *m); /* the averages into m, by name; m has all of them */
-tp_tensor *tp_ema_tensor(tp_ema *e, const char *name); /* its own, not lent; NULL and an error: none */
+tp_tensor *tp_ema_tensor(tp_ema *e, const char *name); /* its own, not lent */
 /* "updates", then averages and buffers by name, for saving: as many and in the same order. */
 int tp_ema_each(tp_ema *e, tp_nn_each_fn *f, void *user);
 void tp_ema_free(tp_ema *e);

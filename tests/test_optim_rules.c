@@ -559,3 +559,53 @@ ON_EACH_DEVICE(optim_rules, clip_value_and_grad_norm)
         tp_optim_free(o), tp_nn_free(m);
     }
 }
+
+/* ---- parameters in odd circumstances ---- */
+
+/* One tensor under two names is updated once, a frozen one not at all, whatever the rule. */
+ON_EACH_DEVICE(optim_rules, shared_and_frozen_parameters)
+{
+    static const tp_shape square[] = { { 2, { 3, 3 } }, { 2, { 3, 3 } }, { 2, { 3, 3 } } };
+
+    for (int r = 0; r < TP_LEN(rules); r++) {
+        tp_module *m = numbers(square, 3, TP_F64, dev), *alone = numbers(square, 1, TP_F64, dev);
+        tp_optim *o, *oa;
+        double before;
+
+        CASE("%s on %s", rules[r].name, tp_device_name(dev));
+        CHECK(tp_nn_set(m, "p2", param(m, 0)) && tp_nn_freeze(m, "p1", true) == 1);
+        o = rules[r].make(tp_nn_params(m, "*"), rules[r].numbers);
+        oa = rules[r].make(tp_nn_params(alone, "*"), rules[r].numbers);
+        before = check_at(param(m, 1), 4);
+        for (int s = 0; s < 4; s++) {
+            give_some(m, 0, s), give_some(alone, 0, s);
+            if (!tp_optim_step(o) && check_not_offered(dev)) break;
+            CHECK(tp_optim_step(oa));
+        }
+        for (int64_t e = 0; e < 9; e++)
+            CHECK(check_at(param(m, 2), e) == check_at(param(alone, 0), e));
+        CHECK(check_at(param(m, 1), 4) == before && !tp_grad(param(m, 1)));
+        tp_optim_free(o), tp_optim_free(oa), tp_nn_free(m), tp_nn_free(alone);
+    }
+}
+
+/* Rows of an embedding that no index names still have a gradient, of zeros: they decay. */
+ON_EACH_DEVICE_WITH(optim_rules, rows_that_were_not_used, embedding_dw)
+{
+    for (int r = 0; r < TP_LEN(rules); r++) {
+        tp_module *m = tp_nn_init(tp_nn_embedding(4, 3), dev), *dense = tp_nn_init(tp_nn_embedding(4, 3), dev);
+        tp_tensor *w = tp_nn_tensor(m, "weight"), *wd = tp_nn_tensor(dense, "weight");
+        tp_optim *o = rules[r].make(tp_nn_params(m, "*"), rules[r].numbers), *od = rules[r].make(tp_nn_params(dense, "*"), rules[r].numbers);
+        TP_SCOPE;
+        tp_tensor *rows = tp_from((int64_t[]){ 2, 0, 2 }, TP_SHAPE(3), TP_I64, dev);
+        tp_tensor *same = tp_from((float[]){ 1, 1, 1, 0, 0, 0, 2, 2, 2, 0, 0, 0 }, TP_SHAPE(4, 3), TP_F32, dev);
+
+        CASE("%s on %s", rules[r].name, tp_device_name(dev));
+        CHECK(tp_nn_copy(dense, m) && tp_backward(tp_sum(tp_nn_forward(m, rows), TP_ALL)));
+        give(wd, same);
+        CHECK(tp_optim_step(o) && tp_optim_step(od));
+        for (int64_t e = 0; e < 12; e++)
+            CHECK(check_at(w, e) == check_at(wd, e));
+        tp_optim_free(o), tp_optim_free(od), tp_nn_free(m), tp_nn_free(dense);
+    }
+}
