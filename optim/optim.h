@@ -273,7 +273,7 @@ tp_ema *tp_swa_new(tp_module *m);
 bool tp_ema_update(tp_ema *e); /* after an optimizer step */
 int64_t tp_ema_updates(tp_ema *e); /* waits for the device */
 /* The module's values become the averages, and the other way round: do it twice.  In between,
- * updates and saving are refused.  TP_WITH_EMA does it for the rest of its block, whatever fails there. */
+ * updates and saving are refused.  TP_WITH_EMA does it for its block, whatever fails there. */
 bool tp_ema_swap(tp_ema *e);
 bool tp_ema_copy_to(tp_ema *e, tp_module *m); /* the averages into m, by name; m has all of them */
 tp_tensor *tp_ema_tensor(tp_ema *e, const char *name); /* its own, not lent */
