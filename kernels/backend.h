@@ -121,11 +121,11 @@ typedef enum tp_relation {
     TP__RELATIONS
 } tp_relation;
 
-/* One parameter of an update; v and m may be NULL where the rule has none. */
+/* One parameter of an update; m, v and w may be NULL where the rule has none. */
 typedef struct tp_update {
     int64_t n;
     const void *g;
-    void *p, *m, *v;
+    void *p, *m, *v, *w;
 } tp_update;
 
 /* What may change from one replay of a captured step to the next: f64 scalars on the device. */
@@ -138,12 +138,69 @@ typedef struct tp_scalars {
 typedef struct tp_adam_args {
     double beta1, beta2, eps, weight_decay;
     bool decoupled; /* AdamW's decay */
+    bool amsgrad, maximize;
 } tp_adam_args;
 
 typedef struct tp_sgd_args {
     double momentum, dampening, weight_decay;
-    bool nesterov;
+    bool nesterov, maximize;
 } tp_sgd_args;
+
+typedef struct tp_rmsprop_args {
+    double alpha, eps, weight_decay, momentum;
+    bool centered, maximize;
+} tp_rmsprop_args;
+
+typedef struct tp_adagrad_args {
+    double lr_decay, eps, weight_decay;
+    bool maximize;
+} tp_adagrad_args;
+
+typedef struct tp_adadelta_args {
+    double rho, eps, weight_decay;
+    bool maximize;
+} tp_adadelta_args;
+
+typedef struct tp_adamax_args {
+    double beta1, beta2, eps, weight_decay;
+    bool maximize;
+} tp_adamax_args;
+
+typedef struct tp_nadam_args {
+    double beta1, beta2, eps, weight_decay, momentum_decay;
+    bool decoupled, maximize;
+} tp_nadam_args;
+
+typedef struct tp_radam_args {
+    double beta1, beta2, eps, weight_decay;
+    bool decoupled, maximize;
+} tp_radam_args;
+
+typedef struct tp_lion_args {
+    double beta1, beta2, weight_decay;
+    bool maximize;
+} tp_lion_args;
+
+typedef struct tp_muon_args {
+    double momentum, weight_decay;
+} tp_muon_args;
+
+/* How the scale of a loss changes: by backoff after gradients that aren't finite, by growth after
+ * `interval` steps in a row without. */
+typedef struct tp_grow_args {
+    double growth, backoff, interval;
+} tp_grow_args;
+
+/* How much of the new goes into an average at its n-th time, n from 1; the first time, all of it. */
+typedef enum tp_average_kind {
+    TP_AVERAGE_DECAY, /* 1 - decay */
+    TP_AVERAGE_WARM,  /* 1 - min(decay, n / (9 + n)) */
+    TP_AVERAGE_MEAN   /* 1 / n */
+} tp_average_kind;
+typedef struct tp_average_args {
+    tp_average_kind kind;
+    double decay;
+} tp_average_args;
 
 /* A block of random counters: numbers come from Philox of key, at counter offset + add.
  * key and offset lie on the device, so that a replayed step draws anew. */

@@ -191,7 +191,7 @@ tp_lstm_out tp_nn_lstm_lengths(tp_module *m, tp_tensor *x, tp_tensor *lengths, t
 
 tp_lstm_out tp_nn_lstm_forward(tp_module *m, tp_tensor *x, tp_tensor *h, tp_tensor *c)
 {
-    return tp_nn_lstm_lengths(m, x, NULL, h, c);
+    return is_cell(__func__, m, true) ? tp_nn_lstm_lengths(m, x, NULL, h, c) : (tp_lstm_out){ 0 };
 }
 
 tp_recurrent_out tp_nn_recurrent_forward(tp_module *m, tp_tensor *x, tp_tensor *lengths, tp_tensor *h)

@@ -22,7 +22,9 @@ static void take_back(tp_optim *o, int n)
     while (o->n > n) {
         tp_slotted *k = &o->each[--o->n];
 
-        tp_free(k->p), tp_free(k->m), tp_free(k->v), tp_free(k->step);
+        tp_free(k->p), tp_free(k->step);
+        for (int i = 0; i < TP_STATES; i++)
+            tp_free(k->state[i]);
         free_text(k->name);
     }
 }
@@ -80,11 +82,9 @@ static bool known(const taking *k, const tp_tensor *t, bool *elsewhere)
 
 static bool state_of(const taking *k, tp_slotted *s, tp_tensor *t)
 {
-    bool adam = k->o->rule == TP_RULE_ADAM, momentum = k->g->sgd.momentum != 0;
-
-    if (adam || momentum) s->m = tp_keep(tp_zeros_like(t));
-    if (adam) s->v = tp_keep(tp_zeros_like(t));
-    return tp_ok();
+    for (int i = 0; i < TP_STATES; i++)
+        if (k->g->keeps[i]) s->state[i] = tp_keep(tp_zeros_like(t));
+    return tp_ok() && (!k->g->keeps[TP_V] || k->g->start == 0 || tp_fill_(s->state[TP_V], k->g->start));
 }
 
 static bool take(void *user, const char *name, tp_tensor **t)
@@ -98,6 +98,7 @@ static bool take(void *user, const char *name, tp_tensor **t)
     TP_REQUIRE_IN(k->where, *t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
     TP_REQUIRE_IN(k->where, tp__dense(*t, TP_ROW_MAJOR) || tp__dense(*t, TP_CHANNELS_LAST), TP_ERR_ARG,
                   "%s is a strided view: tp_contiguous makes it a parameter", name);
+    if (o->rule->takes && !o->rule->takes(k->where, name, *t)) return false;
     if (known(k, *t, &elsewhere)) {
         TP_REQUIRE_IN(k->where, !elsewhere, TP_ERR_ARG, "%s is in another group already", name);
         return true;
@@ -115,7 +116,7 @@ static bool take(void *user, const char *name, tp_tensor **t)
     return state_of(k, s, *t);
 }
 
-bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp_group g)
+bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_params p, tp_group g)
 {
     taking k = { where, o, &g, NULL, 0 };
     tp_group *grown;
@@ -132,14 +133,14 @@ bool tp__optim_add(const char *where, tp_optim *o, tp_rule rule, tp_params p, tp
         tp_free(g.lr), take_back(o, k.first); /* the optimizer stays as it was */
         return false;
     }
+    g.base_lr = g.host_lr;
     o->group = grown;
     o->group[o->n_group++] = g;
     return true;
 }
 
-tp_optim *tp__optim_new(tp_rule rule, tp_params p, tp_group g)
+tp_optim *tp__optim_new(const char *where, const tp_rule *rule, tp_params p, tp_group g)
 {
-    const char *where = rule == TP_RULE_SGD ? "tp_optim_sgd" : "tp_optim_adam";
     tp_optim *o = tp_ok() ? tp__alloc_zeroed(sizeof *o) : NULL;
 
     if (!o) return NULL;
@@ -186,11 +187,12 @@ static bool follow_dtypes(tp_optim *o)
     TP_SCOPE;
     TP_NO_GRAD;
     for (int i = 0; i < o->n; i++)
-        if (!follow_one(&o->each[i].m, o->each[i].p) || !follow_one(&o->each[i].v, o->each[i].p)) return false;
+        for (int j = 0; j < TP_STATES; j++)
+            if (!follow_one(&o->each[i].state[j], o->each[i].p)) return false;
     return true;
 }
 
-static bool gather(const char *where, tp_optim *o)
+bool tp__optim_gather(const char *where, tp_optim *o)
 {
     if (!usable(where, o) || !current(where, o) || !follow_dtypes(o) || !tp__device_ctx(o->device)) return false;
     for (int i = 0; i < o->n; i++) {
@@ -200,7 +202,7 @@ static bool gather(const char *where, tp_optim *o)
                       "%s is on %s and the optimizer on %s: make it after tp_nn_init", k->name, tp__device(k->p)->name,
                       o->device->name);
 
-        k->grad = tp__grad_peek(k->p), k->done = false;
+        k->grad = tp__grad_peek(k->p), k->made = NULL, k->done = false;
         TP_REQUIRE_IN(where, !k->grad || k->grad->dtype == k->p->dtype, TP_ERR_DTYPE, "%s is %s, its gradient %s", k->name, tp__text(k->p), tp__text(k->grad));
     }
     return true;
@@ -229,10 +231,18 @@ static bool split_clocks(tp_optim *o)
     return true;
 }
 
+static bool prepare(tp_optim *o, const tp_tensor *scale)
+{
+    TP_NO_GRAD;
+    for (int i = 0; o->rule->prepare && i < o->n; i++)
+        if (o->each[i].grad && !o->rule->prepare(&o->each[i], &o->group[o->each[i].group], scale)) return false;
+    return true;
+}
+
 /* ---- commit: kernels alone ---- */
 
 /* All parameters of one launch with the i-th: one group, dtype and clock. */
-static int launch_of(tp_optim *o, int first)
+int tp__optim_launch_of(tp_optim *o, int first)
 {
     const tp_slotted *lead = &o->each[first];
     int n = 0;
@@ -243,8 +253,9 @@ static int launch_of(tp_optim *o, int first)
         if (!k->grad || k->done || k->group != lead->group || k->step != lead->step ||
             k->p->dtype != lead->p->dtype)
             continue;
-        o->update[n++] = (tp_update){ tp_count(k->p), tp__data(k->grad), tp__data(k->p), tp__data(k->m),
-                                      tp__data(k->v) };
+        o->update[n++] = (tp_update){ tp_count(k->p), tp__data(k->grad), tp__data(k->p),
+                                      tp__data(k->state[TP_M]), tp__data(k->state[TP_V]),
+                                      tp__data(k->made ? k->made : k->state[TP_W]) };
         k->done = true;
     }
     return n;
@@ -258,32 +269,39 @@ static bool ticked(const tp_optim *o, const tp_slotted *lead)
     return false;
 }
 
-static bool launch(tp_optim *o, const tp_slotted *lead, int n)
+static bool launch(tp_optim *o, const tp_slotted *lead, int n, tp_scalars s)
 {
     const tp_group *g = &o->group[lead->group];
-    tp_scalars s = { .lr = tp__data(g->lr), .step = tp__data(lead->step) };
 
+    s.lr = tp__data(g->lr), s.step = tp__data(lead->step);
     if (!ticked(o, lead) && !TP_RUN(tick, lead->step, tp__data(lead->step), s.skip)) return false;
-    if (o->rule == TP_RULE_SGD) return TP_RUN(sgd, lead->p, n, o->update, g->sgd, s);
-    return TP_RUN(adam, lead->p, n, o->update, g->adam, s);
+    return o->rule->launch(lead->p, n, o->update, g, s);
 }
 
-bool tp_optim_step(tp_optim *o)
+bool tp__optim_step(tp_optim *o, const tp_tensor *scale, const double *skip)
 {
+    tp_scalars s = { .scale = tp__data(scale), .skip = skip };
     bool ok = true;
 
-    TP_SCOPE;
-    if (!gather(__func__, o) || !split_clocks(o)) return false;
+    if (!split_clocks(o) || !prepare(o, scale)) return false;
+    for (int i = 0; i < o->n; i++)
+        o->each[i].done = false;
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
         if (!k->grad || k->done) continue;
-        if (!(ok = launch(o, k, launch_of(o, i)))) break;
+        if (!(ok = launch(o, k, tp__optim_launch_of(o, i), s))) break;
     }
     for (int i = 0; i < o->n; i++)
         if (o->each[i].grad) o->each[i].p->storage->version++;
     o->broken = !ok;
     return ok;
+}
+
+bool tp_optim_step(tp_optim *o)
+{
+    TP_SCOPE;
+    return tp__optim_gather(__func__, o) && tp__optim_step(o, NULL, NULL);
 }
 
 bool tp_optim_zero_grad(tp_optim *o)
@@ -294,44 +312,6 @@ bool tp_optim_zero_grad(tp_optim *o)
     for (int i = 0; i < o->n; i++)
         if (!tp_zero_grad(o->each[i].p)) return false;
     return true;
-}
-
-/* ---- clipping ---- */
-
-static bool clip_launches(tp_optim *o, double *norm, double max, bool measure)
-{
-    bool add = false;
-
-    for (int i = 0; i < o->n; i++)
-        o->each[i].done = false;
-    for (int i = 0; i < o->n; i++) {
-        tp_slotted *k = &o->each[i];
-        int n;
-
-        if (!k->grad || k->done) continue;
-        n = launch_of(o, i);
-        if (!(measure ? TP_RUN(sum_squares, k->p, n, o->update, add, norm)
-                      : TP_RUN(clip_norm, k->p, n, o->update, norm, max)))
-            return false;
-        add = true;
-    }
-    return true;
-}
-
-tp_tensor *tp_optim_clip_norm(tp_optim *o, double max)
-{
-    tp_tensor *squares, *norm;
-
-    TP_SCOPE;
-    TP_NO_GRAD;
-    if (!gather(__func__, o)) return NULL;
-    TP_REQUIRE(max >= 0, TP_ERR_ARG, "a norm of at most %g", max);
-    squares = tp_zeros(TP_SCALAR, TP_F64, o->device);
-    if (!squares || !clip_launches(o, tp__data(squares), max, true)) return NULL;
-    if (!(norm = tp_sqrt(squares)) || !clip_launches(o, tp__data(squares), max, false)) return NULL;
-    for (int i = 0; i < o->n; i++)
-        if (o->each[i].grad) o->each[i].grad->storage->version++;
-    return tp_pass(norm);
 }
 
 /* ---- learning rates and counts ---- */
@@ -373,6 +353,8 @@ int64_t tp_optim_steps(tp_optim *o)
 
 /* ---- all its tensors ---- */
 
+static const char *const state_name[TP_STATES] = { "m", "v", "w" };
+
 static bool show(const tp_slotted *k, const char *what, tp_tensor **t, tp_nn_each_fn *f, void *user, int *n)
 {
     char name[300];
@@ -397,9 +379,9 @@ int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user)
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
-        if (!show(k, "step", &k->step, f, user, &n) || !show(k, "m", &k->m, f, user, &n) ||
-            !show(k, "v", &k->v, f, user, &n))
-            return -1;
+        if (!show(k, "step", &k->step, f, user, &n)) return -1;
+        for (int j = 0; j < TP_STATES; j++)
+            if (!show(k, state_name[j], &k->state[j], f, user, &n)) return -1;
     }
     return n;
 }

@@ -96,8 +96,8 @@ static const int64_t sizes[TENSORS] = { 5, 0, 20011, 8192 };
 
 typedef struct group {
     tp_update u[TENSORS];
-    void *p[TENSORS], *g[TENSORS], *m[TENSORS], *v[TENSORS];
-    double *wp[TENSORS], *wm[TENSORS], *wv[TENSORS], *wg[TENSORS];
+    void *p[TENSORS], *g[TENSORS], *m[TENSORS], *v[TENSORS], *w[TENSORS];
+    double *wp[TENSORS], *wm[TENSORS], *wv[TENSORS], *ww[TENSORS], *wg[TENSORS];
 } group;
 
 static group make_group(tp_dtype t)
@@ -108,10 +108,10 @@ static group make_group(tp_dtype t)
         int64_t n = sizes[k];
 
         s.p[k] = numbers(t, n, -1, 1), s.g[k] = numbers(t, n, -1, 1);
-        s.m[k] = numbers(t, n, 0, 0), s.v[k] = numbers(t, n, 0, 0);
+        s.m[k] = numbers(t, n, 0, 0), s.v[k] = numbers(t, n, 0, 0), s.w[k] = numbers(t, n, 0, 0);
         s.wp[k] = as_doubles(t, s.p[k], n), s.wg[k] = as_doubles(t, s.g[k], n);
-        s.wm[k] = doubles(n), s.wv[k] = doubles(n);
-        s.u[k] = (tp_update){ n, s.g[k], s.p[k], s.m[k], s.v[k] };
+        s.wm[k] = doubles(n), s.wv[k] = doubles(n), s.ww[k] = doubles(n);
+        s.u[k] = (tp_update){ n, s.g[k], s.p[k], s.m[k], s.v[k], s.w[k] };
     }
     return s;
 }
@@ -119,7 +119,7 @@ static group make_group(tp_dtype t)
 static void free_group(group *s)
 {
     for (int k = 0; k < TENSORS; k++) {
-        free(s->p[k]), free(s->g[k]), free(s->m[k]), free(s->v[k]);
+        free(s->p[k]), free(s->g[k]), free(s->m[k]), free(s->v[k]), free(s->w[k]), free(s->ww[k]);
         free(s->wp[k]), free(s->wg[k]), free(s->wm[k]), free(s->wv[k]);
     }
 }
@@ -140,20 +140,21 @@ static void check_group(const trial *r, const group *s)
 }
 
 static const tp_sgd_args sgds[] = {
-    { 0, 0, 0, false },        { 0, 0, 0.1, false },   { 0.9, 0, 0, false },
-    { 0.9, 0.2, 0.01, false }, { 0.9, 0, 0.01, true },
+    { 0, 0, 0, false, false },        { 0, 0, 0.1, false, true },
+    { 0.9, 0, 0, false, false },      { 0.9, 0.2, 0.01, false, true },
+    { 0.9, 0, 0.01, true, false },
 };
 static const tp_adam_args adams[] = {
-    { 0.9, 0.999, 1e-8, 0, false },
-    { 0.9, 0.95, 1e-6, 0.1, true },
-    { 0.8, 0.99, 1e-8, 0.1, false },
+    { 0.9, 0.999, 1e-8, 0, false, false, false },
+    { 0.9, 0.95, 1e-6, 0.1, true, true, true },
+    { 0.8, 0.99, 1e-8, 0.1, false, false, true },
 };
 
 static void expect_sgd(group *s, tp_sgd_args a, double lr, int step)
 {
     for (int k = 0; k < TENSORS; k++)
         for (int64_t i = 0; i < sizes[k]; i++) {
-            double d = s->wg[k][i] + a.weight_decay * s->wp[k][i], *m = &s->wm[k][i];
+            double d = (a.maximize ? -1 : 1) * s->wg[k][i] + a.weight_decay * s->wp[k][i], *m = &s->wm[k][i];
 
             if (a.momentum != 0) {
                 *m = step == 1 ? d : a.momentum * *m + (1 - a.dampening) * d;
@@ -169,13 +170,14 @@ static void expect_adam(group *s, tp_adam_args a, double lr, int step)
 
     for (int k = 0; k < TENSORS; k++)
         for (int64_t i = 0; i < sizes[k]; i++) {
-            double *p = &s->wp[k][i], *m = &s->wm[k][i], *v = &s->wv[k][i];
-            double d = s->wg[k][i] + (a.decoupled ? 0 : a.weight_decay * *p);
+            double *p = &s->wp[k][i], *m = &s->wm[k][i], *v = &s->wv[k][i], *top = &s->ww[k][i];
+            double d = (a.maximize ? -1 : 1) * s->wg[k][i] + (a.decoupled ? 0 : a.weight_decay * *p);
 
             if (a.decoupled) *p *= 1 - lr * a.weight_decay;
             *m = a.beta1 * *m + (1 - a.beta1) * d,
             *v = a.beta2 * *v + (1 - a.beta2) * d * d;
-            *p -= lr / fix1 * *m / (sqrt(*v) / sqrt(fix2) + a.eps);
+            *top = fmax(*top, *v);
+            *p -= lr / fix1 * *m / (sqrt(a.amsgrad ? *top : *v) / sqrt(fix2) + a.eps);
         }
 }
 

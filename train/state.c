@@ -9,16 +9,18 @@
 #include "train/log.h"
 
 #include "autograd/autograd.h"
+#include "optim/internal.h"
 #include "tensor/file.h"
 #include "tensor/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
+typedef enum kind { MODULE, OPTIM, AVERAGES, SCALER, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
 
 /* The numbers of a loader: where it stands, and what makes its order. */
 enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
+_Static_assert((int)LOADER_NUMBERS >= (int)TP_SCHED_NUMBERS, "one array holds either");
 
 typedef struct entry {
     kind kind;
@@ -83,6 +85,16 @@ bool tp_state_module(tp_state *s, const char *name, tp_module *m)
 bool tp_state_optim(tp_state *s, const char *name, tp_optim *o)
 {
     return add(s, OPTIM, name, o);
+}
+
+bool tp_state_ema(tp_state *s, const char *name, tp_ema *e)
+{
+    return add(s, AVERAGES, name, e);
+}
+
+bool tp_state_scaler(tp_state *s, const char *name, tp_scaler *sc)
+{
+    return add(s, SCALER, name, sc);
 }
 
 bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc)
@@ -170,11 +182,11 @@ static void numbers_of(const tp_loader *l, int64_t *v)
 
 static tp_tensor *host_value(const entry *e)
 {
-    int64_t v[LOADER_NUMBERS];
+    int64_t v[LOADER_NUMBERS], at[TP_SCHED_NUMBERS];
     tp_rng rng;
 
     switch (e->kind) {
-    case SCHED: return pair(tp_sched_at(e->what), 0);
+    case SCHED: return tp_from(at, TP_SHAPE(tp__sched_numbers(e->what, at)), TP_I64, tp__cpu());
     case LOADER: return numbers_of(e->what, v), tp_from(v, TP_SHAPE(LOADER_NUMBERS), TP_I64, tp__cpu());
     case RNG: return rng = tp_rng_save(), pair((int64_t)rng.seed, (int64_t)rng.offset);
     case I64:
@@ -189,6 +201,8 @@ static bool gather_one(list *l, const entry *e)
     l->prefix = e->name;
     if (e->kind == MODULE) return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
     if (e->kind == OPTIM) return tp_optim_each(e->what, push_each, l) >= 0;
+    if (e->kind == SCALER) return tp_scaler_each(e->what, push_each, l) >= 0;
+    if (e->kind == AVERAGES) return tp_ema_each(e->what, push_each, l) >= 0;
     l->prefix = NULL;
     if (e->kind == TENSOR && !*(tp_tensor **)e->what) return true; /* nothing kept yet */
     return push(l, e->name, host_value(e));
@@ -330,13 +344,15 @@ static void note_order(const tp_state *s, const list *l)
 /* Places that a schedule or loader would refuse, when it is too late. */
 static bool check_place(const entry *e, const char *path, const list *l)
 {
-    int64_t v[2] = { 0 };
+    int64_t v[TP_SCHED_NUMBERS] = { 0 }, n = 1;
 
     if (e->kind == LOADER) return check_loader(e, path, loaded(l, e->name));
     if (e->kind != SCHED && e->kind != COUNT) return true;
-    if (!tp_read(loaded(l, e->name), v, e->kind == COUNT ? sizeof *v : sizeof v)) return false;
-    TP_REQUIRE_IN("tp_state_load", v[0] >= 0, TP_ERR_FORMAT, "%s: %s stands at %lld: 0 or more is wanted", path, e->name,
-                  (long long)v[0]);
+    if (e->kind == SCHED) n = tp__sched_numbers(e->what, v);
+    if (!tp_read(loaded(l, e->name), v, sizeof *v * (size_t)n)) return false;
+    TP_REQUIRE_IN("tp_state_load", v[0] >= 0 && v[2] >= 0 && v[3] >= 0, TP_ERR_FORMAT,
+                  "%s: %s stands at %lld: 0 or more is wanted", path, e->name,
+                  (long long)(v[0] < 0 ? v[0] : v[2] < 0 ? v[2] : v[3]));
     return true;
 }
 
@@ -377,9 +393,12 @@ static bool apply_host(const entry *e, const list *l)
 {
     tp_tensor *t = loaded(l, e->name);
     int64_t v[LOADER_NUMBERS] = { 0 };
+    size_t n = 2;
 
     switch (e->kind) {
-    case MODULE: return true;
+    case MODULE:
+    case AVERAGES:
+    case SCALER: return true;
     case OPTIM: return tp_optim_load_end(e->what);
     case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
     case I64:
@@ -387,8 +406,9 @@ static bool apply_host(const entry *e, const list *l)
     case F64: return tp_read(t, e->what, sizeof(double));
     default: break;
     }
-    if (!tp_read(t, v, e->kind == LOADER ? sizeof v : 2 * sizeof *v)) return false;
-    if (e->kind == SCHED) return tp_sched_seek(e->what, v[0]);
+    if (e->kind == SCHED) n = (size_t)tp__sched_numbers(e->what, v);
+    if (!tp_read(t, v, e->kind == LOADER ? sizeof v : n * sizeof *v)) return false;
+    if (e->kind == SCHED) return tp__sched_restore(e->what, v);
     if (e->kind == LOADER) return tp_data_seek(e->what, (tp_position){ v[PASS], v[BATCH] });
     return tp_rng_restore((tp_rng){ (uint64_t)v[0], (uint64_t)v[1] }), true;
 }

@@ -19,6 +19,8 @@ typedef struct tp_state tp_state;
 tp_state *tp_state_new(void);
 bool tp_state_module(tp_state *s, const char *name, tp_module *m);
 bool tp_state_optim(tp_state *s, const char *name, tp_optim *o);
+bool tp_state_ema(tp_state *s, const char *name, tp_ema *e);
+bool tp_state_scaler(tp_state *s, const char *name, tp_scaler *sc);
 bool tp_state_sched(tp_state *s, const char *name, tp_sched *sc);
 bool tp_state_loader(tp_state *s, const char *name, tp_loader *l);
 bool tp_state_tensor(tp_state *s, const char *name, tp_tensor **t); /* as tp_store keeps it */

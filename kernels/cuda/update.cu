@@ -2,7 +2,8 @@
  * update.cu - optimizer steps and clipping, over all tensors of a group in one launch.
  *
  *     sgd     Sutskever et al. 2013, with PyTorch's dampening and first step
- *     adam    Kingma & Ba 2015; decoupled decay as Loshchilov & Hutter 2019
+ *     adam    Kingma & Ba 2015; decoupled decay as Loshchilov & Hutter 2019; amsgrad as
+ *             Reddi et al. 2018
  *
  * Every tensor is cut into chunks and a block takes one.  The table of tensors travels as
  * a kernel argument, so a group of more than TENSORS is several launches.
@@ -34,9 +35,11 @@ static __device__ bool skipped(const tp_scalars &s)
     return s.skip && *s.skip != 0;
 }
 
-template <class A> static __device__ A scale_of(const tp_scalars &s)
+template <class A> static __device__ A scale_of(const tp_scalars &s, bool maximize)
 {
-    return A(s.scale ? 1 / *s.scale : 1);
+    double by = s.scale ? 1 / *s.scale : 1;
+
+    return A(maximize ? -by : by);
 }
 
 /* m = momentum m + (1 - dampening) d, but d at the first step;  p -= lr m, or, ahead of it
@@ -50,7 +53,7 @@ static __global__ void sgd_chunk(group all, tp_sgd_args a, tp_scalars s)
     const T *g = (const T *)all.u[t].g;
     T *p = (T *)all.u[t].p, *m = (T *)all.u[t].m;
     A rate = A(*s.lr), momentum = A(a.momentum), take = A(1 - a.dampening);
-    A decay = A(a.weight_decay), over = scale_of<A>(s);
+    A decay = A(a.weight_decay), over = scale_of<A>(s, a.maximize);
     bool start = *s.step <= 1;
 
     if (skipped(s)) return;
@@ -69,7 +72,8 @@ static __global__ void sgd_chunk(group all, tp_sgd_args a, tp_scalars s)
 
 /* m += (1 - beta1) (d - m);  v = beta2 v + (1 - beta2) d^2;
  * p -= lr decay p (decoupled) + lr / fix1 m / (sqrt v / sqrt fix2 + eps)
- *                                                        fix = 1 - beta^step */
+ *                                                        fix = 1 - beta^step
+ * amsgrad: w, the largest v, in place of v. */
 template <class T>
 static __global__ void adam_chunk(group all, tp_adam_args a, tp_scalars s)
 {
@@ -78,10 +82,10 @@ static __global__ void adam_chunk(group all, tp_adam_args a, tp_scalars s)
     int64_t from, to;
     int t = chunk_of(all, &from, &to);
     const T *g = (const T *)all.u[t].g;
-    T *p = (T *)all.u[t].p, *m = (T *)all.u[t].m, *v = (T *)all.u[t].v;
+    T *p = (T *)all.u[t].p, *m = (T *)all.u[t].m, *v = (T *)all.u[t].v, *top = (T *)all.u[t].w;
     A shrink = A(a.decoupled ? *s.lr * a.weight_decay : 0);
     A decay = A(a.decoupled ? 0 : a.weight_decay), rest1 = A(1 - a.beta1);
-    A beta2 = A(a.beta2), rest2 = A(1 - a.beta2), eps = A(a.eps), over = scale_of<A>(s);
+    A beta2 = A(a.beta2), rest2 = A(1 - a.beta2), eps = A(a.eps), over = scale_of<A>(s, a.maximize);
 
     if (skipped(s)) return; /* all of the block */
     if (threadIdx.x == 0) {
@@ -95,6 +99,12 @@ static __global__ void adam_chunk(group all, tp_adam_args a, tp_scalars s)
           square = beta2 * tp_load(v[i]) + rest2 * (d * d);
 
         tp_put(&m[i], mean), tp_put(&v[i], square);
+        if (a.amsgrad) { /* NaN is larger than any number */
+            A before = tp_load(top[i]);
+
+            square = before > square || before != before ? before : square;
+            tp_put(&top[i], square);
+        }
         tp_put(&p[i],
                w - (shrink * w + once[0] * (mean / (sqrt(square) * once[1] + eps))));
     }

@@ -444,7 +444,7 @@ Test(slots, random_strides)
 enum { TENSORS = 60 }; /* more than one launch takes */
 
 typedef struct group {
-    buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], lr, step, scale, skip;
+    buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], w[TENSORS], lr, step, scale, skip;
     tp_update u[SIDES][TENSORS];
 } group;
 
@@ -458,16 +458,18 @@ static void make_group(group *k, tp_dtype t)
 
         k->g[i] = numbers(t, n, -1, 1), k->p[i] = numbers(t, n, -1, 1);
         k->m[i] = numbers(t, n, 0, 0), k->v[i] = numbers(t, n, 0, 0);
+        k->w[i] = numbers(t, n, 0, 0);
         for (int s = 0; s < SIDES; s++)
             k->u[s][i] = (tp_update){ n, k->g[i].at[s], k->p[i].at[s], k->m[i].at[s],
-                                      k->v[i].at[s] };
+                                      k->v[i].at[s], k->w[i].at[s] };
     }
 }
 
 static void check_group(const group *k)
 {
     for (int i = 0; i < TENSORS; i++)
-        check_close(&k->p[i], 16), check_close(&k->m[i], 16), check_close(&k->v[i], 16);
+        check_close(&k->p[i], 16), check_close(&k->m[i], 16), check_close(&k->v[i], 16),
+            check_close(&k->w[i], 16);
     check_same(&k->step);
 }
 
@@ -481,7 +483,8 @@ Test(slots, sgd)
         tp_sgd_args a = { .momentum = i & 1 ? 0.9 : 0,
                           .dampening = i & 2 ? 0 : 0.2,
                           .weight_decay = 0.01,
-                          .nesterov = (i & 3) == 3 };
+                          .nesterov = (i & 3) == 3,
+                          .maximize = (i & 3) == 1 };
         tp_dtype t = floats[i / 4];
 
         make_group(&k, t);
@@ -499,16 +502,18 @@ Test(slots, adam)
 {
     static group k;
 
-    for (int i = 0; i < LEN(floats) * 2; i++) {
+    for (int i = 0; i < LEN(floats) * 4; i++) {
         tp_adam_args a = { .beta1 = 0.9,
                            .beta2 = 0.999,
                            .eps = 1e-8,
                            .weight_decay = 0.1,
-                           .decoupled = i % 2 };
-        tp_dtype t = floats[i / 2];
+                           .decoupled = i % 2,
+                           .amsgrad = i & 2,
+                           .maximize = (i & 3) == 3 };
+        tp_dtype t = floats[i / 4];
 
         make_group(&k, t);
-        CASE("adam, decoupled %d, %s", i % 2, dtype_names[t]);
+        CASE("adam %d, %s", i % 4, dtype_names[t]);
         for (int step = 0; step < 3; step++) {
             RUN(tick, TP_F64, AT(k.step), AT(k.skip));
             RUN(adam, t, TENSORS, k.u[side], a, SCALARS(k));
