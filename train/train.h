@@ -1,6 +1,6 @@
 /*
  * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
- * plots, arguments.
+ * plots, arguments.  Metrics are in train/metrics.h.
  */
 #ifndef TP_TRAIN_H
 #define TP_TRAIN_H
@@ -8,6 +8,7 @@
 #include "data/data.h"
 #include "nn/nn.h"
 #include "optim/optim.h"
+#include "train/metrics.h"
 
 TP_API_BEGIN
 
