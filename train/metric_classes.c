@@ -239,6 +239,11 @@ tp_metric *tp_metric_class_score(int64_t classes, tp_class_score what, tp_averag
     return m ? &m->base : NULL;
 }
 
+int64_t tp_metric_classes(const tp_metric *m)
+{
+    return m && (m->kind == &confusion_kind || m->kind == &score_kind) ? ((const confusion *)m)->classes : 0;
+}
+
 /* NULL and an error unless m counts classes and room is what it needs. */
 static const confusion *counts_of(const char *where, const tp_metric *base, const void *out, int64_t room, bool square)
 {
@@ -246,7 +251,7 @@ static const confusion *counts_of(const char *where, const tp_metric *base, cons
     int64_t need;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN(where, base && out && (base->kind == &confusion_kind || base->kind == &score_kind), TP_ERR_ARG,
+    TP_REQUIRE_IN(where, tp_metric_classes(base) && out, TP_ERR_ARG,
                   "a metric that counts classes, and room, are wanted");
     need = square ? m->classes * m->classes : m->classes;
     TP_REQUIRE_IN(where, room == need, TP_ERR_ARG, "room for %lld numbers: %lld are wanted", (long long)room, (long long)need);

@@ -45,6 +45,7 @@ tp_metric *tp_metric_confusion(int64_t classes);
  *   precision tp / (tp + fp),   recall tp / (tp + fn),   F1 2 tp / (2 tp + fp + fn)
  * where a quotient 0 / 0 is 0. */
 tp_metric *tp_metric_class_score(int64_t classes, tp_class_score what, tp_average average);
+int64_t tp_metric_classes(const tp_metric *m); /* 0 for one that doesn't count them */
 /* Of a metric that counts classes.  counts[i * classes + j]: label i taken for j. */
 bool tp_metric_counts(const tp_metric *m, int64_t *counts, int64_t room);
 bool tp_metric_per_class(const tp_metric *m, tp_class_score what, double *out, int64_t room);

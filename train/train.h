@@ -1,6 +1,7 @@
 /*
  * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
- * plots, arguments.  Metrics are in train/metrics.h.
+ * plots, arguments.  Metrics are in train/metrics.h, plots in
+ * train/plots.h.
  */
 #ifndef TP_TRAIN_H
 #define TP_TRAIN_H
@@ -9,6 +10,7 @@
 #include "nn/nn.h"
 #include "optim/optim.h"
 #include "train/metrics.h"
+#include "train/plots.h"
 
 TP_API_BEGIN
 
@@ -73,18 +75,6 @@ bool tp_log_close(tp_logger *l);        /* false and an error when something was
 /* Share of argmax == y over one pass: scores (N, C), labels (N) from 0 to C - 1, all others are
  * refused.  NaN after an error. */
 double tp_train_accuracy(tp_module *m, tp_loader *l);
-
-typedef struct tp_series {
-    const char *name;
-    const double *x, *y; /* NaN: a gap */
-    int64_t n;
-} tp_series;
-typedef struct tp_plot_opts {
-    const char *title, *x_label, *y_label;
-    int width, height; /* 0: 960 by 540 */
-} tp_plot_opts;
-bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
-    __attribute__((warn_unused_result));
 
 typedef struct tp_grid_opts {
     int columns;              /* 0: as square as can be */
