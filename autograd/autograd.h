@@ -47,6 +47,9 @@ bool tp_grads_of(tp_list ys, tp_list xs, tp_tensor **out, tp_grad_opts o);
 
 /* ---- modes of this thread, as declarations at the top of a block ---- */
 
+/* The environment variable TP_ANOMALY, when it is neither empty nor 0 at its first use, turns anomaly
+ * mode on in every thread; tp_anomaly_begin(false) still turns it off for a block. */
+
 typedef struct tp_mode {
     unsigned char what, old;
 } tp_mode;

@@ -209,7 +209,7 @@ static bool differentiate(tp_node *n)
     me->backward_of = tp__node_name(n);
     n->op->backward(n);
     me->backward_of = outer;
-    any = me->error == TP_OK && (!me->anomaly || gave_no_nan(n));
+    any = me->error == TP_OK && (!tp__anomaly(me) || gave_no_nan(n));
     if (n->path) tp__path_pop();
     return any;
 }

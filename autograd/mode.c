@@ -4,6 +4,7 @@
 #include "autograd/node.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { GRAD, AUTOCAST, ANOMALY };
 
@@ -26,12 +27,24 @@ tp_mode tp_autocast_begin(tp_dtype d)
     return m;
 }
 
+unsigned char tp__anomaly_first(void)
+{
+    static atomic_uchar known;
+    unsigned char now = atomic_load_explicit(&known, memory_order_relaxed);
+    const char *asked = now ? NULL : getenv("TP_ANOMALY");
+
+    if (now) return now;
+    now = asked && *asked && strcmp(asked, "0") != 0 ? TP_ANOMALY_ON : TP_ANOMALY_OFF;
+    atomic_store_explicit(&known, now, memory_order_relaxed);
+    return now;
+}
+
 tp_mode tp_anomaly_begin(bool on)
 {
     tp_thread *me = tp__me();
     tp_mode m = { ANOMALY, me->anomaly };
 
-    me->anomaly = on;
+    me->anomaly = on ? TP_ANOMALY_ON : TP_ANOMALY_OFF;
     return m;
 }
 

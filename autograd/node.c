@@ -179,7 +179,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     tp_node *n;
 
     if (me->error != TP_OK) return false;
-    if (me->anomaly && !tp__nan_free(op->name, "output", 0, out)) return false;
+    if (tp__anomaly(me) && !tp__nan_free(op->name, "output", 0, out)) return false;
     if (!tp__will_record(in)) return true;
     if (!(n = make(op, in.n, out, saved, bytes, &sizes))) return false;
     connect(n, in);
@@ -191,7 +191,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     for (int k = 0; k < out.n; k++)
         sizes = adopt(n, k, out.t[k], sizes);
     if (bytes) memcpy(n->attr, attr, bytes);
-    if (me->anomaly && *tp__path_text()) n->path = tp__strdup(tp__path_text());
+    if (tp__anomaly(me) && *tp__path_text()) n->path = tp__strdup(tp__path_text());
     return true;
 }
 

@@ -68,6 +68,14 @@ const char *tp__node_name(const tp_node *n);
 tp_shape tp__slot_shape(const tp_slot *s);
 void tp__attach(tp_tensor *t, tp_node *n, int out); /* t is that output, or leaf */
 void tp__free_saved(tp_node *n);
+/* Anomaly mode, which the environment turns on where the thread hasn't said. */
+enum { TP_ANOMALY_UNKNOWN, TP_ANOMALY_OFF, TP_ANOMALY_ON };
+unsigned char tp__anomaly_first(void); /* what the environment says, read once */
+static inline bool tp__anomaly(tp_thread *me)
+{
+    if (me->anomaly == TP_ANOMALY_UNKNOWN) me->anomaly = tp__anomaly_first();
+    return me->anomaly == TP_ANOMALY_ON;
+}
 /* Anomaly mode: an error names the op, and says which of its outputs, or gradients,
  * counted from `first`. */
 bool tp__nan_free(const char *op, const char *which, int first, tp_list t);

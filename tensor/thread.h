@@ -32,7 +32,8 @@ typedef struct tp_thread {
     uint64_t rng_seed[TP_DEVICES];   /* what lies there */
 
     /* modes of autograd/ */
-    bool no_grad, anomaly, releasing, second_run;
+    bool no_grad, releasing, second_run;
+    unsigned char anomaly; /* 0: not asked yet; see autograd/node.h */
     tp_dtype autocast; /* TP_F32: off */
     struct tp_node *released;
     const char *backward_of; /* the op whose backward runs, or NULL */

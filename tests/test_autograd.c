@@ -296,6 +296,45 @@ static int root_layer(void *self, tp_list in, tp_tensor **out, int room)
     return (out[0] = tp_scale(tp_sqrt(tp_scale(in.t[0], 0)), 0)) ? 1 : -1;
 }
 
+static void *log_in_a_thread(void *w)
+{
+    TP_SCOPE;
+    tp_tensor *y = tp_log(w);
+    bool named = !y && tp_error_code() == TP_ERR_NONFINITE && strstr(tp_error(), "log: output 0");
+
+    return named ? w : NULL;
+}
+
+static void check_environment(const char *says, bool on)
+{
+    TP_SCOPE;
+    tp_tensor *w = tp_full(TP_SHAPE(2), -1, TP_F32, tp_device_open("cpu"));
+    pthread_t other;
+    void *named;
+
+    CASE("TP_ANOMALY=%s", says);
+    setenv("TP_ANOMALY", says, 1);
+    if (on) CHECK_REFUSED(tp_log(w), TP_ERR_NONFINITE, "log: output 0, f32 (2), holds NaN");
+    else CHECK(tp_log(w));
+    setenv("TP_ANOMALY", on ? "0" : "1", 1); /* read once */
+    cr_assert(pthread_create(&other, NULL, log_in_a_thread, w) == 0 && pthread_join(other, &named) == 0);
+    CHECK((named != NULL) == on);
+    tp_mode off = tp_anomaly_begin(false);
+    CHECK(tp_log(w));
+    tp_mode_end(off);
+    if (on) CHECK_REFUSED(tp_log(w), TP_ERR_NONFINITE, "log");
+}
+
+Test(autograd, anomaly_mode_by_the_environment)
+{
+    check_environment("1", true);
+}
+
+Test(autograd, anomaly_mode_not_by_the_environment)
+{
+    check_environment("0", false);
+}
+
 ON_EACH_DEVICE(autograd, anomalies_are_named)
 {
     tp_module *inner[2], *outer[2], *net;

@@ -346,7 +346,8 @@ Test(pictures, huge_numbers_and_long_words, IN_FOLDER)
         CASE("long words, %s", small ? "small" : "large");
         for (int k = 0; k < 3; k++)
             s[k] = (tp_series){ word, x, x, 3 };
-        CHECK(tp_plot_lines(in_folder("p.png"), s, 3, (tp_plot_opts){ word, word, word, small ? 200 : 0, small ? 150 : 0 }));
+        CHECK(tp_plot_lines(in_folder("p.png"), s, 3, (tp_plot_opts){ .title = word, .x_label = word, .y_label = word,
+                            .width = small ? 200 : 0, .height = small ? 150 : 0 }));
         p = decode(in_folder("p.png"), &w, &h);
         CHECK(!edge_inked(p, w, h, 3));
         stbi_image_free(p);

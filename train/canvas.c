@@ -118,13 +118,18 @@ static void write_some(void *user, void *data, int size)
     s->ok = s->ok && fwrite(data, 1, (size_t)size, s->f) == (size_t)size;
 }
 
+bool tp__canvas_encode(const tp_canvas *c, void (*put_some)(void *user, void *bytes, int n), void *user)
+{
+    return stbi_write_png_to_func(put_some, user, c->width, c->height, 3, c->rgb, c->width * 3) != 0;
+}
+
 static bool write_png(const tp_canvas *c, const char *path)
 {
     sink s = { fopen(path, "wb"), true };
     bool drawn;
 
     if (!s.f) return false;
-    drawn = stbi_write_png_to_func(write_some, &s, c->width, c->height, 3, c->rgb, c->width * 3);
+    drawn = tp__canvas_encode(c, write_some, &s);
     if (fclose(s.f)) s.ok = false;
     return drawn && s.ok;
 }

@@ -25,6 +25,8 @@ int tp__canvas_text(tp_canvas *c, int x, int y, int scale, const char *text, tp_
 int tp__canvas_text_width(const char *text, int scale);
 /* Writes and frees; through a temporary file, so that an earlier picture stays whole. */
 bool tp__canvas_end(const char *where, tp_canvas *c, const char *png);
+/* The PNG's bytes, a piece at a time. */
+bool tp__canvas_encode(const tp_canvas *c, void (*put)(void *user, void *bytes, int n), void *user);
 void tp__canvas_free(tp_canvas *c);
 
 #endif

@@ -45,11 +45,18 @@ static void delist(tp_logger *l)
     pthread_mutex_unlock(&lock);
 }
 
+static void flush_files(tp_logger *l)
+{
+    if (l->csv) fflush(l->csv);
+    if (l->json) fflush(l->json);
+    if (l->events) fflush(l->events);
+}
+
 void tp__log_flush_all(void)
 {
     pthread_mutex_lock(&lock);
     for (tp_logger *l = open_ones; l; l = l->next)
-        if (l->csv) fflush(l->csv);
+        flush_files(l);
     pthread_mutex_unlock(&lock);
 }
 
@@ -154,7 +161,11 @@ tp_logger *tp_log_open(tp_log_opts o)
     if (!l) return NULL;
     l->o = o, l->step = o.from, l->start = tp__now();
     l->terminal = o.bar && isatty(STDERR_FILENO);
-    if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l)) return enlist(l), l;
+    if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l) && tp__log_json_open(l) && tp__log_events_open(l))
+        return enlist(l), l;
+    if (l->csv) fclose(l->csv);
+    if (l->json) fclose(l->json);
+    if (l->events) fclose(l->events);
     tp__log_free(l);
     return NULL;
 }
@@ -167,6 +178,8 @@ tp_track *tp__log_track(tp_logger *l, const char *key)
         if (!strcmp(l->track[i].key, key)) return &l->track[i];
     TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key && !strpbrk(key, ",\"\n"), TP_ERR_ARG,
                   "\"%s\" can't be logged: at most %d keys of 31 characters, without commas", key, TP_TRACKS);
+    TP_REQUIRE_IN("tp_log", (!l->json && !l->events) || tp__log_is_utf8(key), TP_ERR_ARG,
+                  "a key that isn't UTF-8 can't be logged as JSON or for TensorBoard");
     strcpy(l->track[l->n].key, key);
     l->track[l->n].now = NAN;
     return &l->track[l->n++];
@@ -262,8 +275,9 @@ static void put_row(tp_logger *l, const double *v)
     for (int i = 0; i < l->n; i++)
         fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
     fputc('\n', l->csv);
+    tp__log_json_row(l, v), tp__log_events_row(l, v);
     if (tp__now() - l->flushed < 1) return;
-    fflush(l->csv), l->flushed = tp__now();
+    flush_files(l), l->flushed = tp__now();
 }
 
 static void end_row(tp_logger *l)
@@ -318,13 +332,22 @@ void tp__log_free(tp_logger *l)
     tp__release(l, sizeof *l);
 }
 
-static bool close_csv(tp_logger *l)
+/* lost: something wasn't written before now. */
+static bool close_file(tp_logger *l, FILE *f, bool lost, const char *name)
 {
-    bool ok = !l->csv || (!ferror(l->csv) && !l->incomplete);
+    bool ok = !f || (!ferror(f) && !lost);
 
-    if (l->csv && fclose(l->csv)) ok = false;
-    if (!ok) tp__fail(TP_ERR_IO, "tp_log_close", "%s/log.csv is not complete: %s", l->dir, strerror(errno));
+    if (f && fclose(f)) ok = false;
+    if (!ok) tp__fail(TP_ERR_IO, "tp_log_close", "%s/%s is not complete: %s", l->dir, name, strerror(errno));
     return ok;
+}
+
+/* All of them, also after one that failed; the first error stands. */
+static bool close_files(tp_logger *l)
+{
+    bool csv = close_file(l, l->csv, l->incomplete, "log.csv"), json = close_file(l, l->json, l->json_lost, "log.jsonl");
+
+    return close_file(l, l->events, l->events_lost, "events.out.tfevents.taper") && csv && json;
 }
 
 bool tp_log_close(tp_logger *l)
@@ -335,7 +358,7 @@ bool tp_log_close(tp_logger *l)
     if (tp_ok()) l->row = l->step, end_row(l);
     tp__log_bar(l, true);
     delist(l);
-    ok = close_csv(l);
+    ok = close_files(l);
     if (ok && l->o.plot && tp_ok()) ok = tp__log_plot(l);
     tp__log_free(l);
     return ok && tp_ok();

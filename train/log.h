@@ -24,8 +24,8 @@ typedef struct tp_track {
 struct tp_logger {
     tp_log_opts o;
     char *dir;
-    FILE *csv;
-    bool terminal, drawn, incomplete;
+    FILE *csv, *json, *events; /* the last two where they are wanted */
+    bool terminal, drawn, incomplete, json_lost, events_lost;
     int columns; /* of the header that log.csv has; 0: none yet */
     int64_t step, row;
     int64_t items, done; /* of this step, where the program says it; in all, since the start */
@@ -37,6 +37,11 @@ struct tp_logger {
 
 double tp__now(void);
 tp_track *tp__log_track(tp_logger *l, const char *key); /* made if it isn't there */
+bool tp__log_is_utf8(const char *text);
+bool tp__log_json_open(tp_logger *l);
+void tp__log_json_row(tp_logger *l, const double *v);
+bool tp__log_events_open(tp_logger *l);
+void tp__log_events_row(tp_logger *l, const double *v);
 void tp__log_free(tp_logger *l);
 void tp__log_bar(tp_logger *l, bool last);
 void tp__log_flush_all(void); /* rows of every open log go to disk */

@@ -1,6 +1,7 @@
 /*
  * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
- * plots, arguments.
+ * plots, arguments.  Logs are in train/logs.h, metrics in train/metrics.h, plots in train/plots.h, a
+ * run as one call in train/fit.h.
  */
 #ifndef TP_TRAIN_H
 #define TP_TRAIN_H
@@ -8,6 +9,10 @@
 #include "data/data.h"
 #include "nn/nn.h"
 #include "optim/optim.h"
+#include "train/fit.h"
+#include "train/logs.h"
+#include "train/metrics.h"
+#include "train/plots.h"
 
 TP_API_BEGIN
 
@@ -38,46 +43,11 @@ bool tp_state_try(tp_state *s, const char *path) __attribute__((warn_unused_resu
 bool tp_state_load(tp_state *s, const char *path) __attribute__((warn_unused_result));
 void tp_state_free(tp_state *s);
 
-/* ---- logs ---- */
-
-typedef struct tp_logger tp_logger; /* tp_log is the logarithm */
-typedef struct tp_log_opts {
-    /* log.csv and, with plot, curve.png go there; it is made.  NULL: none.  Rows are on disk within
-     * a second, and whenever a tp_state is saved. */
-    const char *dir;
-    int64_t total, from; /* steps in all, and already done: for the time left */
-    int64_t items;       /* per step, for the rate; 0: steps */
-    const char *unit;    /* "images" */
-    bool bar;            /* a line on stderr, if that is a terminal; else a line now and then */
-    bool plot, append;   /* append: go on with an earlier log.csv, in the curves too */
-} tp_log_opts;
-tp_logger *tp_log_open(tp_log_opts o);
-/* A value of this step, read one step late, so that nothing waits for the device. */
-void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
-void tp_log_value(tp_logger *l, const char *key, double v); /* of the last step that ended */
-void tp_log_step(tp_logger *l); /* ends a step: a row of log.csv, the bar */
-void tp_log_items(tp_logger *l, int64_t n); /* of this step, where they aren't tp_log_opts.items */
-double tp_log_rate(const tp_logger *l);     /* items a second since tp_log_open */
-double tp_log_seconds(const tp_logger *l);  /* since tp_log_open */
-bool tp_log_close(tp_logger *l);        /* false and an error when something was not written */
-
 /* ---- looking ---- */
 
 /* Share of argmax == y over one pass: scores (N, C), labels (N) from 0 to C - 1, all others are
  * refused.  NaN after an error. */
 double tp_train_accuracy(tp_module *m, tp_loader *l);
-
-typedef struct tp_series {
-    const char *name;
-    const double *x, *y; /* NaN: a gap */
-    int64_t n;
-} tp_series;
-typedef struct tp_plot_opts {
-    const char *title, *x_label, *y_label;
-    int width, height; /* 0: 960 by 540 */
-} tp_plot_opts;
-bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
-    __attribute__((warn_unused_result));
 
 typedef struct tp_grid_opts {
     int columns;              /* 0: as square as can be */
