@@ -147,7 +147,7 @@ static const rule rules[] = {
 
 static const char *name_of(int i)
 {
-    static char name[2][8];
+    static char name[2][16];
 
     snprintf(name[i % 2], sizeof name[0], "p%d", i);
     return name[i % 2];
