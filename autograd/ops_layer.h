@@ -25,8 +25,8 @@ tp_tensor *tp_linear(tp_tensor *x, tp_tensor *weight, tp_tensor *bias);
 tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o);
 
 /* ---- softmax: floats; twice ---- */
-/* e^x / sum e^x along axis, in x's layout; the largest of x is taken off first, so nothing overflows.
- * A row of -infinity alone gives NaN. */
+/* e^x / sum e^x along axis, in x's layout; the largest of x is taken off first, so nothing
+ * overflows.  A row of -infinity alone gives NaN. */
 tp_tensor *tp_softmax(tp_tensor *x, int axis);
 tp_tensor *tp_log_softmax(tp_tensor *x, int axis); /* x - log(sum e^x) */
 
@@ -36,16 +36,18 @@ tp_tensor *tp_log_softmax(tp_tensor *x, int axis); /* x - log(sum e^x) */
 typedef struct tp_attention_opts {
     double scale; /* 0: 1 / sqrt(E) */
     bool causal;  /* row i meets columns 0 .. i alone */
-    tp_tensor *mask; /* broadcast to (N, heads, L, S): bool, true where it meets, or added to the scores */
+    /* broadcast to (N, heads, L, S): bool, true where it meets, or added to the scores */
+    tp_tensor *mask;
     tp_tensor *key_padding_mask; /* bool (N, S): true where a key is left out */
     double dropout; /* probability that a weight is dropped; always: nn's layer minds the mode */
 } tp_attention_opts;
-/* softmax(scale q k' + mask) v (Vaswani et al. 2017), by tiles: the scores are never stored (Dao et
- * al. 2022).
+/* softmax(scale q k' + mask) v (Vaswani et al. 2017), by tiles: the scores are never stored (Dao
+ * et al. 2022).
  *   q (N, heads, L, E), k (N, kv heads, S, E), v (N, kv heads, S, Ev) -> (N, heads, L, Ev)
  * kv heads divide heads: neighbours among q's share one.  Views need no copy while the numbers of a
  * row lie side by side; y lies in memory as q does, heads or rows outermost.  A row that meets no
- * key gives 0.  With a mask that wants a gradient, and for second derivatives, scores are stored. */
+ * key gives 0.  With a mask that wants a gradient, and for second derivatives, scores are stored.
+ */
 tp_tensor *tp_attention(tp_tensor *q, tp_tensor *k, tp_tensor *v, tp_attention_opts o);
 
 /* ---- convolution and pooling: floats; twice ---- */
@@ -55,17 +57,19 @@ typedef struct tp_conv2d_opts {
     bool no_bias;     /* of the layer; the op takes bias NULL */
     bool rectangular; /* the width has its own, below */
     int stride_w, padding_w, dilation_w;
-    bool same; /* padding so that y has x's size, PyTorch's "same"; stride 1.  Not of transposed ones */
+    /* padding so that y has x's size, PyTorch's "same"; stride 1.  Not of transposed ones */
+    bool same;
     int output_padding, output_padding_w; /* of transposed ones */
 } tp_conv2d_opts;
 /* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
  * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
 tp_tensor *tp_conv2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
-/* The same of (N, C, L), weight (O, C / groups, K) -> (N, O, OL), channels innermost in memory; o.rectangular
- * is refused. */
+/* The same of (N, C, L), weight (O, C / groups, K) -> (N, O, OL), channels innermost in memory;
+ * o.rectangular is refused. */
 tp_tensor *tp_conv1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
-/* The adjoint of conv2d (Zeiler et al. 2010).  x (N, C, H, W), weight (C, O / groups, KH, KW), bias (O) or NULL
- * -> (N, O, OH, OW), channels-last;  OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1 */
+/* The adjoint of conv2d (Zeiler et al. 2010).  x (N, C, H, W), weight (C, O / groups, KH, KW), bias
+ * (O) or NULL -> (N, O, OH, OW), channels-last;
+ *   OH = (H - 1) stride - 2 padding + dilation (KH - 1) + output_padding + 1 */
 tp_tensor *tp_conv_transpose2d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
 tp_tensor *tp_conv_transpose1d(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_conv2d_opts o);
 
@@ -77,10 +81,9 @@ typedef struct tp_pool2d_opts {
     bool exclude_pad; /* of means: padding isn't counted, PyTorch's count_include_pad = false */
     int divisor;      /* of means: what sums are divided by; 0: the size of the window */
 } tp_pool2d_opts;
-/* Over windows of (N, C, H, W) -> (N, C, OH, OW), channels-last; padding is at most half the kernel, and a
- * kernel has at most 2^31 - 1 places.  The
- * largest: the first of equals, NaN before numbers, padding never; the mean: padding counts as 0, and
- * dilation is refused. */
+/* Over windows of (N, C, H, W) -> (N, C, OH, OW), channels-last; padding is at most half the
+ * kernel, which has at most 2^31 - 1 places.  The largest: the first of equals, NaN before numbers,
+ * padding never; the mean: padding counts as 0, and dilation is refused. */
 tp_tensor *tp_max_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
 tp_tensor *tp_avg_pool2d(tp_tensor *x, int kernel, tp_pool2d_opts o);
 /* The same of (N, C, L) -> (N, C, OL); o.rectangular is refused. */
@@ -124,14 +127,15 @@ tp_tensor *tp_batch_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias,
 tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_tensor *bias,
                          double eps);
 
-/* Over the axes behind 1 and the C / groups channels of each group (Wu & He 2018).  x (N, C, ...); weight,
- * bias (C) or NULL.  Channels-last. */
-tp_tensor *tp_group_norm(tp_tensor *x, int64_t groups, tp_tensor *weight, tp_tensor *bias, double eps);
+/* Over the axes behind 1 and the C / groups channels of each group (Wu & He 2018).  x (N, C, ...);
+ * weight, bias (C) or NULL.  Channels-last. */
+tp_tensor *tp_group_norm(tp_tensor *x, int64_t groups, tp_tensor *weight, tp_tensor *bias,
+                         double eps);
 /* Each channel of each sample by itself (Ulyanov et al. 2016): C groups, which must be of more than
  * one value. */
 tp_tensor *tp_instance_norm(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, double eps);
-/* x / sqrt(mean of x^2 + eps) weight over the last axes, those of `shape` (Zhang & Sennrich 2019); weight
- * of that shape or NULL.  eps below 0: that of x's dtype, PyTorch's default. */
+/* x / sqrt(mean of x^2 + eps) weight over the last axes, those of `shape` (Zhang & Sennrich 2019);
+ * weight of that shape or NULL.  eps below 0: that of x's dtype, PyTorch's default. */
 tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double eps);
 
 /* ---- dropping: floats; twice ---- */
@@ -141,8 +145,9 @@ tp_tensor *tp_dropout(tp_tensor *x, double p);
 
 /* ---- recurrence: floats; once ---- */
 typedef struct tp_recurrent_opts {
-    tp_tensor *lengths; /* integers (N), from 1 to T; NULL: all T.  Beyond its length y is 0, and the last
-                         * state is that at it, as of PyTorch's packed sequences */
+    /* integers (N), from 1 to T; NULL: all T.  Beyond its length y is 0, and the last state is that
+     * at it, as of PyTorch's packed sequences */
+    tp_tensor *lengths;
     bool reverse;       /* from the end, or the length's, to the beginning; y stays in its place */
     bool relu;          /* of rnn, instead of tanh */
 } tp_recurrent_opts;
@@ -155,19 +160,20 @@ typedef struct tp_lstm_out {
  *   b_ih, b_hh (4H) or both NULL.  No second derivative. */
 tp_lstm_out tp_lstm(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih, tp_tensor *w_hh,
                     tp_tensor *b_ih, tp_tensor *b_hh);
-tp_lstm_out tp_lstm_with(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih, tp_tensor *w_hh,
-                         tp_tensor *b_ih, tp_tensor *b_hh, tp_recurrent_opts o);
+tp_lstm_out tp_lstm_with(tp_tensor *x, tp_tensor *h0, tp_tensor *c0, tp_tensor *w_ih,
+                         tp_tensor *w_hh, tp_tensor *b_ih, tp_tensor *b_hh, tp_recurrent_opts o);
 
 typedef struct tp_recurrent_out {
     tp_tensor *y, *h; /* (T, N, H), (N, H); both NULL after a failure */
 } tp_recurrent_out;
 /* Gated recurrent units (Cho et al. 2014), gates in PyTorch's order r z n, weights (3H, ...):
  *   n = tanh(W_in x + b_in + r (W_hn h + b_hn)),  h' = (1 - z) n + z h.  No second derivative. */
-tp_recurrent_out tp_gru(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh, tp_tensor *b_ih,
-                        tp_tensor *b_hh, tp_recurrent_opts o);
-/* h' = tanh(x w_ih' + b_ih + h w_hh' + b_hh) (Elman 1990), weights (H, ...).  No second derivative. */
-tp_recurrent_out tp_rnn(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh, tp_tensor *b_ih,
-                        tp_tensor *b_hh, tp_recurrent_opts o);
+tp_recurrent_out tp_gru(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh,
+                        tp_tensor *b_ih, tp_tensor *b_hh, tp_recurrent_opts o);
+/* h' = tanh(x w_ih' + b_ih + h w_hh' + b_hh) (Elman 1990), weights (H, ...).  No second
+ * derivative. */
+tp_recurrent_out tp_rnn(tp_tensor *x, tp_tensor *h0, tp_tensor *w_ih, tp_tensor *w_hh,
+                        tp_tensor *b_ih, tp_tensor *b_hh, tp_recurrent_opts o);
 
 TP_API_END
 

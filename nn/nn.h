@@ -53,14 +53,16 @@ tp_module *tp_nn_lstm(int64_t in, int64_t hidden, tp_lstm_opts o);
 /* x (T, N, in), or (N, T, in) with batch_first.  h, c (layers * directions, N, H) or NULL.
  * y (T, N, H * directions), h and c as given. */
 tp_lstm_out tp_nn_lstm_forward(tp_module *m, tp_tensor *x, tp_tensor *h, tp_tensor *c);
-/* Sequences of these lengths, integers (N) from 1 to T; NULL: all T.  Beyond its length y is 0; h and c are
- * those at it. */
-tp_lstm_out tp_nn_lstm_lengths(tp_module *m, tp_tensor *x, tp_tensor *lengths, tp_tensor *h, tp_tensor *c);
+/* Sequences of these lengths, integers (N) from 1 to T; NULL: all T.  Beyond its length y is 0; h
+ * and c are those at it. */
+tp_lstm_out tp_nn_lstm_lengths(tp_module *m, tp_tensor *x, tp_tensor *lengths, tp_tensor *h,
+                               tp_tensor *c);
 /* The same of GRU, with 3H for 4H, and of plain cells, with H. */
 tp_module *tp_nn_gru(int64_t in, int64_t hidden, tp_lstm_opts o);
 tp_module *tp_nn_rnn(int64_t in, int64_t hidden, tp_lstm_opts o);
 /* Of either; lengths and h may be NULL. */
-tp_recurrent_out tp_nn_recurrent_forward(tp_module *m, tp_tensor *x, tp_tensor *lengths, tp_tensor *h);
+tp_recurrent_out tp_nn_recurrent_forward(tp_module *m, tp_tensor *x, tp_tensor *lengths,
+                                         tp_tensor *h);
 
 /* Its layers are its children "0", "1", ...; each takes what the one before gives. */
 tp_module *tp_nn_sequential(tp_module **layers, int n);

@@ -248,7 +248,7 @@ ON_EACH_DEVICE(errors, dtypes_that_are_not_offered)
     DTYPE(tp_layer_norm(a, TP_SHAPE(3), F64(3), NULL, 1e-5), "weight and bias of f32 (2, 3) are f32, not f64 (3)");
     DTYPE(tp_embedding(a, a), "embedding: the index must be i64, i32 or u8, not f32 (2, 3)");
     DTYPE(tp_embedding(make(TP_BOOL, dev, TP_SHAPE(2)), a), "not bool (2)");
-    DTYPE(tp_cross_entropy(a, F32(2)), "cross_entropy: labels must be i64, i32 or u8, not f32 (2)");
+    DTYPE(tp_cross_entropy(a, make(TP_BOOL, dev, TP_SHAPE(2))), "cross_entropy: labels must be i64, i32 or u8, not bool (2)");
     DTYPE(lstm_of(F32(1, 2, 3), NULL, NULL, F64(8, 3), F32(8, 2), NULL, NULL), "lstm: x is f32 (1, 2, 3) and another input f64");
     DTYPE(tp_requires_grad(i, true), "i64 (2, 3) can't have a gradient");
     ARG(!tp_f32(i) ? NULL : a, "contiguous f32 on the CPU is wanted");
