@@ -335,6 +335,8 @@ Test(fit, refusals, IN_FOLDER)
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "clip_norm and min_delta");
     o = good, o.validation = NULL, o.patience = 1;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "need a loader to validate with");
+    o = good, o.higher_is_better = true;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "of the loss less is better");
     CASE("files");
     o = good, o.checkpoint = in_folder("no/state");
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_IO, "no/state");

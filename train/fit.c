@@ -262,6 +262,7 @@ static bool options_ok(const tp_module *m, const tp_fit_opts *o)
     else if (!(o->clip_norm >= 0) || !(o->min_delta >= 0)) wrong = "clip_norm and min_delta can't be below 0";
     else if ((o->patience || o->best || o->restore_best || o->score) && !o->validation)
         wrong = "score, patience, best and restore_best need a loader to validate with";
+    else if (o->higher_is_better && !o->score) wrong = "higher_is_better is for a score: of the loss less is better";
     if (wrong) tp_fail(TP_ERR_ARG, "tp_train_fit: %s", wrong);
     return !wrong;
 }

@@ -20,14 +20,18 @@ typedef struct heat {
     tp_heat_opts o;
 } heat;
 
+static unsigned char mix(int from, int to, double share)
+{
+    return (unsigned char)(from + share * (to - from) + 0.5);
+}
+
 static tp_color shade_of(double v)
 {
     static const tp_color light = { 247, 251, 255 }, dark = { 8, 64, 129 };
 
     if (isnan(v)) return (tp_color){ 190, 190, 190 };
     v = fmax(0, fmin(1, v));
-    return (tp_color){ (unsigned char)(light.r + v * (dark.r - light.r) + 0.5), (unsigned char)(light.g + v * (dark.g - light.g) + 0.5),
-                       (unsigned char)(light.b + v * (dark.b - light.b) + 0.5) };
+    return (tp_color){ mix(light.r, dark.r, v), mix(light.g, dark.g, v), mix(light.b, dark.b, v) };
 }
 
 /* A row's or column's name; one buffer. */
@@ -93,8 +97,9 @@ static void draw_names(tp_canvas *c, const heat *h)
 
     for (int r = 0; h->named && r < h->rows; r++) {
         const char *fit = tp__fitted(name_of(h->o.row, r), 1, room);
+        int x = h->left - GAP - tp__canvas_text_width(fit, 1), y = h->top + r * h->cell_h + h->cell_h / 2 - 4;
 
-        tp__canvas_text(c, h->left - GAP - tp__canvas_text_width(fit, 1), h->top + r * h->cell_h + h->cell_h / 2 - 4, 1, fit, tp__ink);
+        tp__canvas_text(c, x, y, 1, fit, tp__ink);
     }
     for (int k = 0; h->named && k < h->columns; k++) {
         const char *fit = tp__fitted(name_of(h->o.column, k), 1, h->cell_w - 4);

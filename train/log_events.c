@@ -191,7 +191,8 @@ void tp_log_image(tp_logger *l, const char *key, tp_tensor *t)
     TP_NO_GRAD;
 
     if (!wanted(__func__, l, key, t) || !tp__there(__func__, t)) return;
-    if (tp_rank(t) != 3 || (tp_dim(t, 0) != 1 && tp_dim(t, 0) != 3) || !tp_count(t) || tp_dim(t, 1) > 16384 || tp_dim(t, 2) > 16384) {
+    if (tp_rank(t) != 3 || (tp_dim(t, 0) != 1 && tp_dim(t, 0) != 3) || !tp_count(t) || tp_dim(t, 1) > 16384 ||
+        tp_dim(t, 2) > 16384) {
         tp__fail(TP_ERR_SHAPE, __func__, "%s: (1 or 3, H, W), up to 16384 by 16384, is wanted", tp__text(t));
         return;
     }
