@@ -323,6 +323,34 @@ ON_EACH_DEVICE(errors, names_of_devices)
     CHECK(!strcmp(tp_device_name(NULL), "no device") && dev);
 }
 
+/* Each in a process of its own: CUDA is looked for once. */
+static void remember(void *user, int level, const char *message)
+{
+    (void)level;
+    snprintf(user, 256, "%s", message);
+}
+
+Test(errors, a_missing_library_is_named)
+{
+    char note[256] = "";
+
+    setenv("TAPER_CUDA_LIBRARY", "/nowhere/libtaper_cuda.so", 1);
+    DEVICE(tp_device_open("cuda"), "cuda isn't there: the library can't be loaded: /nowhere/libtaper_cuda.so");
+    tp_set_log(remember, note);
+    CHECK(tp_device_open("auto") == tp_device_open("cpu") && strstr(note, "using the CPU: no CUDA device, the library can't be loaded"));
+}
+
+Test(errors, a_missing_driver_is_named)
+{
+    tp_device *dev;
+
+    unsetenv("TAPER_CUDA_LIBRARY");
+    if ((dev = tp_device_open("cuda"))) return; /* this machine has one */
+    CASE("cuda");
+    CHECK(strstr(tp_error(), "driver") || strstr(tp_error(), "GPU"));
+    tp_clear_error();
+}
+
 #define APART(name, call) REFUSED(call, TP_ERR_DEVICE, " is on ");
 
 ON_EACH_DEVICE(errors, tensors_on_different_devices)
