@@ -121,6 +121,7 @@ typedef enum tp_want { TP_ANY_STRIDES, TP_DENSE_ONLY } tp_want;
 tp_place tp__place(tp_sink to, tp_shape s, const tp_tensor *like, tp_layout as, tp_want want);
 
 /* ---- ops for backwards and for other ops ---- */
+tp_tensor *tp__reduced(tp_tensor *each, tp_reduce how); /* a loss per element: mean, sum, or as it is */
 bool tp__label_opts_ok(const char *where, const tp_tensor *x, tp_cross_entropy_opts o);
 tp_tensor *tp__cross_entropy_labels(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o);
 tp_tensor *tp__cross_entropy_probable(tp_tensor *x, tp_tensor *t, tp_cross_entropy_opts o);

@@ -45,12 +45,13 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # shellcheck disable=SC2086 # words are packages
-if ! $root apt-get install -y -q --no-install-recommends $missing >/tmp/taper-deps.$$ 2>&1; then
+if ! $root apt-get install -y -q --no-install-recommends $missing >"$log" 2>&1; then
     $root apt-get update -q >/dev/null
-    $root apt-get install -y -q --no-install-recommends $missing >/tmp/taper-deps.$$ 2>&1 || {
-        cat /tmp/taper-deps.$$ >&2
+    $root apt-get install -y -q --no-install-recommends $missing >"$log" 2>&1 || {
+        cat "$log" >&2
         exit 1
     }
 fi
-rm -f /tmp/taper-deps.$$

@@ -230,22 +230,10 @@ tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
     TP_REQUIRE_IN("bce_with_logits", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "logits %s and targets %s must have one shape", tp__text(x), tp__text(t));
     each = tp__binary(TP_FRESH, &bce_op, TP_SLOT(x, bce), x, t, true);
-    if (o.reduction == TP_NONE) return tp_pass(each);
-    return tp_pass(o.reduction == TP_SUM ? tp_sum(each, TP_ALL) : tp_mean(each, TP_ALL));
+    return tp_pass(tp__reduced(each, o.reduction));
 }
 
 tp_tensor *tp_bce_with_logits(tp_tensor *x, tp_tensor *t)
 {
     return tp_bce_with_logits_with(x, t, (tp_loss_opts){ TP_MEAN });
-}
-
-tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t)
-{
-    TP_SCOPE;
-    x = tp__autocast_loss(x), t = tp__autocast_loss(t);
-    if (!tp__check("mse", TP_LIST(x, t), 2)) return NULL;
-    TP_REQUIRE_IN("mse", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
-                  "%s and %s must have one shape", tp__text(x), tp__text(t));
-    TP_REQUIRE_IN("mse", tp__is_float(x) || tp__is_float(t), TP_ERR_DTYPE, "not offered for %s and %s", tp__text(x), tp__text(t));
-    return tp_pass(tp_mean(tp_square(tp_sub(x, t)), TP_ALL));
 }

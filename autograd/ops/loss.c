@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-static tp_tensor *reduced(tp_tensor *each, tp_reduce how)
+tp_tensor *tp__reduced(tp_tensor *each, tp_reduce how)
 {
     if (how == TP_NONE || !each) return each;
     return how == TP_SUM ? tp_sum(each, TP_ALL) : tp_mean(each, TP_ALL);
@@ -24,7 +24,8 @@ static bool pair(const char *where, tp_tensor **x, tp_tensor **t, tp_reduce how)
 {
     *x = tp__autocast_loss(*x), *t = tp__autocast_loss(*t);
     if (!tp__check(where, TP_LIST(*x, *t), 2) || !reduction_ok(where, how)) return false;
-    TP_REQUIRE_IN(where, tp__is_float(*x), TP_ERR_DTYPE, "not offered for %s", tp__text(*x));
+    TP_REQUIRE_IN(where, tp__is_float(*x) || tp__is_float(*t), TP_ERR_DTYPE, "not offered for %s and %s", tp__text(*x),
+                  tp__text(*t));
     TP_REQUIRE_IN(where, tp__same(&(*x)->shape, &(*t)->shape), TP_ERR_SHAPE, "%s and %s must have one shape",
                   tp__text(*x), tp__text(*t));
     return true;
@@ -36,14 +37,23 @@ tp_tensor *tp_l1_loss(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
 {
     TP_SCOPE;
     if (!pair("l1_loss", &x, &t, o.reduction)) return NULL;
-    return tp_pass(reduced(tp_abs(tp_sub(x, t)), o.reduction));
+    return tp_pass(tp__reduced(tp_abs(tp_sub(x, t)), o.reduction));
+}
+
+static tp_tensor *mse(const char *where, tp_tensor *x, tp_tensor *t, tp_reduce how)
+{
+    TP_SCOPE;
+    return pair(where, &x, &t, how) ? tp_pass(tp__reduced(tp_square(tp_sub(x, t)), how)) : NULL;
 }
 
 tp_tensor *tp_mse_loss(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
 {
-    TP_SCOPE;
-    if (!pair("mse_loss", &x, &t, o.reduction)) return NULL;
-    return tp_pass(reduced(tp_square(tp_sub(x, t)), o.reduction));
+    return mse("mse_loss", x, t, o.reduction);
+}
+
+tp_tensor *tp_mse(tp_tensor *x, tp_tensor *t)
+{
+    return mse("mse", x, t, TP_MEAN);
 }
 
 /* (d^2 / 2) where |d| < delta, else delta (|d| - delta / 2):  with c = min(|d|, delta) it is
@@ -60,7 +70,7 @@ tp_tensor *tp_huber_loss(tp_tensor *x, tp_tensor *t, double delta, tp_loss_opts 
     TP_SCOPE;
     if (!pair("huber_loss", &x, &t, o.reduction)) return NULL;
     TP_REQUIRE_IN("huber_loss", delta > 0, TP_ERR_ARG, "delta %g must be above 0", delta);
-    return tp_pass(reduced(huber(x, t, delta), o.reduction));
+    return tp_pass(tp__reduced(huber(x, t, delta), o.reduction));
 }
 
 tp_tensor *tp_smooth_l1_loss(tp_tensor *x, tp_tensor *t, double beta, tp_loss_opts o)
@@ -68,8 +78,8 @@ tp_tensor *tp_smooth_l1_loss(tp_tensor *x, tp_tensor *t, double beta, tp_loss_op
     TP_SCOPE;
     if (!pair("smooth_l1_loss", &x, &t, o.reduction)) return NULL;
     TP_REQUIRE_IN("smooth_l1_loss", beta >= 0, TP_ERR_ARG, "beta %g must not be negative", beta);
-    if (beta == 0) return tp_pass(reduced(tp_abs(tp_sub(x, t)), o.reduction));
-    return tp_pass(reduced(tp_scale(huber(x, t, beta), 1 / beta), o.reduction));
+    if (beta == 0) return tp_pass(tp__reduced(tp_abs(tp_sub(x, t)), o.reduction));
+    return tp_pass(tp__reduced(tp_scale(huber(x, t, beta), 1 / beta), o.reduction));
 }
 
 /* ---- of distributions ---- */
@@ -82,7 +92,7 @@ tp_tensor *tp_bce(tp_tensor *p, tp_tensor *t, tp_loss_opts o)
     TP_SCOPE;
     if (!pair("bce", &p, &t, o.reduction)) return NULL;
     yes = tp_clamp(tp_log(p), -100, INFINITY), no = tp_clamp(tp_log1p(tp_neg(p)), -100, INFINITY);
-    return tp_pass(reduced(tp_neg(tp_add(tp_mul(t, yes), tp_mul(tp_affine(t, -1, 1), no))), o.reduction));
+    return tp_pass(tp__reduced(tp_neg(tp_add(tp_mul(t, yes), tp_mul(tp_affine(t, -1, 1), no))), o.reduction));
 }
 
 tp_tensor *tp_kl_div(tp_tensor *log_q, tp_tensor *p, tp_kl_div_opts o)
@@ -99,7 +109,7 @@ tp_tensor *tp_kl_div(tp_tensor *log_q, tp_tensor *p, tp_kl_div_opts o)
         log_p = tp_log(safe);
         each = tp_sub(tp_mul(p, log_p), tp_mul(p, log_q));
     }
-    if (!o.batch_mean || !each) return tp_pass(reduced(each, o.reduction));
+    if (!o.batch_mean || !each) return tp_pass(tp__reduced(each, o.reduction));
     TP_REQUIRE_IN("kl_div", each->shape.rank > 0, TP_ERR_SHAPE, "a mean over the first axis of a tensor without one");
     rows = (double)tp_dim(each, 0);
     return tp_pass(tp_scale(tp_sum(each, TP_ALL), 1 / rows));
@@ -135,7 +145,7 @@ tp_tensor *tp_hinge_embedding_loss(tp_tensor *x, tp_tensor *y, double margin, tp
     TP_SCOPE;
     x = tp__autocast_loss(x);
     if (!tp__check("hinge_embedding_loss", TP_LIST(x, y), 2) || !reduction_ok("hinge_embedding_loss", o.reduction)) return NULL;
-    return tp_pass(reduced(by_sign("hinge_embedding_loss", y, tp_reshape(x, x->shape), tp_relu(tp_affine(x, -1, margin))),
+    return tp_pass(tp__reduced(by_sign("hinge_embedding_loss", y, tp_reshape(x, x->shape), tp_relu(tp_affine(x, -1, margin))),
                            o.reduction));
 }
 
@@ -157,7 +167,7 @@ tp_tensor *tp_cosine_embedding_loss(tp_tensor *a, tp_tensor *b, tp_tensor *y, tp
     if (!tp__check("cosine_embedding_loss", TP_LIST(a, b, y), 3) || !pair("cosine_embedding_loss", &a, &b, o.reduction)) return NULL;
     TP_REQUIRE_IN("cosine_embedding_loss", a->shape.rank > 0, TP_ERR_SHAPE, "rows are wanted, not %s", tp__text(a));
     cosine = cosine_of_rows(a, b);
-    return tp_pass(reduced(by_sign("cosine_embedding_loss", y, tp_affine(cosine, -1, 1), tp_relu(tp_shift(cosine, -o.margin))),
+    return tp_pass(tp__reduced(by_sign("cosine_embedding_loss", y, tp_affine(cosine, -1, 1), tp_relu(tp_shift(cosine, -o.margin))),
                            o.reduction));
 }
 
@@ -165,7 +175,7 @@ tp_tensor *tp_margin_ranking_loss(tp_tensor *a, tp_tensor *b, tp_tensor *y, tp_m
 {
     TP_SCOPE;
     if (!tp__check("margin_ranking_loss", TP_LIST(a, b, y), 3) || !pair("margin_ranking_loss", &a, &b, o.reduction)) return NULL;
-    return tp_pass(reduced(tp_relu(tp_shift(tp_mul(tp_cast(y, tp_dtype_of(a)), tp_sub(b, a)), o.margin)), o.reduction));
+    return tp_pass(tp__reduced(tp_relu(tp_shift(tp_mul(tp_cast(y, tp_dtype_of(a)), tp_sub(b, a)), o.margin)), o.reduction));
 }
 
 /* ---- of triples ---- */
@@ -195,5 +205,5 @@ tp_tensor *tp_triplet_margin_loss(tp_tensor *anchor, tp_tensor *positive, tp_ten
     TP_REQUIRE_IN(where, o.margin > 0, TP_ERR_ARG, "margin %g must be above 0", o.margin);
     near = distance(anchor, positive, o), far = distance(anchor, negative, o);
     if (o.swap) far = tp_minimum(far, distance(positive, negative, o));
-    return tp_pass(reduced(tp_relu(tp_shift(tp_sub(near, far), o.margin)), o.reduction));
+    return tp_pass(tp__reduced(tp_relu(tp_shift(tp_sub(near, far), o.margin)), o.reduction));
 }

@@ -45,8 +45,7 @@ static int waited(tp_ctx *c, const char *what, cudaError_t e)
     }
     if (f.code == TP_NO_FAULT) return 0;
     h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, "%s %lld is outside 0..%lld",
-                            f.code == TP_FAULT_LABEL ? "cross_entropy: label" : "index", (long long)f.value,
+    return tp__kernel_error(c, "cross_entropy: label %lld is outside 0..%lld", (long long)f.value,
                             (long long)f.limit - 1);
 }
 
