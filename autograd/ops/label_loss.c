@@ -26,9 +26,8 @@ static tp_tensor *number_like(tp_tensor *t, double v)
 /* What row r counts in the mean: its label's weight, or 1. */
 static tp_tensor *row_weights(const labelled *k)
 {
-    tp_tensor *one = k->weight ? tp_index_select(k->weight, 0, k->place) : tp_ones_like(k->place);
-
-    return tp_where(k->counts, tp_cast(one, tp_dtype_of(k->lp)), number_like(k->lp, 0));
+    if (!k->weight) return tp_cast(k->counts, tp_dtype_of(k->lp));
+    return tp_where(k->counts, tp_index_select(k->weight, 0, k->place), number_like(k->lp, 0));
 }
 
 static tp_tensor *reduced(tp_tensor *each, tp_reduce how, tp_tensor *over)
