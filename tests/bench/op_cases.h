@@ -3,7 +3,8 @@
  * an LSTM, two GPTs (128 and 384 wide), a DCGAN, a diffusion U-Net and a ResNet-18.
  *
  * Inputs are told in words, which ops.py reads as well: 64x784 is f32 and wants a gradient; before
- * the sizes - means that it wants none, c that it is channels-last, i96: labels below 96, b: bool.
+ * the sizes - means that it wants none, c that it is channels-last, h that it is bf16; i96: labels below
+ * 96, b: bool.
  */
 #ifndef TP_BENCH_OP_CASES_H
 #define TP_BENCH_OP_CASES_H
@@ -155,6 +156,8 @@ static const op_case op_cases[] = {
     { "linear", "linear_gelu", "2048x384 1536x384 1536", linear_gelu, 2416 },
     { "linear", "linear", "2048x1536 384x1536 384", linear, 2416 },
     { "linear", "linear", "2048x384 96x384", linear, 151 },
+    { "linear", "linear", "h768x128 h384x128 h384", linear, 75.5 },
+    { "linear", "linear", "h2048x384 h1536x384 h1536", linear, 2416 },
     { "matmul", "matmul", "48x64x32 48x32x64", matmul, 12.6 },
     { "matmul", "matmul", "48x256x64 48x64x256", matmul, 403 },
     { "matmul", "einsum", "48x64x32 48x64x32", einsum, 12.6 },

@@ -46,16 +46,17 @@ static tp_shape shape_of(const char *text)
 static tp_tensor *input(const char *word, tp_device *dev)
 {
     TP_SCOPE;
-    bool wants = true, last = false, labels = *word == 'i', boolean = *word == 'b';
+    bool wants = true, last = false, half = false, labels = *word == 'i', boolean = *word == 'b';
     double below = labels ? atof(word + 1) : 1;
     tp_tensor *t;
 
     for (; labels ? *word != ':' : !isdigit((unsigned char)*word); word++)
-        wants = wants && *word != '-', last = last || *word == 'c';
+        wants = wants && *word != '-', last = last || *word == 'c', half = half || *word == 'h';
     t = tp_rand(shape_of(word + labels), dev);
     if (labels) return tp_keep(tp_cast(tp_scale(t, below), TP_I64));
     if (boolean) return tp_keep(tp_lt_scalar(t, 0.5));
     if (last) t = tp_channels_last(t);
+    if (half) t = tp_cast(t, TP_BF16);
     return tp_requires_grad(tp_keep(tp_clone(t)), wants);
 }
 

@@ -124,12 +124,14 @@ def tensor(word):
     if word[0] == "i":
         below, _, sizes = word[1:].partition(":")
         return torch.randint(0, int(below), [int(n) for n in sizes.split("x")])
-    sizes = [int(n) for n in word.lstrip("-cb").split("x")]
+    sizes = [int(n) for n in word.lstrip("-cbh").split("x")]
     t = torch.rand(sizes)
     if "b" in word:
         return t < 0.5
     if "c" in word:
         t = t.contiguous(memory_format=torch.channels_last)
+    if "h" in word:
+        t = t.to(torch.bfloat16)
     return t.requires_grad_("-" not in word)
 
 
