@@ -329,7 +329,7 @@ static tp_module *a_network(made *k)
                                          tp_nn_conv2d(2, 2, 3, (tp_conv2d_opts){ .groups = 2 }), tp_nn_max_pool2d(2)));
     tp_nn_add(net, "lstm", tp_nn_lstm(2, 3, (tp_lstm_opts){ .layers = 2, .bidirectional = true }));
     tp_nn_add(net, "embed", tp_nn_embedding(4, 2));
-    tp_nn_param(net, "scale", TP_SHAPE(2), (tp_init){ TP_INIT_NORMAL, 0, 1 });
+    tp_nn_param(net, "scale", TP_SHAPE(2), tp_init_normal(0, 1));
     tp_nn_buffer(net, "seen", TP_SCALAR, TP_I64, 0);
     return net;
 }
