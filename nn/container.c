@@ -15,6 +15,7 @@ static int sequential(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *x = in.t[0];
 
     (void)room;
+    if (!tp__check("sequential", TP_LIST(x), 1)) return -1;
     for (int i = 0; x && i < m->n_child; i++) {
         tp_tensor *y = tp_nn_forward(m->child[i].m, x);
 

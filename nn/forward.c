@@ -177,10 +177,12 @@ int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
+    int n;
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
-    return single(m, tp__predict(m, TP_LIST(x), &y, 1), y);
+    n = tp__predict(m, TP_LIST(x), &y, 1);
+    return single(m, n, y);
 }
 
 /* ---- checkpointing ---- */

@@ -235,7 +235,7 @@ static tp_tensor *split(tp_tensor *x, const splitting *k)
 static int unflatten(void *self, tp_list in, tp_tensor **out, int room)
 {
     (void)room;
-    return tp__one(out, tp__check("unflatten", in, 1) ? split(in.t[0], ((const tp_module *)self)->opts) : NULL);
+    return tp__one(out, tp__check("unflatten", TP_LIST(in.t[0]), 1) ? split(in.t[0], ((const tp_module *)self)->opts) : NULL);
 }
 
 tp_module *tp_nn_unflatten(int axis, tp_shape sizes)

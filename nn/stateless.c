@@ -77,7 +77,7 @@ static int dropout(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)room;
     if (m->training && p > 0) return tp__one(out, tp_dropout(in.t[0], p));
-    return tp__one(out, tp__check("dropout", in, 1) ? in.t[0] : NULL);
+    return tp__one(out, tp__check("dropout", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL);
 }
 
 tp_module *tp_nn_dropout(double p)
@@ -87,4 +87,4 @@ tp_module *tp_nn_dropout(double p)
     return tp__layer("dropout", dropout, &p, sizeof p);
 }
 
-LAYER(identity, tp__check("identity", in, 1) ? in.t[0] : NULL)
+LAYER(identity, tp__check("identity", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL)

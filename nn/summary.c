@@ -79,7 +79,7 @@ static void weigh(const table *k, line *l)
         if (e->t && counted(k, l->m, i, e->t)) continue;
         l->param_bytes += (double)n * (double)tp_dtype_size(e->dtype);
         if (e->buffer) continue;
-        l->params += n, l->trainable += e->frozen ? 0 : n;
+        l->params += n, l->trainable += e->t && tp_needs_grad(e->t) ? n : 0;
     }
 }
 
@@ -142,7 +142,7 @@ typedef struct cells {
     char text[COLUMNS][TP_NAME];
 } cells;
 
-static const cells title = { { "layer", "kind", "output", "parameters", "trainable", "memory", "output" } };
+static const cells title = { { "layer", "kind", "output", "parameters", "trainable", "param mem", "out mem" } };
 
 static void bytes_text(char *to, double n)
 {
@@ -175,7 +175,7 @@ static cells cells_of(const line *l)
     return c;
 }
 
-/* How wide each column is; names and kinds give way where all would be too wide. */
+/* How wide each column is; texts give way where all would be too wide. */
 static void measure(const table *k, int width[COLUMNS])
 {
     int spare = WIDTH - 2 * (COLUMNS - 1);
@@ -190,8 +190,8 @@ static void measure(const table *k, int width[COLUMNS])
     }
     for (int c = 0; c < COLUMNS; c++)
         spare -= width[c];
-    for (int c = 2; spare < 0 && c >= 0; c--) { /* shapes first keep 28, kinds 16, names the rest */
-        static const int least[] = { 12, 16, 28 };
+    for (int c = 2; spare < 0 && c >= 0; c--) { /* shapes first, names last */
+        static const int least[] = { 10, 12, 24 };
         int give = width[c] - least[c] < -spare ? width[c] - least[c] : -spare;
 
         if (give > 0) width[c] -= give, spare += give;
