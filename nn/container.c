@@ -33,13 +33,15 @@ static bool named_before(tp_module *const *layers, int i)
 }
 
 /* m with these children, by their numbers or by `names`; takes every one, also after a failure. */
-static tp_module *filled(const char *where, tp_module *m, const char *const *names, tp_module **layers, int n)
+static tp_module *filled(const char *where, tp_module *m, const char *const *names,
+                         tp_module **layers, int n)
 {
     char number[16];
     bool all = true;
 
     if (n < 0 || (n && !layers))
-        all = tp__fail(TP_ERR_ARG, where, "%d layers%s", n, layers ? "" : ", and no pointer to them");
+        all =
+            tp__fail(TP_ERR_ARG, where, "%d layers%s", n, layers ? "" : ", and no pointer to them");
     for (int i = 0; layers && i < n; i++) {
         if (named_before(layers, i)) {
             all = tp__fail(TP_ERR_ARG, where, "layer %d is there already", i);
@@ -77,7 +79,8 @@ tp_module *tp_nn_append(tp_module *m, tp_module *layer)
 
 tp_module *tp_nn_dict(const char *const *names, tp_module **modules, int n)
 {
-    if (tp_ok() && n && !names) tp__fail(TP_ERR_ARG, __func__, "%d modules, and no pointer to their names", n);
+    if (tp_ok() && n && !names)
+        tp__fail(TP_ERR_ARG, __func__, "%d modules, and no pointer to their names", n);
     return filled(__func__, tp_nn_container("dict"), names, modules, n);
 }
 
@@ -92,7 +95,9 @@ static int residual(void *self, tp_list in, tp_tensor **out, int room)
     if (y && m->n_child > 1) x = tp_nn_forward(m->child[1].m, x);
     if (!x || !y) return -1;
     if (!tp__same(&x->shape, &y->shape))
-        return tp__fail(TP_ERR_SHAPE, m->kind, "the body gives %s, the shortcut %s", tp__text(y), tp__text(x)), -1;
+        return tp__fail(TP_ERR_SHAPE, m->kind, "the body gives %s, the shortcut %s", tp__text(y),
+                        tp__text(x)),
+               -1;
     return tp__one(out, tp_add(x, y));
 }
 
@@ -101,7 +106,8 @@ tp_module *tp_nn_residual(tp_module *body, tp_module *shortcut)
     static const char *const names[] = { "body", "shortcut" };
     tp_module *both[] = { body, shortcut };
 
-    return filled(__func__, tp__layer("residual", residual, NULL, 0), names, both, shortcut ? 2 : 1);
+    return filled(__func__, tp__layer("residual", residual, NULL, 0), names, both,
+                  shortcut ? 2 : 1);
 }
 
 /* ---- a function ---- */

@@ -142,9 +142,11 @@ int tp_nn_init_as(tp_params p, tp_init init)
     redrawing k = { .glob = p.glob, .init = init };
 
     if (!tp_ok()) return -1;
-    if (!p.m || !p.glob) return tp__fail(TP_ERR_ARG, __func__, "missing module or pattern"), -1;
+    if (!p.m || !p.glob)
+        return tp__fail(TP_ERR_ARG, __func__, "missing module or pattern"), -1;
     if (!tp__entries(p.m, check_one, &k)) return -1;
-    if (!k.n) return tp__fail(TP_ERR_ARG, __func__, "no parameter's name matches \"%s\"", p.glob), -1;
+    if (!k.n)
+        return tp__fail(TP_ERR_ARG, __func__, "no parameter's name matches \"%s\"", p.glob), -1;
     return redraw_all(p.m, &k) ? k.n : -1;
 }
 
@@ -152,7 +154,8 @@ int tp_nn_init_as(tp_params p, tp_init init)
 
 static bool is_norm(const tp_module *m)
 {
-    static const char *const kind[] = { "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm" };
+    static const char *const kind[] = { "batch_norm", "layer_norm", "group_norm", "instance_norm",
+                                        "rms_norm" };
 
     for (int i = 0; i < TP_LEN(kind); i++)
         if (!strcmp(m->kind, kind[i])) return true;

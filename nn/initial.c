@@ -76,8 +76,10 @@ tp_init tp_init_dirac(int groups)
 
 double tp_init_gain(const char *nonlinearity, double param)
 {
-    static const char *const linear[] = { "linear",           "conv1d",           "conv2d",  "conv3d", "conv_transpose1d",
-                                          "conv_transpose2d", "conv_transpose3d", "sigmoid" };
+    static const char *const linear[] = { "linear",           "conv1d",
+                                          "conv2d",           "conv3d",
+                                          "conv_transpose1d", "conv_transpose2d",
+                                          "conv_transpose3d", "sigmoid" };
 
     if (!tp_ok()) return NAN;
     if (!nonlinearity) return tp__fail(TP_ERR_ARG, __func__, "missing nonlinearity"), NAN;
@@ -95,15 +97,22 @@ double tp_init_gain(const char *nonlinearity, double param)
 /* The numbers that a kind is made of. */
 static bool numbers_fit(const char *where, const char *name, tp_init k)
 {
-    TP_REQUIRE_IN(where, k.kind != TP_INIT_UNIFORM || k.a <= k.b, TP_ERR_ARG, "%s: uniform from %g to %g", name, k.a,
-                  k.b);
-    TP_REQUIRE_IN(where, k.kind != TP_INIT_NORMAL || k.b >= 0, TP_ERR_ARG, "%s: a deviation of %g", name, k.b);
-    TP_REQUIRE_IN(where, k.kind != TP_INIT_TRUNC_NORMAL || (isfinite(k.a) && k.b > 0 && isfinite(k.b) && k.lo <= k.hi),
-                  TP_ERR_ARG, "%s: normal with mean %g and deviation %g from %g to %g", name, k.a, k.b, k.lo, k.hi);
-    TP_REQUIRE_IN(where, k.kind < TP_INIT_XAVIER_UNIFORM || k.kind > TP_INIT_ORTHOGONAL || isfinite(k.a), TP_ERR_ARG,
-                  "%s: a gain of %g", name, k.a);
-    TP_REQUIRE_IN(where, k.kind < TP_INIT_KAIMING_UNIFORM || k.kind > TP_INIT_KAIMING_NORMAL || k.b == TP_FAN_IN ||
-                  k.b == TP_FAN_OUT, TP_ERR_ARG, "%s: there is no fan %g", name, k.b);
+    TP_REQUIRE_IN(where, k.kind != TP_INIT_UNIFORM || k.a <= k.b, TP_ERR_ARG,
+                  "%s: uniform from %g to %g", name, k.a, k.b);
+    TP_REQUIRE_IN(where, k.kind != TP_INIT_NORMAL || k.b >= 0, TP_ERR_ARG, "%s: a deviation of %g",
+                  name, k.b);
+    TP_REQUIRE_IN(where,
+                  k.kind != TP_INIT_TRUNC_NORMAL ||
+                      (isfinite(k.a) && k.b > 0 && isfinite(k.b) && k.lo <= k.hi),
+                  TP_ERR_ARG, "%s: normal with mean %g and deviation %g from %g to %g", name, k.a,
+                  k.b, k.lo, k.hi);
+    TP_REQUIRE_IN(where,
+                  k.kind < TP_INIT_XAVIER_UNIFORM || k.kind > TP_INIT_ORTHOGONAL || isfinite(k.a),
+                  TP_ERR_ARG, "%s: a gain of %g", name, k.a);
+    TP_REQUIRE_IN(where,
+                  k.kind < TP_INIT_KAIMING_UNIFORM || k.kind > TP_INIT_KAIMING_NORMAL ||
+                      k.b == TP_FAN_IN || k.b == TP_FAN_OUT,
+                  TP_ERR_ARG, "%s: there is no fan %g", name, k.b);
     return true;
 }
 
@@ -111,19 +120,21 @@ bool tp__init_fits(const char *where, const char *name, tp_shape s, tp_init k)
 {
     bool fans = k.kind >= TP_INIT_XAVIER_UNIFORM && k.kind <= TP_INIT_KAIMING_NORMAL;
 
-    TP_REQUIRE_IN(where, (unsigned)k.kind <= TP_INIT_DIRAC, TP_ERR_ARG, "%s: there is no kind %d of initial values",
-                  name, (int)k.kind);
+    TP_REQUIRE_IN(where, (unsigned)k.kind <= TP_INIT_DIRAC, TP_ERR_ARG,
+                  "%s: there is no kind %d of initial values", name, (int)k.kind);
     if (!numbers_fit(where, name, k)) return false;
-    TP_REQUIRE_IN(where, !fans || s.rank >= 2, TP_ERR_SHAPE, "%s is %s: fans are of 2 axes or more", name,
-                  tp__shape_text(s));
+    TP_REQUIRE_IN(where, !fans || s.rank >= 2, TP_ERR_SHAPE, "%s is %s: fans are of 2 axes or more",
+                  name, tp__shape_text(s));
     TP_REQUIRE_IN(where, k.kind != TP_INIT_ORTHOGONAL || s.rank >= 2, TP_ERR_SHAPE,
                   "%s is %s: orthogonal is a matrix, of 2 axes or more", name, tp__shape_text(s));
-    TP_REQUIRE_IN(where, k.kind != TP_INIT_EYE || s.rank == 2, TP_ERR_SHAPE, "%s is %s: an identity has 2 axes", name,
-                  tp__shape_text(s));
+    TP_REQUIRE_IN(where, k.kind != TP_INIT_EYE || s.rank == 2, TP_ERR_SHAPE,
+                  "%s is %s: an identity has 2 axes", name, tp__shape_text(s));
     TP_REQUIRE_IN(where, k.kind != TP_INIT_DIRAC || (s.rank >= 3 && s.rank <= 5), TP_ERR_SHAPE,
-                  "%s is %s: dirac is for a convolution's weight, of 3 to 5 axes", name, tp__shape_text(s));
-    TP_REQUIRE_IN(where, k.kind != TP_INIT_DIRAC || (k.a > 0 && s.n[0] % (int64_t)k.a == 0), TP_ERR_ARG,
-                  "%s is %s: its first axis has no %g groups", name, tp__shape_text(s), k.a);
+                  "%s is %s: dirac is for a convolution's weight, of 3 to 5 axes", name,
+                  tp__shape_text(s));
+    TP_REQUIRE_IN(where, k.kind != TP_INIT_DIRAC || (k.a > 0 && s.n[0] % (int64_t)k.a == 0),
+                  TP_ERR_ARG, "%s is %s: its first axis has no %g groups", name, tp__shape_text(s),
+                  k.a);
     return true;
 }
 
@@ -137,9 +148,12 @@ static tp_init resolved(tp_init k, tp_shape s)
     for (int i = 2; i < s.rank; i++)
         r *= (double)s.n[i];
     in = (double)s.n[1] * r, out = (double)s.n[0] * r;
-    if (k.kind <= TP_INIT_XAVIER_NORMAL) std = k.a * sqrt(2 / (in + out));
-    else std = k.a / sqrt(k.b == TP_FAN_OUT ? out : in);
-    if (k.kind == TP_INIT_XAVIER_NORMAL || k.kind == TP_INIT_KAIMING_NORMAL) return tp_init_normal(0, std);
+    if (k.kind <= TP_INIT_XAVIER_NORMAL)
+        std = k.a * sqrt(2 / (in + out));
+    else
+        std = k.a / sqrt(k.b == TP_FAN_OUT ? out : in);
+    if (k.kind == TP_INIT_XAVIER_NORMAL || k.kind == TP_INIT_KAIMING_NORMAL)
+        return tp_init_normal(0, std);
     return tp_init_uniform(-sqrt(3) * std, sqrt(3) * std);
 }
 
@@ -157,7 +171,8 @@ static double truncated(tp_rng *rng, double lo, double hi, double peak)
         for (int i = 0; i < 4; i += 2) {
             double z = lo + (hi - lo) * (r[i] * 0x1p-32);
 
-            if (tp__philox_log(1.0f - tp_philox_uniform(r[i + 1])) <= (peak * peak - z * z) / 2) return z;
+            if (tp__philox_log(1.0f - tp_philox_uniform(r[i + 1])) <= (peak * peak - z * z) / 2)
+                return z;
         }
     }
 }
@@ -213,12 +228,18 @@ static tp_tensor *moved(tp_tensor *t, double a, double b)
 static tp_tensor *drawn(tp_shape s, tp_init k, tp_device *host)
 {
     switch (k.kind) {
-    case TP_INIT_UNIFORM: return moved(tp_rand(s, host), k.b - k.a, k.a);
-    case TP_INIT_NORMAL: return moved(tp_randn(s, host), k.b, k.a);
-    case TP_INIT_TRUNC_NORMAL: return trunc_normal(s, k, host);
-    case TP_INIT_ORTHOGONAL: return orthogonal(s, k.a, host);
-    case TP_INIT_EYE: return tp_eye(s.n[0], s.n[1], TP_F32, host);
-    default: return dirac(s, (int64_t)k.a, host);
+    case TP_INIT_UNIFORM:
+        return moved(tp_rand(s, host), k.b - k.a, k.a);
+    case TP_INIT_NORMAL:
+        return moved(tp_randn(s, host), k.b, k.a);
+    case TP_INIT_TRUNC_NORMAL:
+        return trunc_normal(s, k, host);
+    case TP_INIT_ORTHOGONAL:
+        return orthogonal(s, k.a, host);
+    case TP_INIT_EYE:
+        return tp_eye(s.n[0], s.n[1], TP_F32, host);
+    default:
+        return dirac(s, (int64_t)k.a, host);
     }
 }
 

@@ -26,9 +26,10 @@ tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o)
     tp_init init;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_nn_linear", in > 0 && out > 0, TP_ERR_ARG, "%lld in, %lld out", (long long)in, (long long)out);
-    TP_REQUIRE_IN("tp_nn_linear", (unsigned)o.activation <= TP_GELU_TANH, TP_ERR_ARG, "there is no activation %d",
-                  (int)o.activation);
+    TP_REQUIRE_IN("tp_nn_linear", in > 0 && out > 0, TP_ERR_ARG, "%lld in, %lld out", (long long)in,
+                  (long long)out);
+    TP_REQUIRE_IN("tp_nn_linear", (unsigned)o.activation <= TP_GELU_TANH, TP_ERR_ARG,
+                  "there is no activation %d", (int)o.activation);
     init = tp_init_uniform(-1 / sqrt((double)in), 1 / sqrt((double)in));
     m = tp__layer("linear", linear, &o, sizeof o);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(out, in), init) &&
@@ -47,7 +48,8 @@ static int embedding(void *self, tp_list in, tp_tensor **out, int room)
     const tp_module *m = self;
 
     (void)room;
-    return tp__one(out, tp_embedding_with(in.t[0], tp__param(m, WEIGHT), *(const tp_embedding_opts *)m->opts));
+    return tp__one(
+        out, tp_embedding_with(in.t[0], tp__param(m, WEIGHT), *(const tp_embedding_opts *)m->opts));
 }
 
 tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
@@ -56,12 +58,13 @@ tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_embedding", o.filled, TP_ERR_ARG, "start from tp_embedding_defaults()");
-    TP_REQUIRE_IN("tp_nn_embedding", rows > 0 && cols > 0, TP_ERR_ARG, "%lld rows, %lld columns", (long long)rows,
-                  (long long)cols);
+    TP_REQUIRE_IN("tp_nn_embedding", rows > 0 && cols > 0, TP_ERR_ARG, "%lld rows, %lld columns",
+                  (long long)rows, (long long)cols);
     TP_REQUIRE_IN("tp_nn_embedding", o.padding_idx >= -1 && o.padding_idx < rows, TP_ERR_ARG,
                   "padding_idx %lld of %lld rows", (long long)o.padding_idx, (long long)rows);
     m = tp__layer("embedding", embedding, &o, sizeof o);
-    if (!tp_nn_param(m, "weight", TP_SHAPE(rows, cols), tp_init_normal(0, 1))) return tp__made(m, false);
+    if (!tp_nn_param(m, "weight", TP_SHAPE(rows, cols), tp_init_normal(0, 1)))
+        return tp__made(m, false);
     m->entry[WEIGHT].zero_row = o.padding_idx + 1;
     return m;
 }

@@ -26,13 +26,13 @@ tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
 
 /* ---- convolution ---- */
 
-/* weight (out, in / groups, kernel, kernel), bias (out) unless o.no_bias: uniform within
- * 1 / sqrt(fan in) */
+/* weight (out, in / groups, kernel, kernel or o.kernel_w), bias (out) unless o.no_bias: uniform
+ * within 1 / sqrt(fan in).  o.padding_mode as tp_pad's, zeros by default. */
 tp_module *tp_nn_conv2d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o);
 /* The same over (N, C, L), weight (out, in / groups, kernel). */
 tp_module *tp_nn_conv1d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o);
 /* weight (in, out / groups, kernel, kernel), bias (out): uniform within 1 / sqrt(fan in), which
- * PyTorch counts on the second axis here too: out / groups times kernel^2 */
+ * PyTorch counts on the second axis here too: out / groups times the kernel's size */
 tp_module *tp_nn_conv_transpose2d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o);
 tp_module *tp_nn_conv_transpose1d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o);
 

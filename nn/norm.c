@@ -7,7 +7,8 @@ enum { WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VAR, TRACKED };
 
 static bool add_running(tp_module *m, tp_shape s)
 {
-    return tp_nn_buffer(m, "running_mean", s, TP_F32, 0) && tp_nn_buffer(m, "running_var", s, TP_F32, 1) &&
+    return tp_nn_buffer(m, "running_mean", s, TP_F32, 0) &&
+           tp_nn_buffer(m, "running_var", s, TP_F32, 1) &&
            tp_nn_buffer(m, "num_batches_tracked", TP_SCALAR, TP_I64, 0);
 }
 
@@ -15,6 +16,13 @@ static bool add_affine(tp_module *m, tp_shape s, bool weight, bool bias)
 {
     return (!weight || tp_nn_param(m, "weight", s, tp_init_constant(1))) &&
            (!bias || tp_nn_param(m, "bias", s, tp_init_constant(0)));
+}
+
+/* Entries come in this order, weight and bias only where it is affine; NULL for what isn't there. */
+static tp_tensor *entry_of(const tp_module *m, bool affine, int i)
+{
+    if (i <= BIAS) return affine ? tp__param(m, i) : NULL;
+    return tp__param(m, affine ? i : i - RUNNING_MEAN);
 }
 
 /* ---- batch ---- */
@@ -33,13 +41,14 @@ static int batch_norm(void *self, tp_list in, tp_tensor **out, int room)
 {
     tp_module *m = self;
     tp_batch_norm_opts o = *(const tp_batch_norm_opts *)m->opts;
+    bool affine = !o.no_affine, moves = m->training && !o.no_running && !tp__me()->second_run;
     tp_tensor *y;
 
     (void)room;
-    o.training = m->training;
-    y = tp_batch_norm(in.t[0], tp__param(m, WEIGHT), tp__param(m, BIAS), tp__param(m, RUNNING_MEAN),
-                      tp__param(m, RUNNING_VAR), o);
-    if (y && m->training && !tp__me()->second_run && !count_batch(tp__param(m, TRACKED))) return -1;
+    o.training = m->training || o.no_running;
+    y = tp_batch_norm(in.t[0], entry_of(m, affine, WEIGHT), entry_of(m, affine, BIAS),
+                      entry_of(m, affine, RUNNING_MEAN), entry_of(m, affine, RUNNING_VAR), o);
+    if (y && moves && !count_batch(entry_of(m, affine, TRACKED))) return -1;
     return tp__one(out, y);
 }
 
@@ -50,11 +59,13 @@ tp_module *tp_nn_batch_norm_with(int64_t channels, tp_batch_norm_opts o)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_batch_norm", o.filled, TP_ERR_ARG, "start from tp_batch_norm_defaults()");
-    TP_REQUIRE_IN("tp_nn_batch_norm", channels > 0, TP_ERR_ARG, "%lld channels", (long long)channels);
+    TP_REQUIRE_IN("tp_nn_batch_norm", channels > 0, TP_ERR_ARG, "%lld channels",
+                  (long long)channels);
     TP_REQUIRE_IN("tp_nn_batch_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
                   "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
     m = tp__layer("batch_norm", batch_norm, &o, sizeof o);
-    return tp__made(m, add_affine(m, s, true, true) && add_running(m, s));
+    return tp__made(m, add_affine(m, s, !o.no_affine, !o.no_affine) &&
+                           (o.no_running || add_running(m, s)));
 }
 
 tp_module *tp_nn_batch_norm(int64_t channels)
@@ -81,7 +92,8 @@ static int layer_norm(void *self, tp_list in, tp_tensor **out, int room)
     const norm *k = m->opts;
 
     (void)room;
-    return tp__one(out, tp_layer_norm(in.t[0], k->shape, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
+    return tp__one(
+        out, tp_layer_norm(in.t[0], k->shape, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
 }
 
 static int group_norm(void *self, tp_list in, tp_tensor **out, int room)
@@ -92,9 +104,11 @@ static int group_norm(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)room;
     if (x && tp_dim(x, 1) != k->shape.n[0])
-        return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, ...), not %s", (long long)k->shape.n[0],
-                        tp__text(x)), -1;
-    return tp__one(out, tp_group_norm(x, k->groups, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
+        return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, ...), not %s",
+                        (long long)k->shape.n[0], tp__text(x)),
+               -1;
+    return tp__one(out,
+                   tp_group_norm(x, k->groups, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
 }
 
 static int rms_norm(void *self, tp_list in, tp_tensor **out, int room)
@@ -114,7 +128,8 @@ static bool norm_fits(const char *where, tp_norm_layer_opts o)
     return true;
 }
 
-static tp_module *over_last(const char *kind, tp_nn_fn *run, tp_shape shape, double eps, tp_norm_layer_opts o)
+static tp_module *over_last(const char *kind, tp_nn_fn *run, tp_shape shape, double eps,
+                            tp_norm_layer_opts o)
 {
     norm k = { .shape = shape, .eps = o.eps < 0 ? eps : o.eps };
     tp_module *m = tp__layer(kind, run, &k, sizeof k);
@@ -155,8 +170,9 @@ tp_module *tp_nn_group_norm_with(int64_t groups, int64_t channels, tp_norm_layer
     tp_module *m;
 
     if (!norm_fits("tp_nn_group_norm", o)) return NULL;
-    TP_REQUIRE_IN("tp_nn_group_norm", groups > 0 && channels > 0 && channels % groups == 0, TP_ERR_ARG,
-                  "%lld groups of %lld channels", (long long)groups, (long long)channels);
+    TP_REQUIRE_IN("tp_nn_group_norm", groups > 0 && channels > 0 && channels % groups == 0,
+                  TP_ERR_ARG, "%lld groups of %lld channels", (long long)groups,
+                  (long long)channels);
     m = tp__layer("group_norm", group_norm, &k, sizeof k);
     return tp__made(m, add_affine(m, k.shape, !o.no_affine, !o.no_affine && !o.no_bias));
 }
@@ -178,13 +194,9 @@ typedef struct instance {
     tp_instance_norm_opts o;
 } instance;
 
-/* Entries come in this order, weight and bias only where it is affine. */
 static tp_tensor *instance_entry(const tp_module *m, int i)
 {
-    const instance *k = m->opts;
-
-    if (i <= BIAS) return k->o.affine ? tp__param(m, i) : NULL;
-    return tp__param(m, k->o.affine ? i : i - RUNNING_MEAN);
+    return entry_of(m, ((const instance *)m->opts)->o.affine, i);
 }
 
 /* running = (1 - momentum) running + momentum mean over N of each sample's */
@@ -213,8 +225,8 @@ static tp_tensor *by_running(const tp_module *m, tp_tensor *x, double eps)
     tp_batch_norm_opts o = tp_batch_norm_defaults();
 
     o.eps = eps, o.training = false;
-    return tp_batch_norm(x, instance_entry(m, WEIGHT), instance_entry(m, BIAS), instance_entry(m, RUNNING_MEAN),
-                         instance_entry(m, RUNNING_VAR), o);
+    return tp_batch_norm(x, instance_entry(m, WEIGHT), instance_entry(m, BIAS),
+                         instance_entry(m, RUNNING_MEAN), instance_entry(m, RUNNING_VAR), o);
 }
 
 static int instance_norm(void *self, tp_list in, tp_tensor **out, int room)
@@ -225,11 +237,13 @@ static int instance_norm(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)room;
     if (x && (x->shape.rank < 3 || tp_dim(x, 1) != k->channels))
-        return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, L, ...), not %s", (long long)k->channels,
-                        tp__text(x)), -1;
+        return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, L, ...), not %s",
+                        (long long)k->channels, tp__text(x)),
+               -1;
     if (k->o.track_running_stats && !m->training) return tp__one(out, by_running(m, x, k->o.eps));
     y = tp_instance_norm(x, instance_entry(m, WEIGHT), instance_entry(m, BIAS), k->o.eps);
-    if (y && k->o.track_running_stats && tp_count(x) && !tp__me()->second_run && !move_running(m, x, k->o.momentum))
+    if (y && k->o.track_running_stats && tp_count(x) && !tp__me()->second_run &&
+        !move_running(m, x, k->o.momentum))
         return -1;
     return tp__one(out, y);
 }
@@ -241,12 +255,15 @@ tp_module *tp_nn_instance_norm_with(int64_t channels, tp_instance_norm_opts o)
     tp_module *m;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_nn_instance_norm", o.filled, TP_ERR_ARG, "start from tp_instance_norm_defaults()");
-    TP_REQUIRE_IN("tp_nn_instance_norm", channels > 0, TP_ERR_ARG, "%lld channels", (long long)channels);
+    TP_REQUIRE_IN("tp_nn_instance_norm", o.filled, TP_ERR_ARG,
+                  "start from tp_instance_norm_defaults()");
+    TP_REQUIRE_IN("tp_nn_instance_norm", channels > 0, TP_ERR_ARG, "%lld channels",
+                  (long long)channels);
     TP_REQUIRE_IN("tp_nn_instance_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
                   "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
     m = tp__layer("instance_norm", instance_norm, &k, sizeof k);
-    return tp__made(m, add_affine(m, s, o.affine, o.affine) && (!o.track_running_stats || add_running(m, s)));
+    return tp__made(m, add_affine(m, s, o.affine, o.affine) &&
+                           (!o.track_running_stats || add_running(m, s)));
 }
 
 tp_module *tp_nn_instance_norm(int64_t channels)

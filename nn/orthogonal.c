@@ -13,9 +13,9 @@
 /* A matrix (rows, cols), rows >= cols, and room for what reflects it. */
 typedef struct factoring {
     int64_t rows, cols;
-    double *a, *q; /* (rows, cols); below and on a's diagonal: the reflections' vectors */
+    double *a, *q;           /* (rows, cols); below and on a's diagonal: the reflections' vectors */
     double *beta, *sign, *w; /* (cols) */
-    double *v; /* (rows) */
+    double *v;               /* (rows) */
 } factoring;
 
 /* m -= beta v (v' m), in the rows and columns from these on */
@@ -41,8 +41,8 @@ static void make_vector(factoring *k, int64_t c)
     for (int64_t r = c; r < k->rows; r++)
         k->v[r] = k->a[r * k->cols + c], square += k->v[r] * k->v[r];
     norm = sqrt(square);
-    k->sign[c] = k->v[c] > 0 ? -1 : 1;                 /* of the diagonal: no cancellation */
-    square += norm * fabs(k->v[c]);                    /* half of v' v with the new v[c] */
+    k->sign[c] = k->v[c] > 0 ? -1 : 1; /* of the diagonal: no cancellation */
+    square += norm * fabs(k->v[c]);    /* half of v' v with the new v[c] */
     k->v[c] -= k->sign[c] * norm;
     k->beta[c] = square > 0 ? 1 / square : 0;
     for (int64_t r = c; r < k->rows; r++)
@@ -68,11 +68,13 @@ bool tp__orthonormal(float *x, int64_t rows, int64_t cols, double gain)
 {
     bool wide = rows < cols; /* then its transpose is factored */
     factoring k = { .rows = wide ? cols : rows, .cols = wide ? rows : cols };
-    size_t n = (size_t)rows * (size_t)cols, bytes = (2 * n + 3 * (size_t)k.cols + (size_t)k.rows) * sizeof(double);
+    size_t n = (size_t)rows * (size_t)cols,
+           bytes = (2 * n + 3 * (size_t)k.cols + (size_t)k.rows) * sizeof(double);
     double *room = tp__alloc_zeroed(bytes);
 
     if (!room) return false;
-    k.a = room, k.q = k.a + n, k.beta = k.q + n, k.sign = k.beta + k.cols, k.w = k.sign + k.cols, k.v = k.w + k.cols;
+    k.a = room, k.q = k.a + n, k.beta = k.q + n, k.sign = k.beta + k.cols, k.w = k.sign + k.cols,
+    k.v = k.w + k.cols;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < cols; c++)
             k.a[wide ? c * rows + r : r * cols + c] = x[r * cols + c];

@@ -24,7 +24,8 @@ static tp_module *pooled(const char *where, const char *kind, pooling k)
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, k.kernel > 0, TP_ERR_ARG, "kernel %d", k.kernel);
     TP_REQUIRE_IN(where, k.o.stride >= 0 && k.o.padding >= 0 && k.o.dilation >= 0, TP_ERR_ARG,
-                  "stride %d, padding %d, dilation %d: none may be negative", k.o.stride, k.o.padding, k.o.dilation);
+                  "stride %d, padding %d, dilation %d: none may be negative", k.o.stride,
+                  k.o.padding, k.o.dilation);
     return tp__layer(kind, pool, &k, sizeof k);
 }
 
@@ -86,7 +87,8 @@ static int adapt(void *self, tp_list in, tp_tensor **out, int room)
 static tp_module *adapted(const char *where, const char *kind, adapting k)
 {
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN(where, k.h > 0 && k.w > 0, TP_ERR_ARG, "%lld by %lld parts", (long long)k.h, (long long)k.w);
+    TP_REQUIRE_IN(where, k.h > 0 && k.w > 0, TP_ERR_ARG, "%lld by %lld parts", (long long)k.h,
+                  (long long)k.w);
     return tp__layer(kind, adapt, &k, sizeof k);
 }
 
@@ -104,7 +106,7 @@ tp_module *tp_nn_adaptive_max_pool2d(int64_t h, int64_t w)
 
 static int through(void *self, tp_list in, tp_tensor **out, int room)
 {
-    tp_tensor *(*const *op)(tp_tensor *x) = ((const tp_module *)self)->opts;
+    tp_tensor *(*const *op)(tp_tensor * x) = ((const tp_module *)self)->opts;
 
     (void)room;
     return tp__one(out, (*op)(in.t[0]));
@@ -149,9 +151,10 @@ tp_module *tp_nn_upsample(tp_interpolate_opts o)
 {
     if (!tp_ok()) return NULL;
     TP_REQUIRE((unsigned)o.mode <= TP_BILINEAR, TP_ERR_ARG, "there is no mode %d", (int)o.mode);
-    TP_REQUIRE(o.h >= 0 && o.w >= 0 && !o.h == !o.w && o.scale >= 0 && o.scale_w >= 0 && !o.h == (o.scale > 0),
-               TP_ERR_ARG, "either h and w or a scale is wanted, not %lld, %lld and %g", (long long)o.h,
-               (long long)o.w, o.scale);
+    TP_REQUIRE(o.h >= 0 && o.w >= 0 && !o.h == !o.w && o.scale >= 0 && o.scale_w >= 0 &&
+                   !o.h == (o.scale > 0),
+               TP_ERR_ARG, "either h and w or a scale is wanted, not %lld, %lld and %g",
+               (long long)o.h, (long long)o.w, o.scale);
     return tp__layer("upsample", upsample, &o, sizeof o);
 }
 
@@ -171,8 +174,8 @@ static int shuffle(void *self, tp_list in, tp_tensor **out, int room)
 static tp_module *shuffled(const char *where, const char *kind, shuffling k)
 {
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN(where, k.r > 0 && k.r <= INT16_MAX, TP_ERR_ARG, "blocks of %lld by %lld", (long long)k.r,
-                  (long long)k.r);
+    TP_REQUIRE_IN(where, k.r > 0 && k.r <= INT16_MAX, TP_ERR_ARG, "blocks of %lld by %lld",
+                  (long long)k.r, (long long)k.r);
     return tp__layer(kind, shuffle, &k, sizeof k);
 }
 
@@ -224,8 +227,8 @@ static tp_tensor *split(tp_tensor *x, const splitting *k)
     int rank = x->shape.rank, axis = k->axis < 0 ? k->axis + rank : k->axis;
     tp_shape s = { 0 };
 
-    TP_REQUIRE_IN("unflatten", axis >= 0 && axis < rank && rank - 1 + k->sizes.rank <= TP_MAX_AXES, TP_ERR_SHAPE,
-                  "axis %d of %s in %d", k->axis, tp__text(x), k->sizes.rank);
+    TP_REQUIRE_IN("unflatten", axis >= 0 && axis < rank && rank - 1 + k->sizes.rank <= TP_MAX_AXES,
+                  TP_ERR_SHAPE, "axis %d of %s in %d", k->axis, tp__text(x), k->sizes.rank);
     for (int i = 0; i < rank; i++)
         for (int j = 0; j < (i == axis ? k->sizes.rank : 1); j++)
             s.n[s.rank++] = i == axis ? k->sizes.n[j] : x->shape.n[i];
@@ -235,7 +238,9 @@ static tp_tensor *split(tp_tensor *x, const splitting *k)
 static int unflatten(void *self, tp_list in, tp_tensor **out, int room)
 {
     (void)room;
-    return tp__one(out, tp__check("unflatten", TP_LIST(in.t[0]), 1) ? split(in.t[0], ((const tp_module *)self)->opts) : NULL);
+    return tp__one(out, tp__check("unflatten", TP_LIST(in.t[0]), 1)
+                            ? split(in.t[0], ((const tp_module *)self)->opts)
+                            : NULL);
 }
 
 tp_module *tp_nn_unflatten(int axis, tp_shape sizes)
@@ -243,6 +248,7 @@ tp_module *tp_nn_unflatten(int axis, tp_shape sizes)
     splitting k = { axis, sizes };
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(sizes.rank > 0 && sizes.rank <= TP_MAX_AXES, TP_ERR_ARG, "an axis in %d", sizes.rank);
+    TP_REQUIRE(sizes.rank > 0 && sizes.rank <= TP_MAX_AXES, TP_ERR_ARG, "an axis in %d",
+               sizes.rank);
     return tp__layer("unflatten", unflatten, &k, sizeof k);
 }

@@ -4,40 +4,40 @@
 #include "nn/internal.h"
 
 /* A layer of no, one and two numbers, and one along an axis. */
-#define LAYER(name, y)                                                                   \
-    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)             \
-    {                                                                                    \
-        (void)self, (void)room;                                                          \
-        return tp__one(out, y);                                                          \
-    }                                                                                    \
-    tp_module *tp_nn_##name(void)                                                        \
-    {                                                                                    \
-        return tp__layer(#name, run_##name, NULL, 0);                                    \
+#define LAYER(name, y)                                                                             \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        (void)self, (void)room;                                                                    \
+        return tp__one(out, y);                                                                    \
+    }                                                                                              \
+    tp_module *tp_nn_##name(void)                                                                  \
+    {                                                                                              \
+        return tp__layer(#name, run_##name, NULL, 0);                                              \
     }
-#define LAYER_OF(type, name, p, fits, ...)                                               \
-    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)             \
-    {                                                                                    \
-        (void)room;                                                                      \
-        return tp__one(out, tp_##name(in.t[0], *(const type *)((const tp_module *)self)->opts)); \
-    }                                                                                    \
-    tp_module *tp_nn_##name(type p)                                                      \
-    {                                                                                    \
-        if (!tp_ok()) return NULL;                                                       \
-        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                       \
-        return tp__layer(#name, run_##name, &p, sizeof p);                               \
+#define LAYER_OF(type, name, p, fits, ...)                                                         \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        (void)room;                                                                                \
+        return tp__one(out, tp_##name(in.t[0], *(const type *)((const tp_module *)self)->opts));   \
+    }                                                                                              \
+    tp_module *tp_nn_##name(type p)                                                                \
+    {                                                                                              \
+        if (!tp_ok()) return NULL;                                                                 \
+        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
+        return tp__layer(#name, run_##name, &p, sizeof p);                                         \
     }
-#define LAYER_OF_TWO(name, p, q, fits, ...)                                              \
-    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)             \
-    {                                                                                    \
-        const double *k = ((const tp_module *)self)->opts;                               \
-        (void)room;                                                                      \
-        return tp__one(out, tp_##name(in.t[0], k[0], k[1]));                             \
-    }                                                                                    \
-    tp_module *tp_nn_##name(double p, double q)                                          \
-    {                                                                                    \
-        if (!tp_ok()) return NULL;                                                       \
-        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                       \
-        return tp__layer(#name, run_##name, (double[]){ p, q }, 2 * sizeof(double));     \
+#define LAYER_OF_TWO(name, p, q, fits, ...)                                                        \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        const double *k = ((const tp_module *)self)->opts;                                         \
+        (void)room;                                                                                \
+        return tp__one(out, tp_##name(in.t[0], k[0], k[1]));                                       \
+    }                                                                                              \
+    tp_module *tp_nn_##name(double p, double q)                                                    \
+    {                                                                                              \
+        if (!tp_ok()) return NULL;                                                                 \
+        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
+        return tp__layer(#name, run_##name, (double[]){ p, q }, 2 * sizeof(double));               \
     }
 
 /* ---- activations ---- */
@@ -56,7 +56,8 @@ LAYER(softsign, tp_softsign(in.t[0]))
 LAYER(tanhshrink, tp_tanhshrink(in.t[0]))
 LAYER(hardsigmoid, tp_hardsigmoid(in.t[0]))
 LAYER(hardswish, tp_hardswish(in.t[0]))
-LAYER_OF(double, leaky_relu, negative_slope, negative_slope == negative_slope, "the slope isn't a number")
+LAYER_OF(double, leaky_relu, negative_slope, negative_slope == negative_slope,
+         "the slope isn't a number")
 LAYER_OF(double, elu, alpha, alpha == alpha, "alpha isn't a number")
 LAYER_OF(double, celu, alpha, alpha == alpha && alpha != 0, "alpha is %g, and divides", alpha)
 LAYER_OF(double, softshrink, lambda, lambda >= 0, "lambda is %g: 0 or more is wanted", lambda)

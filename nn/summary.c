@@ -142,7 +142,8 @@ typedef struct cells {
     char text[COLUMNS][TP_NAME];
 } cells;
 
-static const cells title = { { "layer", "kind", "output", "parameters", "trainable", "param mem", "out mem" } };
+static const cells title = { { "layer", "kind", "output", "parameters", "trainable", "param mem",
+                               "out mem" } };
 
 static void bytes_text(char *to, double n)
 {
@@ -156,8 +157,10 @@ static void bytes_text(char *to, double n)
 
 static void count_text(char *to, int64_t n)
 {
-    if (n) snprintf(to, TP_NAME, "%lld", (long long)n);
-    else snprintf(to, TP_NAME, "-");
+    if (n)
+        snprintf(to, TP_NAME, "%lld", (long long)n);
+    else
+        snprintf(to, TP_NAME, "-");
 }
 
 static cells cells_of(const line *l)
@@ -166,10 +169,13 @@ static cells cells_of(const line *l)
 
     snprintf(c.text[0], TP_NAME, "%s", *l->name ? l->name : "(all)");
     snprintf(c.text[1], TP_NAME, "%.*s", TP_NAME - 1, l->m->kind);
-    snprintf(c.text[2], TP_NAME, "%s%s", l->outputs ? tp__shape_text(l->shape) : "-", l->outputs > 1 ? ", ..." : "");
+    snprintf(c.text[2], TP_NAME, "%s%s", l->outputs ? tp__shape_text(l->shape) : "-",
+             l->outputs > 1 ? ", ..." : "");
     count_text(c.text[3], l->params);
-    if (l->params && !l->trainable) snprintf(c.text[4], TP_NAME, "frozen");
-    else count_text(c.text[4], l->trainable);
+    if (l->params && !l->trainable)
+        snprintf(c.text[4], TP_NAME, "frozen");
+    else
+        count_text(c.text[4], l->trainable);
     bytes_text(c.text[5], l->param_bytes);
     bytes_text(c.text[6], l->bytes);
     return c;
@@ -206,10 +212,14 @@ static void put_row(table *k, const cells *row, const int width[COLUMNS])
     for (int c = 0; c < COLUMNS; c++) {
         int n = (int)strlen(row->text[c]), over = n - width[c];
 
-        if (over > 0) snprintf(text, sizeof text, "..%s", row->text[c] + over + 2);
-        else snprintf(text, sizeof text, "%s", row->text[c]);
-        if (c < 3) put(k, "%-*s%s", width[c], text, "  ");
-        else put(k, "%*s%s", width[c], text, c + 1 < COLUMNS ? "  " : "\n");
+        if (over > 0)
+            snprintf(text, sizeof text, "..%s", row->text[c] + over + 2);
+        else
+            snprintf(text, sizeof text, "%s", row->text[c]);
+        if (c < 3)
+            put(k, "%-*s%s", width[c], text, "  ");
+        else
+            put(k, "%*s%s", width[c], text, c + 1 < COLUMNS ? "  " : "\n");
     }
 }
 
@@ -238,8 +248,8 @@ static void put_totals(table *k)
         outputs += l->m->n_child ? 0 : l->bytes;
     }
     bytes_text(a, memory), bytes_text(b, outputs);
-    put(k, "%lld parameters, %lld trainable, %lld frozen\n", (long long)params, (long long)trainable,
-        (long long)(params - trainable));
+    put(k, "%lld parameters, %lld trainable, %lld frozen\n", (long long)params,
+        (long long)trainable, (long long)(params - trainable));
     put(k, "%s of parameters and buffers, %s of outputs of layers\n", a, b);
 }
 
@@ -289,7 +299,8 @@ bool tp_summary(FILE *to, tp_module *m, tp_tensor *x)
         ok = (k.text = tp__alloc(room)) != NULL;
     }
     if (ok) k.room = room, write_table(&k);
-    if (ok && (fputs(k.text, to) < 0 || ferror(to))) ok = tp__fail(TP_ERR_IO, __func__, "it can't be written");
+    if (ok && (fputs(k.text, to) < 0 || fflush(to)))
+        ok = tp__fail(TP_ERR_IO, __func__, "it can't be written");
     tp__release(k.text, room);
     tp__release(k.list, k.bytes);
     return ok;

@@ -15,6 +15,14 @@ static tp_norm_layer_opts norm_opts(double eps, bool no_affine, bool no_bias)
     return o;
 }
 
+static tp_batch_norm_opts batch_opts(double eps, bool no_affine, bool no_running)
+{
+    tp_batch_norm_opts o = tp_batch_norm_defaults();
+
+    o.eps = eps, o.no_affine = no_affine, o.no_running = no_running;
+    return o;
+}
+
 static tp_instance_norm_opts instance_opts(double eps, double momentum, bool affine, bool tracked)
 {
     tp_instance_norm_opts o = tp_instance_norm_defaults();
@@ -58,12 +66,21 @@ static tp_module *block(void)
     X(conv2d, tp_nn_conv2d(4, 3, 3, (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true })) \
     X(conv1d, tp_nn_conv1d(4, 6, 3, (tp_conv2d_opts){ .stride = 2, .padding = 1, .groups = 2 })) \
     X(conv1d_bare, tp_nn_conv1d(4, 2, 2, (tp_conv2d_opts){ .dilation = 2, .no_bias = true })) \
+    X(conv1d_circular, tp_nn_conv1d(4, 3, 4, (tp_conv2d_opts){ .dilation = 2, .same = true, .padding_mode = TP_PAD_CIRCULAR })) \
+    X(conv2d_reflect, tp_nn_conv2d(4, 3, 3, (tp_conv2d_opts){ .rectangular = true, .kernel_w = 2, .stride = 2, .padding = 1, \
+                                                              .padding_w = 2, .padding_mode = TP_PAD_REFLECT })) \
+    X(conv2d_replicate, tp_nn_conv2d(4, 2, 2, (tp_conv2d_opts){ .rectangular = true, .kernel_w = 3, .same = true, \
+                                                                .padding_mode = TP_PAD_REPLICATE })) \
+    X(conv_transpose2d_wide, tp_nn_conv_transpose2d(4, 3, 2, (tp_conv2d_opts){ .rectangular = true, .kernel_w = 3, \
+                                                                               .stride_w = 2 })) \
     X(conv_transpose2d, tp_nn_conv_transpose2d(4, 6, 3, (tp_conv2d_opts){ .stride = 2, .padding = 1, .groups = 2, \
                                                                           .output_padding = 1 })) \
     X(conv_transpose2d_bare, tp_nn_conv_transpose2d(4, 3, 2, (tp_conv2d_opts){ .no_bias = true })) \
     X(conv_transpose1d, tp_nn_conv_transpose1d(4, 3, 4, (tp_conv2d_opts){ .stride = 2 }))  \
     X(batch_norm, tp_nn_batch_norm(4))                                                   \
     X(batch_norm_eval, tp_nn_batch_norm(4))                                              \
+    X(batch_norm_bare, tp_nn_batch_norm_with(4, batch_opts(1e-5, true, false)))          \
+    X(batch_norm_untracked_eval, tp_nn_batch_norm_with(4, batch_opts(1e-3, false, true))) \
     X(layer_norm, tp_nn_layer_norm_with(TP_SHAPE(6, 5), norm_opts(1e-3, false, true)))   \
     X(layer_norm_bare, tp_nn_layer_norm_with(TP_SHAPE(6), norm_opts(-1, true, false)))   \
     X(rms_norm, tp_nn_rms_norm(TP_SHAPE(5)))                                             \
@@ -229,7 +246,7 @@ Test(modules, files, .init = make_test_folder, .fini = remove_test_folder)
 
     CASE("files");
     CHECK(tp_nn_save(m, in_folder("all")) && tp_nn_load(other, in_folder("all"), (tp_load_opts){ 0 }));
-    CHECK(tp_nn_each(tp_nn_params(m, "*"), true, find_equal, other) == 44);
+    CHECK(tp_nn_each(tp_nn_params(m, "*"), true, find_equal, other) == 57);
     tp_nn_free(m), tp_nn_free(other);
 }
 
@@ -321,6 +338,10 @@ Test(modules, options_that_cannot_be)
     ARG(tp_nn_prelu(0, .25), "tp_nn_prelu: 0 slopes");
     ARG(tp_nn_conv1d(3, 4, 0, (tp_conv2d_opts){ 0 }), "tp_nn_conv1d: 3 in, 4 out, kernel 0, 1 groups");
     ARG(tp_nn_conv1d(3, 4, 3, (tp_conv2d_opts){ .rectangular = true }), "rectangular, and there is one axis");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .kernel_w = 2 }), "kernel_w 2, of a kernel that isn't rectangular");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .kernel_w = -2, .rectangular = true }), "kernel_w -2");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .padding_mode = (tp_pad_mode)4 }), "there is no padding mode 4");
+    ARG(tp_nn_conv_transpose1d(3, 4, 3, (tp_conv2d_opts){ .padding_mode = TP_PAD_REFLECT }), "pads with zeros alone");
     ARG(tp_nn_conv_transpose2d(4, 6, 3, (tp_conv2d_opts){ .groups = 4 }), "tp_nn_conv_transpose2d: 4 in, 6 out");
     ARG(tp_nn_conv_transpose1d(4, 4, 3, (tp_conv2d_opts){ .stride = -1 }), "none may be negative");
     ARG(tp_nn_group_norm(3, 4), "tp_nn_group_norm: 3 groups of 4 channels");
@@ -371,8 +392,11 @@ Test(modules, inputs_that_cannot_be)
     SHAPES(run_once(tp_nn_group_norm(2, 4), image), "group_norm: x must be (N, 4, ...), not f32 (2, 3, 4, 4)");
     SHAPES(run_once(tp_nn_instance_norm(3), x), "instance_norm: x must be (N, 3, L, ...), not f32 (2, 3)");
     SHAPES(run_once(tp_nn_conv1d(3, 2, 2, (tp_conv2d_opts){ 0 }), x), "conv1d");
+    SHAPES(run_once(tp_nn_conv1d(3, 2, 2, (tp_conv2d_opts){ .padding = 1, .padding_mode = TP_PAD_REFLECT }), x), "conv1d");
+    SHAPES(run_once(tp_nn_conv2d(3, 2, 3, (tp_conv2d_opts){ .padding = 9, .padding_mode = TP_PAD_REFLECT }), image), "pad");
     SHAPES(run_once(tp_nn_residual(tp_nn_linear(3, 1), NULL), x),
            "residual: the body gives f32 (2, 1), the shortcut f32 (2, 3)");
     SHAPES(run_once(tp_nn_prelu(2, .25), image), "prelu");
     CHECK(run_once(tp_nn_identity(), x) == x);
+    SHAPES(run_once(tp_nn_avg_pool1d(2), x), "avg_pool1d");
 }
