@@ -18,7 +18,7 @@ static bool add_affine(tp_module *m, tp_shape s, bool weight, bool bias)
            (!bias || tp_nn_param(m, "bias", s, tp_init_constant(0)));
 }
 
-/* Entries come in this order, weight and bias only where it is affine; NULL for what isn't there. */
+/* Entries come in this order, weight and bias only where it is affine.  NULL: it isn't there. */
 static tp_tensor *entry_of(const tp_module *m, bool affine, int i)
 {
     if (i <= BIAS) return affine ? tp__param(m, i) : NULL;

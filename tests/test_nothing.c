@@ -280,7 +280,7 @@ Test(nothing, catalogue, WITH_ALL)
     S(tp_nn_group_norm_with(1, 1, (tp_norm_layer_opts){ 0 }));
     S(tp_nn_layer_norm_with((tp_shape){ .rank = -99 }, tp_norm_layer_defaults()));
     S(tp_nn_rms_norm((tp_shape){ .rank = 99 }));
-    S(tp_nn_instance_norm(INT64_MAX));
+    S(tp_nn_free(tp_nn_instance_norm(INT64_MAX)), 0);
     S(tp_nn_instance_norm_with(1, (tp_instance_norm_opts){ 0 }));
     S(tp_nn_prelu(INT64_MAX, NAN));
     S(tp_nn_softmax(INT32_MIN));

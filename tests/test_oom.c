@@ -472,6 +472,40 @@ static void check_io(const char *name, bool (*save)(filing *), bool (*load)(fili
     unlink(k.path);
 }
 
+/* ---- other initial values: all or none, and the generator as it was ---- */
+
+typedef struct redraw {
+    tp_module *m;
+    snapshot before, now;
+    tp_rng rng;
+} redraw;
+
+static bool redraw_all(void *user)
+{
+    redraw *k = user;
+
+    return tp_nn_init_as(tp_nn_params(k->m, "*.weight"), tp_init_orthogonal(1)) == 2;
+}
+
+static void nothing_redrawn(void *user, bool done)
+{
+    redraw *k = user;
+
+    all_tensors(&k->now, k->m, NULL);
+    CHECK(same(&k->before, &k->now) == !done && (tp_rng_save().offset == k->rng.offset) == !done);
+}
+
+ON_EACH_DEVICE(oom, other_initial_values)
+{
+    redraw k = { .m = tp_nn_init(sequential_of(tp_nn_linear(3, 4), tp_nn_relu(), tp_nn_linear(4, 2), tp_nn_relu(),
+                                               tp_nn_relu()), dev), .rng = tp_rng_save() };
+
+    CASE("drawing anew on %s", tp_device_name(dev));
+    all_tensors(&k.before, k.m, NULL);
+    at_every_allocation(redraw_all, nothing_redrawn, &k);
+    free(k.before.bytes), free(k.now.bytes), tp_nn_free(k.m);
+}
+
 ON_EACH_DEVICE(oom, modules_and_files)
 {
     check_io("a module", save_module, load_module, dev);
