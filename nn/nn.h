@@ -84,8 +84,9 @@ int tp_nn_train(tp_module *m, const char *glob, bool on); /* modules; how many, 
 bool tp_nn_training(const tp_module *m);
 int tp_nn_freeze(tp_module *m, const char *glob, bool on); /* parameters: no gradient */
 /* Draws these parameters by `init`, frozen ones too, in order; those not there yet are drawn so by
- * tp_nn_init.  A padding row of an embedding stays 0.  How many, or -1: then nothing has changed,
- * the generator included. */
+ * tp_nn_init.  A padding row of an embedding stays 0.  For weights of two axes alone, call it from
+ * tp_nn_each with a parameter's name as the pattern where its rank is above 1.  How many, or -1:
+ * then nothing has changed, the generator included. */
 int tp_nn_init_as(tp_params p, tp_init init);
 
 /* ---- looking ---- */

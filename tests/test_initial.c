@@ -317,6 +317,27 @@ ON_EACH_DEVICE(initial, dtypes_ties_and_graphs)
     tp_nn_free(m);
 }
 
+/* What PyTorch's programs do: for p in parameters: if p.dim() > 1. */
+static bool draw_matrix(void *user, const char *name, tp_tensor **t)
+{
+    return tp_rank(*t) < 2 || tp_nn_init_as(tp_nn_params(user, name), tp_init_orthogonal(1)) == 1;
+}
+
+ON_EACH_DEVICE(initial, matrices_alone)
+{
+    tp_module *m = tp_nn_sequential((tp_module *[]){ tp_nn_linear(2, 2), tp_nn_batch_norm(2), tp_nn_linear(2, 2) }, 3);
+    TP_SCOPE;
+    tp_tensor *gram;
+
+    tp_nn_init(m, dev);
+    CHECK(tp_nn_each(tp_nn_params(m, "*"), false, draw_matrix, m) == 6);
+    gram = tp_matmul(tp_nn_tensor(m, "2.weight"), tp_transpose(tp_nn_tensor(m, "2.weight"), 0, 1));
+    CHECK_NEAR(check_at(gram, 0), 1, 8 * 0x1p-23 * sqrt(2));
+    CHECK_NEAR(check_at(gram, 1), 0, 8 * 0x1p-23 * sqrt(2));
+    CHECK(check_at(tp_nn_tensor(m, "1.weight"), 1) == 1);
+    tp_nn_free(m);
+}
+
 /* ---- refusals ---- */
 
 #define PARAM(s, init, code, text) CHECK_REFUSED(tp_nn_param(m, "w", s, init), code, "tp_nn_param: " text)
