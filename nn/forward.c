@@ -6,7 +6,7 @@
 #include <fnmatch.h>
 #include <string.h>
 
-int tp__one(tp_tensor **out, tp_tensor *y)
+int tp_nn_gives(tp_tensor **out, tp_tensor *y)
 {
     out[0] = y;
     return y ? 1 : -1;

@@ -33,7 +33,7 @@ tp_module *tp_nn_container(const char *kind)
     return tp_nn_from(kind, NULL, NULL, NULL);
 }
 
-tp_module *tp__layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes)
+tp_module *tp_nn_layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes)
 {
     tp_module *m = tp_nn_from(kind, NULL, forward, NULL);
 
