@@ -156,11 +156,11 @@ tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double e
 /* x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); always: nn's layer minds
  * the mode. */
 tp_tensor *tp_dropout(tp_tensor *x, double p);
-/* The same of whole channels of x (N, C, ...) (Tompson et al. 2015); which, is drawn in the order of
- * (N, C), whatever the layout. */
+/* x / (1 - p) or 0 for each whole channel of x (N, C, ...) (Tompson et al. 2015), drawn in the order of
+ * (N, C) whatever the layout. */
 tp_tensor *tp_dropout2d(tp_tensor *x, double p);
-/* What is dropped becomes -1.7581, selu's limit, and all is scaled and moved so that mean 0 and
- * deviation 1 stay what they are (Klambauer et al. 2017). */
+/* For selu: x with probability 1 - p, else -1.7581, selu's limit; then all is scaled and moved so that
+ * mean 0 and deviation 1 stay what they are (Klambauer et al. 2017). */
 tp_tensor *tp_alpha_dropout(tp_tensor *x, double p);
 
 /* ---- recurrence: floats; once ---- */
