@@ -24,10 +24,14 @@ typedef struct adapter {
 static tp_tensor *activated(tp_activation a, tp_tensor *x)
 {
     switch (a) {
-    case TP_RELU: return tp_relu(x);
-    case TP_GELU: return tp_gelu(x);
-    case TP_GELU_TANH: return tp_gelu_tanh(x);
-    default: return x;
+    case TP_RELU:
+        return tp_relu(x);
+    case TP_GELU:
+        return tp_gelu(x);
+    case TP_GELU_TANH:
+        return tp_gelu_tanh(x);
+    default:
+        return x;
     }
 }
 
@@ -46,11 +50,13 @@ static int lora_linear(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *x = in.t[0], *b = m->n_entry > 1 ? m->entry[BIAS].t : NULL, *y, *thin;
 
     (void)room;
-    y = tp_linear_with(x, m->entry[WEIGHT].t, b, (tp_linear_opts){ k->merged ? k->linear.activation : TP_LINEAR });
+    y = tp_linear_with(x, m->entry[WEIGHT].t, b,
+                       (tp_linear_opts){ k->merged ? k->linear.activation : TP_LINEAR });
     if (k->merged || !y) return tp__one(out, y);
     if (m->training && k->dropout > 0) x = tp_dropout(x, k->dropout);
     thin = tp_scale(tp_nn_forward(half(m, "lora_A"), x), k->scale);
-    return tp__one(out, activated(k->linear.activation, tp_add(y, tp_nn_forward(half(m, "lora_B"), thin))));
+    return tp__one(
+        out, activated(k->linear.activation, tp_add(y, tp_nn_forward(half(m, "lora_B"), thin))));
 }
 
 /* ---- putting on ---- */
@@ -76,7 +82,8 @@ static tp_module *thin_linear(const tp_entry *base, int64_t in, int64_t out, boo
 static bool adapt(tp_module *m, const tp_lora_opts *o)
 {
     const tp_entry *w = &m->entry[WEIGHT];
-    adapter k = { *(const tp_linear_layer_opts *)m->opts, o->alpha / (double)o->rank, o->dropout, false };
+    adapter k = { *(const tp_linear_layer_opts *)m->opts, o->alpha / (double)o->rank, o->dropout,
+                  false };
     adapter *opts = tp__alloc(sizeof k);
     char *kind = tp__strdup("lora_linear");
     int before = m->n_child;
@@ -103,8 +110,8 @@ static bool is_half(const char *name)
 
 static bool matches(const fitting *f, const char *name, const tp_module *m)
 {
-    return !is_half(name) && !strcmp(m->kind, "linear") && !m->self && m->opts_bytes == sizeof(tp_linear_layer_opts) &&
-           !fnmatch(f->pattern, name, 0);
+    return !is_half(name) && !strcmp(m->kind, "linear") && !m->self &&
+           m->opts_bytes == sizeof(tp_linear_layer_opts) && !fnmatch(f->pattern, name, 0);
 }
 
 static bool count_one(void *user, const char *name, tp_module *m)
@@ -135,8 +142,8 @@ static bool lora_ok(tp_module *m, const char *pattern, const tp_lora_opts *o)
 {
     TP_REQUIRE_IN("tp_nn_lora", m && pattern, TP_ERR_ARG, "missing module or pattern");
     TP_REQUIRE_IN("tp_nn_lora", o->rank > 0, TP_ERR_ARG, "rank %lld", (long long)o->rank);
-    TP_REQUIRE_IN("tp_nn_lora", o->dropout >= 0 && o->dropout <= 1, TP_ERR_ARG, "dropout is %g: a probability is wanted",
-                  o->dropout);
+    TP_REQUIRE_IN("tp_nn_lora", o->dropout >= 0 && o->dropout <= 1, TP_ERR_ARG,
+                  "dropout is %g: a probability is wanted", o->dropout);
     return true;
 }
 
@@ -148,7 +155,8 @@ int tp_nn_lora(tp_module *m, const char *pattern, tp_lora_opts o)
     if (!f.o.rank) f.o.rank = 8;
     if (f.o.alpha == 0) f.o.alpha = 8;
     if (!lora_ok(m, pattern, &f.o) || !tp__modules(m, count_one, &f)) return -1;
-    if (!f.n) return tp__fail(TP_ERR_ARG, __func__, "no linear layer's name matches \"%s\"", pattern), -1;
+    if (!f.n)
+        return tp__fail(TP_ERR_ARG, __func__, "no linear layer's name matches \"%s\"", pattern), -1;
     return tp__modules(m, adapt_one, &f) && tp__entries(m, freeze_one, NULL) ? f.n : -1;
 }
 
@@ -171,7 +179,8 @@ static bool merge_one(void *user, const char *name, tp_module *m)
     if (!a || a->merged == k->on) return true;
     w = m->entry[WEIGHT].t;
     TP_REQUIRE_IN("tp_nn_lora_merge", w, TP_ERR_ARG, "%s%sweight %s", name, *name ? "." : "",
-                  m->entry[WEIGHT].computed ? "is computed: remove its parametrization first" : "isn't there yet: call tp_nn_init first");
+                  m->entry[WEIGHT].computed ? "is computed: remove its parametrization first"
+                                            : "isn't there yet: call tp_nn_init first");
     d = tp_matmul(tp_nn_tensor(m, "lora_B.weight"), tp_nn_tensor(m, "lora_A.weight"));
     d = tp_scale(d, k->on ? a->scale : -a->scale);
     if (!tp_copy_(w, tp_add(w, d))) return false;
@@ -186,7 +195,8 @@ static int merge(const char *where, tp_module *m, bool on)
     if (!tp_ok()) return -1;
     if (!m) return tp__fail(TP_ERR_ARG, where, "missing module"), -1;
     if (!tp__modules(m, merge_one, &k)) return -1;
-    if (!k.n) return tp__fail(TP_ERR_ARG, where, "there is nothing to %s", on ? "merge" : "take out"), -1;
+    if (!k.n)
+        return tp__fail(TP_ERR_ARG, where, "there is nothing to %s", on ? "merge" : "take out"), -1;
     return k.n;
 }
 

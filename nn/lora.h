@@ -24,14 +24,15 @@ typedef struct tp_lora_opts {
 } tp_lora_opts;
 /* Each linear layer whose name matches becomes
  *     y = activation(x weight' + bias + alpha / rank dropout(x) A' B')
- * with the children lora_A.weight (rank, in), uniform within 1 / sqrt(in), and lora_B.weight (out, rank),
- * zeros: at first nothing has changed.  The layer stays where and what it is, its weight and bias keep
- * their names.  All parameters of m but those of adapters are frozen; tp_nn_freeze lets others train
- * again.  m may be drawn or not.  Gives how many layers there were; -1 where no linear layer without
- * an adapter matches. */
+ * with the children lora_A.weight (rank, in), uniform within 1 / sqrt(in), and lora_B.weight (out,
+ * rank), zeros: at first nothing has changed.  The layer stays where and what it is, its weight
+ * and bias keep their names.  All parameters of m but those of adapters are frozen; tp_nn_freeze
+ * lets others train again.  m may be drawn or not.  Gives how many layers there were; -1 where no
+ * linear layer without an adapter matches. */
 int tp_nn_lora(tp_module *m, const char *pattern, tp_lora_opts o);
-/* weight += alpha / rank B A, or -=, in all adapters of m: as fast as without them, and trains nothing.
- * Both give how many there were to do.  Going back rounds: keep the weights for bit-exact ones. */
+/* weight += alpha / rank B A, or -=, in all adapters of m: as fast as without them, and trains
+ * nothing.  Both give how many there were to do.  Going back rounds: keep the weights for exact
+ * ones. */
 int tp_nn_lora_merge(tp_module *m);
 int tp_nn_lora_unmerge(tp_module *m);
 

@@ -31,11 +31,12 @@ static tp_tensor *compute(const tp_module *m, const tp_entry *e, bool training)
     tp_tensor *w = NULL;
 
     TP_AUTOCAST(TP_F32); /* off: a weight, not a product */
-    TP_REQUIRE_IN(m->kind, from, TP_ERR_ARG, "%s is computed, but %s.%s is gone", e->name, list_name, e->name);
+    TP_REQUIRE_IN(m->kind, from, TP_ERR_ARG, "%s is computed, but %s.%s is gone", e->name,
+                  list_name, e->name);
     from->training = training;
     if (tp_nn_apply(from, (tp_list){ 0 }, &w, 1) != 1) return NULL;
-    TP_REQUIRE_IN(m->kind, tp__same(&w->shape, &e->shape), TP_ERR_SHAPE, "%s was computed as %s, not %s", e->name,
-                  tp__text(w), tp__shape_text(e->shape));
+    TP_REQUIRE_IN(m->kind, tp__same(&w->shape, &e->shape), TP_ERR_SHAPE,
+                  "%s was computed as %s, not %s", e->name, tp__text(w), tp__shape_text(e->shape));
     return w;
 }
 
@@ -136,7 +137,8 @@ static int spectral_norm(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)in, (void)room;
     if (!state->n_entry) return tp__one(out, unit(w, o->eps));
-    if (m->training && !tp__me()->second_run && !iterate(state, w, o, o->n_power_iterations)) return -1;
+    if (m->training && !tp__me()->second_run && !iterate(state, w, o, o->n_power_iterations))
+        return -1;
     return tp__one(out, tp_div(w, largest_singular_value(state, w, o->dim)));
 }
 
@@ -151,7 +153,8 @@ static bool settle_directions(tp_module *m)
 /* ---- putting on ---- */
 
 /* The owner and entry of a plain parameter, or of a computed one. */
-static tp_entry *wanted(const char *where, tp_module *m, const char *path, bool computed, tp_module **owner)
+static tp_entry *wanted(const char *where, tp_module *m, const char *path, bool computed,
+                        tp_module **owner)
 {
     const char *name;
     tp_entry *e = NULL;
@@ -164,7 +167,8 @@ static tp_entry *wanted(const char *where, tp_module *m, const char *path, bool 
     TP_REQUIRE_IN(where, e && !e->buffer, TP_ERR_ARG, "there is no parameter %s", path);
     TP_REQUIRE_IN(where, e->computed == computed, TP_ERR_ARG, "%s is %s", path,
                   computed ? "a plain parameter" : "computed already: remove that first");
-    TP_REQUIRE_IN(where, !(*owner)->running, TP_ERR_ARG, "%s is needed by the forward that runs", path);
+    TP_REQUIRE_IN(where, !(*owner)->running, TP_ERR_ARG, "%s is needed by the forward that runs",
+                  path);
     return e;
 }
 
@@ -266,10 +270,12 @@ tp_module *tp_nn_spectral_norm(tp_module *m, const char *path, tp_spectral_norm_
     if (o.eps == 0) o.eps = 1e-12;
     if (!axis_ok(__func__, path, e, &o.dim)) return m;
     if (o.n_power_iterations < 0 || !(o.eps > 0) || !tp__elements(&e->shape))
-        return tp__fail(TP_ERR_ARG, __func__, "%s %s, %d power iterations, eps %g", path, tp__shape_text(e->shape),
-                        o.n_power_iterations, o.eps), m;
+        return tp__fail(TP_ERR_ARG, __func__, "%s %s, %d power iterations, eps %g", path,
+                        tp__shape_text(e->shape), o.n_power_iterations, o.eps),
+               m;
     from = tp__layer("spectral_norm", spectral_norm, &o, sizeof o);
-    if (!from || !describe(from, "original", e) || !describe_directions(from, e, e->shape.n[o.dim])) {
+    if (!from || !describe(from, "original", e) ||
+        !describe_directions(from, e, e->shape.n[o.dim])) {
         tp_nn_free(from);
         return m;
     }

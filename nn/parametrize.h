@@ -33,13 +33,15 @@ typedef struct tp_spectral_norm_opts {
     int dim; /* the axis that is the matrix's rows; 0: 0, and 1 of transposed convolutions; negative
               * ones count from the end */
 } tp_spectral_norm_opts;
-/* w / sigma, sigma = u' W v the largest singular value of w as a matrix (Miyato et al. 2018), original
- * being w.  The buffers 0._u (rows) and 0._v (columns) start with 15 power iterations and move by
- * n_power_iterations in each forward in training; none in the second run of a checkpoint, which must
- * be over before the next forward.  A w of one axis is divided by its length, without buffers. */
+/* w / sigma, sigma = u' W v the largest singular value of w as a matrix (Miyato et al. 2018),
+ * original being w.  The buffers 0._u (rows) and 0._v (columns) start with 15 power iterations and
+ * move by n_power_iterations in each forward in training; none in the second run of a checkpoint,
+ * which must be over before the next forward.  A w of one axis is divided by its length, without
+ * buffers. */
 tp_module *tp_nn_spectral_norm(tp_module *m, const char *path, tp_spectral_norm_opts o);
 
-/* What the parameter at path would be in a forward now, with its history; moves no buffer.  Lent. */
+/* What the parameter at path would be in a forward now, with its history.  Moves no
+ * buffer; lent. */
 tp_tensor *tp_nn_computed(tp_module *m, const char *path);
 /* The parameter at path becomes what was computed, a plain one again. */
 bool tp_nn_remove_parametrizations(tp_module *m, const char *path);

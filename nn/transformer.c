@@ -38,7 +38,8 @@ static tp_tensor *through(const tp_module *m, const char *name, int number, tp_t
 }
 
 /* masks: key padding, scores, causal */
-static tp_tensor *attend(const tp_module *m, const char *name, tp_tensor *x, tp_tensor *memory, tp_tensor *const *masks)
+static tp_tensor *attend(const tp_module *m, const char *name, tp_tensor *x, tp_tensor *memory,
+                         tp_tensor *const *masks)
 {
     tp_tensor *y = NULL;
 
@@ -52,10 +53,12 @@ static tp_tensor *feed_forward(const tp_module *m, tp_tensor *x)
 }
 
 /* What part `number` of the block does. */
-static tp_tensor *part(const tp_module *m, const block *k, int number, tp_tensor *x, tp_tensor *const *in)
+static tp_tensor *part(const tp_module *m, const block *k, int number, tp_tensor *x,
+                       tp_tensor *const *in)
 {
     if (number == 1) return attend(m, "self_attn", x, x, in + (k->decoder ? TGT_MASKS : PADDING));
-    if (number == 2 && k->decoder) return attend(m, "multihead_attn", x, in[MEMORY], in + MEMORY_MASKS);
+    if (number == 2 && k->decoder)
+        return attend(m, "multihead_attn", x, in[MEMORY], in + MEMORY_MASKS);
     return feed_forward(m, x);
 }
 
@@ -66,7 +69,8 @@ static int run_block(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *all[DECODER_INPUTS] = { NULL }, *x, *y;
 
     (void)room;
-    if (in.n > 0) memcpy(all, in.t, sizeof *all * (size_t)(in.n < DECODER_INPUTS ? in.n : DECODER_INPUTS));
+    if (in.n > 0)
+        memcpy(all, in.t, sizeof *all * (size_t)(in.n < DECODER_INPUTS ? in.n : DECODER_INPUTS));
     if (!tp__check(m->kind, (tp_list){ all, k->decoder ? 2 : 1 }, k->decoder ? 2 : 1)) return -1;
     x = all[X];
     for (int i = 1; i <= (k->decoder ? 3 : 2); i++) {
@@ -89,8 +93,9 @@ static int norm(void *self, tp_list in, tp_tensor **out, int room)
     const tp_module *m = self;
 
     (void)room;
-    return tp__one(out, tp_layer_norm(in.t[0], m->entry[0].shape, m->entry[0].t, m->n_entry > 1 ? m->entry[1].t : NULL,
-                                      *(const double *)m->opts));
+    return tp__one(out,
+                   tp_layer_norm(in.t[0], m->entry[0].shape, m->entry[0].t,
+                                 m->n_entry > 1 ? m->entry[1].t : NULL, *(const double *)m->opts));
 }
 
 static tp_module *norm_of(int64_t width, const tp_transformer_opts *o)
@@ -103,8 +108,10 @@ static tp_module *norm_of(int64_t width, const tp_transformer_opts *o)
 
 static tp_module *attention_of(int64_t width, int64_t heads, const tp_transformer_opts *o)
 {
-    return tp_nn_multihead_attention(width, heads, (tp_multihead_attention_opts){ .dropout = o->dropout, .no_bias = o->no_bias,
-                                                                                  .batch_first = o->batch_first });
+    return tp_nn_multihead_attention(
+        width, heads,
+        (tp_multihead_attention_opts){
+            .dropout = o->dropout, .no_bias = o->no_bias, .batch_first = o->batch_first });
 }
 
 static tp_module *linear_of(int64_t in, int64_t out, tp_activation a, const tp_transformer_opts *o)
@@ -119,13 +126,14 @@ static bool add_numbered(tp_module *m, int n, int64_t width, const tp_transforme
 
     for (int i = 0; i < 2 * n; i++) {
         snprintf(name, sizeof name, i < n ? "norm%d" : "dropout%d", i % n + 1);
-        if (!tp_nn_add(m, name, i < n ? norm_of(width, o) : tp_nn_dropout(o->dropout))) return false;
+        if (!tp_nn_add(m, name, i < n ? norm_of(width, o) : tp_nn_dropout(o->dropout)))
+            return false;
     }
     return true;
 }
 
-static tp_module *make_block(const char *kind, const char *where, int64_t width, int64_t heads, tp_transformer_opts o,
-                             bool decoder)
+static tp_module *make_block(const char *kind, const char *where, int64_t width, int64_t heads,
+                             tp_transformer_opts o, bool decoder)
 {
     block k = { decoder, o };
     int64_t hidden = o.dim_feedforward;
@@ -133,19 +141,24 @@ static tp_module *make_block(const char *kind, const char *where, int64_t width,
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, o.filled, TP_ERR_ARG, "start from tp_transformer_defaults()");
-    TP_REQUIRE_IN(where, o.layer_norm_eps >= 0, TP_ERR_ARG, "layer_norm_eps %g: at least 0", o.layer_norm_eps);
+    TP_REQUIRE_IN(where, o.layer_norm_eps >= 0, TP_ERR_ARG, "layer_norm_eps %g: at least 0",
+                  o.layer_norm_eps);
     m = tp__layer(kind, run_block, &k, sizeof k);
-    return tp__made(m, tp_nn_add(m, "self_attn", attention_of(width, heads, &o)) &&
-                           (!decoder || tp_nn_add(m, "multihead_attn", attention_of(width, heads, &o))) &&
-                           tp_nn_add(m, "linear1", linear_of(width, hidden, o.activation, &o)) &&
-                           tp_nn_add(m, "dropout", tp_nn_dropout(o.dropout)) &&
-                           tp_nn_add(m, "linear2", linear_of(hidden, width, TP_LINEAR, &o)) &&
-                           add_numbered(m, decoder ? 3 : 2, width, &o));
+    return tp__made(
+        m, tp_nn_add(m, "self_attn", attention_of(width, heads, &o)) &&
+               (!decoder || tp_nn_add(m, "multihead_attn", attention_of(width, heads, &o))) &&
+               tp_nn_add(m, "linear1", linear_of(width, hidden, o.activation, &o)) &&
+               tp_nn_add(m, "dropout", tp_nn_dropout(o.dropout)) &&
+               tp_nn_add(m, "linear2", linear_of(hidden, width, TP_LINEAR, &o)) &&
+               add_numbered(m, decoder ? 3 : 2, width, &o));
 }
 
 tp_transformer_opts tp_transformer_defaults(void)
 {
-    return (tp_transformer_opts){ .dim_feedforward = 2048, .dropout = 0.1, .activation = TP_RELU, .layer_norm_eps = 1e-5,
+    return (tp_transformer_opts){ .dim_feedforward = 2048,
+                                  .dropout = 0.1,
+                                  .activation = TP_RELU,
+                                  .layer_norm_eps = 1e-5,
                                   .filled = true };
 }
 
@@ -167,7 +180,8 @@ static int run_stack(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *all[DECODER_INPUTS] = { NULL };
 
     (void)room;
-    if (in.n > 0) memcpy(all, in.t, sizeof *all * (size_t)(in.n < DECODER_INPUTS ? in.n : DECODER_INPUTS));
+    if (in.n > 0)
+        memcpy(all, in.t, sizeof *all * (size_t)(in.n < DECODER_INPUTS ? in.n : DECODER_INPUTS));
     for (int i = 0; tp_ok() && i < layers->n_child; i++) {
         tp_tensor *y = NULL;
 
@@ -193,7 +207,8 @@ static bool add_layers(tp_module *m, tp_module *layer, int n)
     return true;
 }
 
-static tp_module *make_stack(const char *kind, const char *where, tp_module *layer, int n, tp_module *end, bool decoder)
+static tp_module *make_stack(const char *kind, const char *where, tp_module *layer, int n,
+                             tp_module *end, bool decoder)
 {
     const block *k = layer && layer->forward == run_block ? layer->opts : NULL;
     tp_module *m;
@@ -227,7 +242,9 @@ static bool is_side(const char *where, const tp_module *m, bool decoder)
     const char *side = decoder ? "transformer_decoder" : "transformer_encoder";
 
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN(where, m && (m->forward == run_block || m->forward == run_stack) && !strncmp(m->kind, side, strlen(side)),
+    TP_REQUIRE_IN(where,
+                  m && (m->forward == run_block || m->forward == run_stack) &&
+                      !strncmp(m->kind, side, strlen(side)),
                   TP_ERR_ARG, "%s is no %s", m ? m->kind : "nothing", side);
     return true;
 }
@@ -237,16 +254,22 @@ tp_tensor *tp_nn_transformer_encoder_forward(tp_module *m, tp_tensor *src, tp_en
     tp_tensor *y = NULL;
 
     if (!is_side(__func__, m, false)) return NULL;
-    tp_nn_apply(m, TP_LIST(src, masks.src_key_padding_mask, masks.mask, masks.is_causal ? src : NULL), &y, 1);
+    tp_nn_apply(m,
+                TP_LIST(src, masks.src_key_padding_mask, masks.mask, masks.is_causal ? src : NULL),
+                &y, 1);
     return y;
 }
 
-tp_tensor *tp_nn_transformer_decoder_forward(tp_module *m, tp_tensor *tgt, tp_tensor *memory, tp_decoder_masks k)
+tp_tensor *tp_nn_transformer_decoder_forward(tp_module *m, tp_tensor *tgt, tp_tensor *memory,
+                                             tp_decoder_masks k)
 {
     tp_tensor *y = NULL;
 
     if (!is_side(__func__, m, true)) return NULL;
-    tp_nn_apply(m, TP_LIST(tgt, memory, k.tgt_key_padding_mask, k.tgt_mask, k.tgt_is_causal ? tgt : NULL,
-                           k.memory_key_padding_mask, k.memory_mask, k.memory_is_causal ? tgt : NULL), &y, 1);
+    tp_nn_apply(m,
+                TP_LIST(tgt, memory, k.tgt_key_padding_mask, k.tgt_mask,
+                        k.tgt_is_causal ? tgt : NULL, k.memory_key_padding_mask, k.memory_mask,
+                        k.memory_is_causal ? tgt : NULL),
+                &y, 1);
     return y;
 }

@@ -18,7 +18,9 @@ static tp_module *net_of(void)
     tp_module *m = tp_nn_container("net");
 
     tp_nn_add(m, "q_proj", tp_nn_linear(4, 6));
-    tp_nn_add(m, "act", tp_nn_linear_with(6, 5, (tp_linear_layer_opts){ .activation = TP_GELU, .no_bias = true }));
+    tp_nn_add(
+        m, "act",
+        tp_nn_linear_with(6, 5, (tp_linear_layer_opts){ .activation = TP_GELU, .no_bias = true }));
     tp_nn_add(m, "norm", tp_nn_layer_norm(TP_SHAPE(5)));
     tp_nn_add(m, "head", tp_nn_linear(5, 2));
     return m;
@@ -60,14 +62,20 @@ ON_EACH_DEVICE(lora, begins_as_the_base)
         CASE("drawn %s on %s", before ? "before" : "after", tp_device_name(dev));
         x = check_numbers(TP_SHAPE(2, 3, 4), TP_F32, -1, 1, dev), layer = tp_nn_get(m, "q_proj");
         if (before) tp_nn_init(m, dev), y = run(m, x);
-        CHECK(tp_nn_lora(m, "*_proj", (tp_lora_opts){ .rank = 2, .alpha = 6 }) == 1 && tp_nn_lora(m, "act", (tp_lora_opts){ .rank = 3 }) == 1);
-        if (!before) tp_nn_init(m, dev);
-        else CHECK(distance(y, run(m, x)) == 0);
+        CHECK(tp_nn_lora(m, "*_proj", (tp_lora_opts){ .rank = 2, .alpha = 6 }) == 1 &&
+              tp_nn_lora(m, "act", (tp_lora_opts){ .rank = 3 }) == 1);
+        if (!before)
+            tp_nn_init(m, dev);
+        else
+            CHECK(distance(y, run(m, x)) == 0);
         CHECK(tp_nn_get(m, "q_proj") == layer && !strcmp(tp_nn_kind(layer), "lora_linear"));
         CHECK(tp_nn_each(tp_nn_params(m, "*"), true, list_one, names) > 0);
-        cr_expect(!strcmp(names, "q_proj.weight q_proj.bias q_proj.lora_A.weight+ q_proj.lora_B.weight+ act.weight act.lora_A.weight+ "
-                                 "act.lora_B.weight+ norm.weight norm.bias head.weight head.bias "), "%s: %s", check_name, names);
-        CHECK(tp_nn_count_trained(m) == 2 * 4 + 6 * 2 + 3 * 6 + 5 * 3 && tp_nn_count(m) == tp_nn_count_trained(m) + 24 + 6 + 30 + 10 + 12);
+        cr_expect(!strcmp(names, "q_proj.weight q_proj.bias q_proj.lora_A.weight+ "
+                                 "q_proj.lora_B.weight+ act.weight act.lora_A.weight+ "
+                                 "act.lora_B.weight+ norm.weight norm.bias head.weight head.bias "),
+                  "%s: %s", check_name, names);
+        CHECK(tp_nn_count_trained(m) == 2 * 4 + 6 * 2 + 3 * 6 + 5 * 3 &&
+              tp_nn_count(m) == tp_nn_count_trained(m) + 24 + 6 + 30 + 10 + 12);
         CHECK(tp_item(tp_amax(tp_abs(tp_nn_tensor(m, "q_proj.lora_A.weight")), TP_ALL)) <= .5);
         CHECK(tp_item(tp_norm(tp_nn_tensor(m, "q_proj.lora_A.weight"), 2, TP_ALL)) > 0);
         CHECK(tp_item(tp_norm(tp_nn_tensor(m, "act.lora_B.weight"), 2, TP_ALL)) == 0);
@@ -80,7 +88,8 @@ ON_EACH_DEVICE(lora, begins_as_the_base)
 
 static tp_tensor *by_formula(tp_module *m, tp_tensor *x, double scale)
 {
-    tp_tensor *w = tp_nn_tensor(m, "weight"), *a = tp_nn_tensor(m, "lora_A.weight"), *b = tp_nn_tensor(m, "lora_B.weight");
+    tp_tensor *w = tp_nn_tensor(m, "weight"), *a = tp_nn_tensor(m, "lora_A.weight"),
+              *b = tp_nn_tensor(m, "lora_B.weight");
     tp_tensor *low = tp_matmul(tp_matmul(x, tp_transpose(a, 0, 1)), tp_transpose(b, 0, 1));
 
     return tp_add(tp_linear(x, w, tp_nn_tensor(m, "bias")), tp_scale(low, scale));
@@ -92,23 +101,28 @@ ON_EACH_DEVICE(lora, formula)
     static tp_tensor *(*const f[])(tp_tensor *) = { NULL, tp_relu, tp_gelu, tp_gelu_tanh };
 
     for (int i = 0; i < TP_LEN(acts); i++) {
-        tp_module *m = tp_nn_init(tp_nn_linear_with(4, 3, (tp_linear_layer_opts){ acts[i], false }), dev);
+        tp_module *m =
+            tp_nn_init(tp_nn_linear_with(4, 3, (tp_linear_layer_opts){ acts[i], false }), dev);
         tp_tensor *x, *y, *w;
 
         TP_SCOPE;
         CASE("activation %d on %s", i, tp_device_name(dev));
         tp_nn_cast(m, TP_F64);
-        CHECK(tp_nn_lora(m, "", (tp_lora_opts){ .rank = 2, .alpha = 3 }) == 1); /* itself is named "" */
+        CHECK(tp_nn_lora(m, "", (tp_lora_opts){ .rank = 2, .alpha = 3 }) ==
+              1); /* itself is named "" */
         CHECK(tp_dtype_of(tp_nn_tensor(m, "lora_A.weight")) == TP_F64);
         fill_adapters(m, "lora_A.weight"), fill_adapters(m, "lora_B.weight");
-        x = check_numbers(TP_SHAPE(5, 4), TP_F64, -1, 1, dev), w = tp_clone(tp_nn_tensor(m, "weight"));
+        x = check_numbers(TP_SHAPE(5, 4), TP_F64, -1, 1, dev),
+        w = tp_clone(tp_nn_tensor(m, "weight"));
         y = by_formula(m, x, 1.5), y = f[i] ? f[i](y) : y;
         CHECK(distance(y, tp_nn_forward(m, x)) < 1e-14);
-        CHECK(tp_nn_lora_merge(m) == 1 && distance(y, tp_nn_forward(m, x)) < 1e-14 && distance(w, tp_nn_tensor(m, "weight")) > .1);
+        CHECK(tp_nn_lora_merge(m) == 1 && distance(y, tp_nn_forward(m, x)) < 1e-14 &&
+              distance(w, tp_nn_tensor(m, "weight")) > .1);
         CHECK(!tp_needs_grad(tp_nn_forward(m, x)));
         CHECK(tp_nn_lora_unmerge(m) == 1 && distance(w, tp_nn_tensor(m, "weight")) < 1e-14);
         CHECK(tp_backward(tp_sum(tp_square(tp_nn_forward(m, x)), TP_ALL)));
-        CHECK(tp_grad(tp_nn_tensor(m, "lora_A.weight")) && tp_grad(tp_nn_tensor(m, "lora_B.weight")) && !tp_grad(tp_nn_tensor(m, "weight")));
+        CHECK(tp_grad(tp_nn_tensor(m, "lora_A.weight")) &&
+              tp_grad(tp_nn_tensor(m, "lora_B.weight")) && !tp_grad(tp_nn_tensor(m, "weight")));
         tp_nn_free(m);
     }
 }
@@ -127,7 +141,8 @@ ON_EACH_DEVICE(lora, slopes)
     TP_SCOPE;
     tp_nn_cast(m, TP_F64), tp_nn_lora(m, "*", (tp_lora_opts){ .rank = 2 });
     fill_adapters(m, "lora_B.weight");
-    in = TP_LIST(check_leaf(TP_SHAPE(2, 3), -1, 1, dev), tp_nn_tensor(m, "lora_A.weight"), tp_nn_tensor(m, "lora_B.weight"));
+    in = TP_LIST(check_leaf(TP_SHAPE(2, 3), -1, 1, dev), tp_nn_tensor(m, "lora_A.weight"),
+                 tp_nn_tensor(m, "lora_B.weight"));
     CASE("slopes on %s", tp_device_name(dev));
     CHECK(tp_gradcheck(forward, in, m, &r));
     CHECK(tp_gradgradcheck(forward, in, m, &r));
@@ -174,7 +189,8 @@ ON_EACH_DEVICE(lora, fine_tuning)
     CASE("fine-tuning on %s", tp_device_name(dev));
     CHECK(tp_nn_lora(m, "*", (tp_lora_opts){ .rank = 2, .alpha = 4 }) == 3);
     o = tp_optim_adam(tp_nn_params(m, "*lora_[AB].weight"), tp_adam(.03));
-    x = check_numbers(TP_SHAPE(6, 4), TP_F32, -1, 1, dev), want = check_numbers(TP_SHAPE(6, 2), TP_F32, -1, 1, dev);
+    x = check_numbers(TP_SHAPE(6, 4), TP_F32, -1, 1, dev),
+    want = check_numbers(TP_SHAPE(6, 2), TP_F32, -1, 1, dev);
     for (int i = 0; i < 80; i++) {
         tp_tensor *loss;
 
@@ -183,25 +199,36 @@ ON_EACH_DEVICE(lora, fine_tuning)
         CHECK(tp_optim_zero_grad(o) && tp_backward(loss) && tp_optim_step(o));
         last = tp_item(loss), first = i ? first : last;
     }
-    CHECK(last < .3 * first && distance(tp_nn_tensor(m, "act.weight"), tp_nn_tensor(base, "act.weight")) == 0);
+    CHECK(last < .3 * first &&
+          distance(tp_nn_tensor(m, "act.weight"), tp_nn_tensor(base, "act.weight")) == 0);
     /* the adapters alone */
     CHECK(tp_nn_save_with(m, in_folder("adapter"), (tp_save_opts){ .only = ADAPTERS }));
     CHECK(tp_nn_lora(other, "*", (tp_lora_opts){ .rank = 2, .alpha = 4 }) == 3);
-    CHECK(tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ .only = ADAPTERS, .report = &r }) && r.loaded == 6);
+    CHECK(
+        tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ .only = ADAPTERS, .report = &r }) &&
+        r.loaded == 6);
     CHECK(distance(run(m, x), run(other, x)) == 0);
-    CHECK_REFUSED(tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ 0 }), TP_ERR_FORMAT, "missing    q_proj.weight");
+    CHECK_REFUSED(tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ 0 }), TP_ERR_FORMAT,
+                  "missing    q_proj.weight");
     /* merged, without adapters, for a plain network; and the base of a network with adapters */
-    CHECK(tp_nn_lora_merge(m) == 3 && tp_nn_save_with(m, in_folder("merged"), (tp_save_opts){ .skip = ADAPTERS }));
-    CHECK(tp_nn_load(base, in_folder("merged"), (tp_load_opts){ .report = &r }) && r.loaded == 7 && distance(run(m, x), run(base, x)) < 1e-5);
-    CHECK(tp_nn_load(other, in_folder("merged"), (tp_load_opts){ .skip = ADAPTERS, .report = &r }) && r.loaded == 7);
-    CHECK_REFUSED(tp_nn_save_with(base, in_folder("none"), (tp_save_opts){ .only = ADAPTERS }), TP_ERR_ARG, "no name is left by skip");
-    CHECK_REFUSED(tp_nn_load(base, in_folder("adapter"), (tp_load_opts){ .only = "none*" }), TP_ERR_ARG, "no name matches \"none*\"");
-    CHECK_REFUSED(tp_nn_load(base, in_folder("adapter"), (tp_load_opts){ .only = ADAPTERS }), TP_ERR_ARG, "no name matches");
+    CHECK(tp_nn_lora_merge(m) == 3 &&
+          tp_nn_save_with(m, in_folder("merged"), (tp_save_opts){ .skip = ADAPTERS }));
+    CHECK(tp_nn_load(base, in_folder("merged"), (tp_load_opts){ .report = &r }) && r.loaded == 7 &&
+          distance(run(m, x), run(base, x)) < 1e-5);
+    CHECK(
+        tp_nn_load(other, in_folder("merged"), (tp_load_opts){ .skip = ADAPTERS, .report = &r }) &&
+        r.loaded == 7);
+    CHECK_REFUSED(tp_nn_save_with(base, in_folder("none"), (tp_save_opts){ .only = ADAPTERS }),
+                  TP_ERR_ARG, "no name is left by skip");
+    CHECK_REFUSED(tp_nn_load(base, in_folder("adapter"), (tp_load_opts){ .only = "none*" }),
+                  TP_ERR_ARG, "no name matches \"none*\"");
+    CHECK_REFUSED(tp_nn_load(base, in_folder("adapter"), (tp_load_opts){ .only = ADAPTERS }),
+                  TP_ERR_ARG, "no name matches");
     remove_test_folder();
     tp_optim_free(o), tp_nn_free(m), tp_nn_free(base), tp_nn_free(other);
 }
 
-/* ---- in attention: out_proj and the feed-forward layers, whose activation comes after the sum ---- */
+/* ---- in a Transformer: out_proj and feed-forward layers, activated after the sum ---- */
 
 ON_EACH_DEVICE(lora, of_a_transformer)
 {
@@ -212,12 +239,15 @@ ON_EACH_DEVICE(lora, of_a_transformer)
     TP_SCOPE;
     CASE("encoder on %s", tp_device_name(dev));
     o.dropout = 0, o.dim_feedforward = 12, o.batch_first = true;
-    m = tp_nn_init(tp_nn_transformer_encoder(tp_nn_transformer_encoder_layer(8, 2, o), 2, NULL), dev);
+    m = tp_nn_init(tp_nn_transformer_encoder(tp_nn_transformer_encoder_layer(8, 2, o), 2, NULL),
+                   dev);
     x = check_numbers(TP_SHAPE(2, 3, 8), TP_F32, -1, 1, dev), y = tp_nn_forward(m, x);
     CHECK(tp_nn_lora(m, "*", plain) == 6 && distance(y, tp_nn_forward(m, x)) < 1e-5);
-    fill_adapters(m, "layers.0.linear1.lora_B.weight"), fill_adapters(m, "layers.1.self_attn.out_proj.lora_B.weight");
+    fill_adapters(m, "layers.0.linear1.lora_B.weight"),
+        fill_adapters(m, "layers.1.self_attn.out_proj.lora_B.weight");
     y = tp_nn_forward(m, x);
-    CHECK(tp_backward(tp_sum(tp_square(y), TP_ALL)) && tp_nn_lora_merge(m) == 6 && distance(y, tp_nn_forward(m, x)) < 1e-4);
+    CHECK(tp_backward(tp_sum(tp_square(y), TP_ALL)) && tp_nn_lora_merge(m) == 6 &&
+          distance(y, tp_nn_forward(m, x)) < 1e-4);
     tp_nn_free(m);
 }
 
@@ -237,7 +267,8 @@ static bool wrap(void *user)
 
     TP_SCOPE;
     copy = tp_nn_clone(k->m);
-    ok = copy && tp_nn_lora(copy, "*", plain) == 3 && run(copy, k->x) && tp_nn_lora_merge(copy) == 3 && tp_nn_lora_unmerge(copy) == 3;
+    ok = copy && tp_nn_lora(copy, "*", plain) == 3 && run(copy, k->x) &&
+         tp_nn_lora_merge(copy) == 3 && tp_nn_lora_unmerge(copy) == 3;
     if (copy) { /* what a failure left still runs */
         tp_code code = tp_error_code();
 
@@ -263,7 +294,8 @@ ON_EACH_DEVICE(lora, memory_ends)
     wrapping k = { .m = tp_nn_init(net_of(), dev) };
     tp_scope s = tp_scope_begin();
 
-    k.x = tp_keep(check_numbers(TP_SHAPE(2, 4), TP_F32, -1, 1, dev)), k.y = tp_keep(tp_detach(run(k.m, k.x)));
+    k.x = tp_keep(check_numbers(TP_SHAPE(2, 4), TP_F32, -1, 1, dev)),
+    k.y = tp_keep(tp_detach(run(k.m, k.x)));
     tp_scope_end(s);
     CASE("wrapping");
     CHECK(wrap(&k));
@@ -274,10 +306,10 @@ ON_EACH_DEVICE(lora, memory_ends)
 
 /* ---- refusals ---- */
 
-#define COUNT(call, text)                                                                \
-    do {                                                                                 \
-        CASE("%.150s", #call);                                                           \
-        CHECK_REFUSED((call) >= 0, TP_ERR_ARG, text);                                    \
+#define COUNT(call, text)                                                                          \
+    do {                                                                                           \
+        CASE("%.150s", #call);                                                                     \
+        CHECK_REFUSED((call) >= 0, TP_ERR_ARG, text);                                              \
     } while (0)
 
 ON_EACH_DEVICE(lora, refusals)
@@ -290,7 +322,8 @@ ON_EACH_DEVICE(lora, refusals)
     COUNT(tp_nn_lora(m, "k_proj", plain), "no linear layer's name matches \"k_proj\"");
     COUNT(tp_nn_lora(m, "norm", plain), "no linear layer's name matches \"norm\"");
     COUNT(tp_nn_lora(m, "*", (tp_lora_opts){ .rank = -1 }), "rank -1");
-    COUNT(tp_nn_lora(m, "*", (tp_lora_opts){ .dropout = 1.5 }), "dropout is 1.5: a probability is wanted");
+    COUNT(tp_nn_lora(m, "*", (tp_lora_opts){ .dropout = 1.5 }),
+          "dropout is 1.5: a probability is wanted");
     COUNT(tp_nn_lora_merge(m), "there is nothing to merge");
     COUNT(tp_nn_lora_unmerge(m), "there is nothing to take out");
     COUNT(tp_nn_lora_merge(NULL), "missing module");

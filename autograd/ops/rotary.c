@@ -1,7 +1,8 @@
 /*
  * rotary.c - Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding".
  *
- *   (y_a, y_b) = R(p f_i) (x_a, x_b)     f_i = base^(-2i / dims),  R a rotation      dx: R(-p f_i) of dy
+ *   (y_a, y_b) = R(p f_i) (x_a, x_b)     f_i = base^(-2i / dims),  R a rotation
+ *   dx: R(-p f_i) of dy
  */
 #include "autograd/op.h"
 
@@ -30,7 +31,8 @@ static const tp_op rotary_op = { "rotary", rotary_backward, NULL };
 /* Rows outermost where they are in x. */
 static tp_tensor *room_for(const tp_tensor *x)
 {
-    int64_t heads = tp_dim(x, 1), T = tp_dim(x, 2), D = tp_dim(x, 3), step[4] = { T * heads * D, D, heads * D, 1 };
+    int64_t heads = tp_dim(x, 1), T = tp_dim(x, 2), D = tp_dim(x, 3),
+            step[4] = { T * heads * D, D, heads * D, 1 };
     tp_tensor *y;
 
     if (x->stride[1] >= x->stride[2]) return tp__new_like(x, x->shape);
@@ -38,10 +40,18 @@ static tp_tensor *room_for(const tp_tensor *x)
     return y ? tp__view(y, x->shape, step, 0) : NULL;
 }
 
-static tp_rotary_args geometry(const tp_tensor *x, const tp_tensor *positions, const tp_tensor *y, rotary_attr k)
+static tp_rotary_args geometry(const tp_tensor *x, const tp_tensor *positions, const tp_tensor *y,
+                               rotary_attr k)
 {
-    tp_rotary_args g = { .N = tp_dim(x, 0), .heads = tp_dim(x, 1), .T = tp_dim(x, 2), .D = tp_dim(x, 3), .dims = k.dims,
-                         .base = k.base, .halves = k.halves, .inverse = k.inverse, .offset = k.offset,
+    tp_rotary_args g = { .N = tp_dim(x, 0),
+                         .heads = tp_dim(x, 1),
+                         .T = tp_dim(x, 2),
+                         .D = tp_dim(x, 3),
+                         .dims = k.dims,
+                         .base = k.base,
+                         .halves = k.halves,
+                         .inverse = k.inverse,
+                         .offset = k.offset,
                          .positions = tp__data(positions) };
 
     for (int i = 0; i < 3; i++)
@@ -67,19 +77,24 @@ static bool positions_fit(const tp_tensor *x, const tp_tensor *p)
 {
     TP_REQUIRE_IN("rotary", !tp__is_float(p) && p->dtype != TP_BOOL, TP_ERR_DTYPE,
                   "positions must be i64, i32 or u8, not %s", tp__text(p));
-    TP_REQUIRE_IN("rotary", (p->shape.rank == 1 && tp_dim(p, 0) == tp_dim(x, 2)) ||
-                  (p->shape.rank == 2 && tp_dim(p, 0) == tp_dim(x, 0) && tp_dim(p, 1) == tp_dim(x, 2)), TP_ERR_SHAPE,
-                  "positions %s for x %s: (T) or (N, T) are wanted", tp__text(p), tp__text(x));
+    TP_REQUIRE_IN(
+        "rotary",
+        (p->shape.rank == 1 && tp_dim(p, 0) == tp_dim(x, 2)) ||
+            (p->shape.rank == 2 && tp_dim(p, 0) == tp_dim(x, 0) && tp_dim(p, 1) == tp_dim(x, 2)),
+        TP_ERR_SHAPE, "positions %s for x %s: (T) or (N, T) are wanted", tp__text(p), tp__text(x));
     return true;
 }
 
 static bool fits(const tp_tensor *x, const rotary_attr *k)
 {
     TP_REQUIRE_IN("rotary", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
-    TP_REQUIRE_IN("rotary", x->shape.rank == 4, TP_ERR_SHAPE, "x must be (N, heads, T, D), not %s", tp__text(x));
+    TP_REQUIRE_IN("rotary", x->shape.rank == 4, TP_ERR_SHAPE, "x must be (N, heads, T, D), not %s",
+                  tp__text(x));
     TP_REQUIRE_IN("rotary", k->dims >= 0 && k->dims % 2 == 0 && k->dims <= tp_dim(x, 3), TP_ERR_ARG,
-                  "%lld numbers of the rows of x %s can't turn in pairs", (long long)k->dims, tp__text(x));
-    TP_REQUIRE_IN("rotary", k->base > 0 && isfinite(k->base), TP_ERR_ARG, "base %g: a number above 0 is wanted", k->base);
+                  "%lld numbers of the rows of x %s can't turn in pairs", (long long)k->dims,
+                  tp__text(x));
+    TP_REQUIRE_IN("rotary", k->base > 0 && isfinite(k->base), TP_ERR_ARG,
+                  "base %g: a number above 0 is wanted", k->base);
     return true;
 }
 

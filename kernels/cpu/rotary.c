@@ -36,8 +36,8 @@ static double position(const tp_rotary_args *g, int64_t place)
 #if TP_IS(f64)
 #define WITHIN_A_TURN(angle) (angle)
 #else
-#define TURN 6.283185307179586476925
-#define WITHIN_A_TURN(angle) ((float)((angle) - TURN * nearbyint((angle) * (1 / TURN))))
+#define TURN                 6.283185307179586476925
+#define WITHIN_A_TURN(angle) ((float)((angle)-TURN * nearbyint((angle) * (1 / TURN))))
 #endif
 
 static void table_body(void *user, int worker, int64_t from, int64_t to)
@@ -59,8 +59,8 @@ static void table_body(void *user, int worker, int64_t from, int64_t to)
 }
 
 /* The partners are `gap` apart, and pairs `step`: neighbours, or the halves of a row. */
-static inline void turn(int64_t half, int64_t gap, int64_t step, const T *x, const A *cosine, const A *sine,
-                        T *restrict y)
+static inline void turn(int64_t half, int64_t gap, int64_t step, const T *x, const A *cosine,
+                        const A *sine, T *restrict y)
 {
     for (int64_t i = 0; i < half; i++) {
         A a = LOAD(x[i * step]), b = LOAD(x[i * step + gap]);
@@ -74,8 +74,10 @@ static void turn_row(const job *j, const T *x, const A *angles, T *y)
 {
     const tp_rotary_args *g = j->g;
 
-    if (g->halves) turn(j->half, j->half, 1, x, angles, angles + j->half, y);
-    else turn(j->half, 1, 2, x, angles, angles + j->half, y);
+    if (g->halves)
+        turn(j->half, j->half, 1, x, angles, angles + j->half, y);
+    else
+        turn(j->half, 1, 2, x, angles, angles + j->half, y);
     for (int64_t i = 2 * j->half; i < g->D; i++)
         y[i] = x[i];
 }
@@ -98,11 +100,14 @@ static void rows_body(void *user, int worker, int64_t from, int64_t to)
 
 int KERNEL(rotary)(tp_ctx *c, const tp_rotary_args *g, const void *x, void *y)
 {
-    job j = { .g = g, .x = x, .y = y, .half = g->dims / 2, .places = per_sample(g) ? g->N * g->T : g->T };
+    job j = {
+        .g = g, .x = x, .y = y, .half = g->dims / 2, .places = per_sample(g) ? g->N * g->T : g->T
+    };
     int64_t work = g->heads * g->D;
 
     if (!work || !g->N || !g->T) return 0;
-    j.frequency = tp_scratch(c, (size_t)j.half * sizeof(double) + 2 * (size_t)(j.places * j.half) * sizeof(A));
+    j.frequency = tp_scratch(c, (size_t)j.half * sizeof(double) +
+                                    2 * (size_t)(j.places * j.half) * sizeof(A));
     if (!j.frequency) return TP_KERNEL_NO_MEMORY;
     j.table = (A *)(j.frequency + j.half);
     for (int64_t i = 0; i < j.half; i++)
