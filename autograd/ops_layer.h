@@ -52,8 +52,8 @@ tp_tensor *tp_attention(tp_tensor *q, tp_tensor *k, tp_tensor *v, tp_attention_o
 
 typedef struct tp_rotary_opts {
     double base; /* 0: 10000 */
-    /* false: numbers 2i and 2i + 1 are a pair, as in the paper and GPT-J; true: i and i + dims / 2, as
-     * in GPT-NeoX and Llama */
+    /* false: numbers 2i and 2i + 1 are a pair, as in the paper and GPT-J; true: i and i + dims / 2,
+     * as in GPT-NeoX and Llama */
     bool halves;
     int64_t dims;         /* how many of a row's numbers turn, the first ones; even; 0: all */
     int64_t offset;       /* the position of the first row: keys that are cached already */

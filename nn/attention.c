@@ -114,23 +114,42 @@ static bool mask_for(const many_heads *k, const tp_tensor *q, const tp_tensor *k
     return *out != NULL;
 }
 
+/* Without a batch, as one of one: (L, E) and, of the padding, (S). */
+static bool add_batch(const many_heads *k, tp_tensor **x)
+{
+    tp_tensor *before = NULL;
+
+    for (int i = 0; i < 3; i++) {
+        tp_tensor *given = x[i];
+
+        if (given->shape.rank != 2) return true; /* widths_fit tells what is wrong */
+        x[i] = given == before ? x[i - 1] : tp_unsqueeze(given, k->o.batch_first ? 0 : 1);
+        if (!x[i]) return false;
+        before = given;
+    }
+    if (x[PADDING] && x[PADDING]->shape.rank == 1) x[PADDING] = tp_unsqueeze(x[PADDING], 0);
+    return tp_ok();
+}
+
 static int attend(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_module *m = self;
     const many_heads *k = m->opts;
     tp_attention_opts o = { .dropout = m->training ? k->o.dropout : 0 };
-    tp_tensor *x[INPUTS] = { NULL }, *qkv[3];
+    tp_tensor *x[INPUTS] = { NULL }, *qkv[3], *y;
+    bool batched;
 
     (void)room;
     if (in.n > 0) memcpy(x, in.t, sizeof *x * (size_t)(in.n < INPUTS ? in.n : INPUTS));
     if (!x[KEY]) x[KEY] = x[QUERY];
     if (!x[VALUE]) x[VALUE] = x[KEY];
-    if (!tp__check("multihead_attention", (tp_list){ x, MASK + 1 }, 3) || !widths_fit(k, x))
-        return -1;
+    if (!tp__check("multihead_attention", (tp_list){ x, MASK + 1 }, 3)) return -1;
+    batched = x[QUERY]->shape.rank != 2;
+    if ((!batched && !add_batch(k, x)) || !widths_fit(k, x)) return -1;
     o.key_padding_mask = x[PADDING], o.causal = x[CAUSAL];
     if (!project(m, k, x, qkv) || !mask_for(k, qkv[0], qkv[1], x[MASK], &o.mask)) return -1;
-    return tp__one(
-        out, tp_nn_forward(m->child[0].m, joined(k, tp_attention(qkv[0], qkv[1], qkv[2], o))));
+    y = tp_nn_forward(m->child[0].m, joined(k, tp_attention(qkv[0], qkv[1], qkv[2], o)));
+    return tp__one(out, batched ? y : tp_squeeze(y, TP_AXES(k->o.batch_first ? 0 : 1)));
 }
 
 tp_tensor *tp_nn_multihead_attention_forward(tp_module *m, tp_tensor *query, tp_tensor *key,

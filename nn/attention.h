@@ -10,7 +10,7 @@ TP_API_BEGIN
 
 /* What attention may not look at; torch.nn.MultiheadAttention's meanings. */
 typedef struct tp_attention_masks {
-    tp_tensor *key_padding_mask; /* bool (N, S): true where a key is left out */
+    tp_tensor *key_padding_mask; /* bool (N, S), or (S) without N: true where a key is left out */
     /* (L, S) or (N * num_heads, L, S): bool, true where a score is left out (the opposite of
      * tp_attention's mask), or a float, added to the scores */
     tp_tensor *attn_mask;
@@ -29,10 +29,10 @@ typedef struct tp_multihead_attention_opts {
  * 2010), biases 0, out_proj.weight as a linear layer's.  num_heads divides embed_dim. */
 tp_module *tp_nn_multihead_attention(int64_t embed_dim, int64_t num_heads,
                                      tp_multihead_attention_opts o);
-/* query (L, N, E), key (S, N, kdim), value (S, N, vdim), or (N, L, E) ... with batch_first -> as
- * query.  Scores are never stored, so there are no need_weights; a query whose keys are all left
- * out gives out_proj.bias and no NaN.  One product serves where query, key and value are one
- * tensor, two where key and value are.
+/* query (L, N, E), key (S, N, kdim), value (S, N, vdim), or (N, L, E) ... with batch_first, or all
+ * without N -> as query.  Scores are never stored, so there are no need_weights; a query whose
+ * keys are all left out gives out_proj.bias and no NaN.  One product serves where query, key and
+ * value are one tensor, two where key and value are.
  *
  * Inputs of tp_nn_apply: query, and, each of which may be absent, key and value (query),
  * key_padding_mask, attn_mask, and anything at all where is_causal.  As a one-to-one layer it

@@ -60,8 +60,8 @@ bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o)
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("tp_nn_save", m, TP_ERR_ARG, "missing module");
     if (!tp__entries(m, count_one, &g)) return false;
-    TP_REQUIRE_IN("tp_nn_save", g.n || (!o.skip && !o.only), TP_ERR_ARG, "no name is left by skip \"%s\" and only \"%s\"",
-                  o.skip ? o.skip : "", o.only ? o.only : "*");
+    TP_REQUIRE_IN("tp_nn_save", g.n || (!o.skip && !o.only), TP_ERR_ARG,
+                  "no name is left by skip \"%s\" and only \"%s\"", o.skip ? o.skip : "", o.only ? o.only : "*");
     n = g.n, g.n = 0;
     g.list = tp__alloc(sizeof *g.list * (size_t)n), g.name = tp__alloc(sizeof *g.name * (size_t)n);
     ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1);
@@ -188,7 +188,8 @@ static bool accept(const loading *l, const char *path)
     const tp_load_report *r = &l->r;
     bool fits = !r->missing && !r->unexpected && !r->misshaped;
 
-    TP_REQUIRE_IN("tp_nn_load", l->wanted || !l->o.only, TP_ERR_ARG, "no name matches \"%s\"", l->o.only);
+    TP_REQUIRE_IN("tp_nn_load", l->wanted || !l->o.only, TP_ERR_ARG, "no name matches \"%s\"",
+                  l->o.only);
     TP_REQUIRE_IN("tp_nn_load", fits || l->o.partial, TP_ERR_FORMAT,
                   "%s doesn't fit: %d missing, %d unexpected, %d misshaped\n%s", path, r->missing, r->unexpected,
                   r->misshaped, r->text);

@@ -19,8 +19,8 @@ static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
-        TP_REQUIRE_IN(m->kind, m->entry[i].t || m->entry[i].computed, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first",
-                      m->entry[i].name);
+        TP_REQUIRE_IN(m->kind, m->entry[i].t || m->entry[i].computed, TP_ERR_ARG,
+                      "%s isn't there yet: call tp_nn_init first", m->entry[i].name);
     return true;
 }
 

@@ -275,7 +275,7 @@ static tp_entry *find(tp_module *m, const char *path, bool computed_too)
 
     m = tp__owner(m, path, &name);
     for (int i = 0; m && i < m->n_entry; i++)
-        if (!strcmp(m->entry[i].name, name)) return computed_too || !m->entry[i].computed ? &m->entry[i] : NULL;
+        if (!strcmp(m->entry[i].name, name) && (computed_too || !m->entry[i].computed)) return &m->entry[i];
     return NULL;
 }
 

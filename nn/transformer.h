@@ -3,8 +3,8 @@
  * torch.nn.TransformerEncoderLayer, TransformerDecoderLayer, TransformerEncoder,
  * TransformerDecoder.
  *
- * x is (length, N, d_model), or (N, length, d_model) with batch_first.  Masks have the meanings of
- * nn/attention.h.  Positions left out give no NaN, whatever is masked.
+ * x is (length, N, d_model), or (N, length, d_model) with batch_first, or (length, d_model).
+ * Masks have the meanings of nn/attention.h.  Positions left out give no NaN, whatever is masked.
  */
 #ifndef TP_NN_TRANSFORMER_H
 #define TP_NN_TRANSFORMER_H

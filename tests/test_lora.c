@@ -51,7 +51,7 @@ static bool list_one(void *user, const char *name, tp_tensor **t)
     return true;
 }
 
-ON_EACH_DEVICE(lora, begins_as_the_base)
+ON_EACH_DEVICE_WITH(lora, begins_as_the_base, amax)
 {
     for (int before = 0; before < 2; before++) {
         tp_module *m = net_of(), *layer;
@@ -95,7 +95,7 @@ static tp_tensor *by_formula(tp_module *m, tp_tensor *x, double scale)
     return tp_add(tp_linear(x, w, tp_nn_tensor(m, "bias")), tp_scale(low, scale));
 }
 
-ON_EACH_DEVICE(lora, formula)
+ON_EACH_DEVICE_WITH(lora, formula, amax)
 {
     static const tp_activation acts[] = { TP_LINEAR, TP_RELU, TP_GELU, TP_GELU_TANH };
     static tp_tensor *(*const f[])(tp_tensor *) = { NULL, tp_relu, tp_gelu, tp_gelu_tanh };
@@ -132,7 +132,7 @@ static tp_tensor *forward(tp_list in, void *user)
     return tp_sigmoid(tp_nn_forward(user, in.t[0]));
 }
 
-ON_EACH_DEVICE(lora, slopes)
+ON_EACH_DEVICE_WITH(lora, slopes, amax)
 {
     tp_module *m = tp_nn_init(tp_nn_linear(3, 2), dev);
     tp_gradcheck_report r;
@@ -151,7 +151,7 @@ ON_EACH_DEVICE(lora, slopes)
 
 /* ---- dropout in training alone ---- */
 
-ON_EACH_DEVICE(lora, modes)
+ON_EACH_DEVICE_WITH(lora, modes, amax)
 {
     tp_module *m = tp_nn_init(tp_nn_linear(40, 3), dev), *copy;
     tp_tensor *x, *y;
@@ -176,13 +176,14 @@ ON_EACH_DEVICE(lora, modes)
 
 /* ---- fine-tuning: the adapters learn, the base stays, and they are saved and loaded alone ---- */
 
-ON_EACH_DEVICE(lora, fine_tuning)
+ON_EACH_DEVICE_WITH(lora, fine_tuning, amax)
 {
     tp_module *m = tp_nn_init(net_of(), dev), *base = tp_nn_clone(m), *other = tp_nn_clone(m);
     tp_load_report r;
     tp_optim *o;
     double first = 0, last = 0;
     tp_tensor *x, *want;
+    tp_named named[2];
 
     TP_SCOPE;
     make_test_folder();
@@ -210,6 +211,16 @@ ON_EACH_DEVICE(lora, fine_tuning)
     CHECK(distance(run(m, x), run(other, x)) == 0);
     CHECK_REFUSED(tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ 0 }), TP_ERR_FORMAT,
                   "missing    q_proj.weight");
+    /* by PEFT's names */
+    named[0] = (tp_named){ "base_model.model.q_proj.lora_A.weight",
+                           check_numbers(TP_SHAPE(2, 4), TP_F32, -1, 1, dev) };
+    named[1] = (tp_named){ "base_model.model.q_proj.lora_B.weight", F32(6, 2) };
+    CHECK(tp_file_save(in_folder("peft"), named, 2, NULL, 0));
+    CHECK(tp_nn_load(
+        other, in_folder("peft"),
+        (tp_load_opts){ .only = "q_proj.lora_?.weight", .strip_prefix = "base_model.model." }));
+    CHECK(distance(tp_nn_tensor(other, "q_proj.lora_A.weight"), named[0].t) == 0);
+    CHECK(tp_nn_load(other, in_folder("adapter"), (tp_load_opts){ .only = ADAPTERS }));
     /* merged, without adapters, for a plain network; and the base of a network with adapters */
     CHECK(tp_nn_lora_merge(m) == 3 &&
           tp_nn_save_with(m, in_folder("merged"), (tp_save_opts){ .skip = ADAPTERS }));
@@ -230,7 +241,7 @@ ON_EACH_DEVICE(lora, fine_tuning)
 
 /* ---- in a Transformer: out_proj and feed-forward layers, activated after the sum ---- */
 
-ON_EACH_DEVICE(lora, of_a_transformer)
+ON_EACH_DEVICE_WITH(lora, of_a_transformer, amax)
 {
     tp_transformer_opts o = tp_transformer_defaults();
     tp_module *m;
@@ -289,7 +300,7 @@ static void nothing_stays(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-ON_EACH_DEVICE(lora, memory_ends)
+ON_EACH_DEVICE_WITH(lora, memory_ends, amax)
 {
     wrapping k = { .m = tp_nn_init(net_of(), dev) };
     tp_scope s = tp_scope_begin();
@@ -312,7 +323,7 @@ ON_EACH_DEVICE(lora, memory_ends)
         CHECK_REFUSED((call) >= 0, TP_ERR_ARG, text);                                              \
     } while (0)
 
-ON_EACH_DEVICE(lora, refusals)
+ON_EACH_DEVICE_WITH(lora, refusals, amax)
 {
     tp_module *m = net_of();
 

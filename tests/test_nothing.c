@@ -259,7 +259,8 @@ Test(nothing, layers_of_attention_and_adapters, WITH_ALL)
 {
     const tp_transformer_opts unfilled = { 0 }, filled = tp_transformer_defaults();
     tp_module *attention = tp_nn_init(tp_nn_multihead_attention(2, 1, (tp_multihead_attention_opts){ 0 }), D);
-    tp_module *encoder = tp_nn_transformer_encoder_layer(2, 1, filled), *decoder = tp_nn_transformer_decoder_layer(2, 1, filled);
+    tp_module *encoder = tp_nn_transformer_encoder_layer(2, 1, filled);
+    tp_module *decoder = tp_nn_transformer_decoder_layer(2, 1, filled);
 
     TP_SCOPE;
     S(tp_rotary(NULL, (tp_rotary_opts){ 0 }));
@@ -269,7 +270,8 @@ Test(nothing, layers_of_attention_and_adapters, WITH_ALL)
     S(tp_alpha_dropout(x, NAN));
     S(tp_var_mean(NULL, TP_ALL, 1, NULL));
     S(tp_nn_multihead_attention(0, 0, (tp_multihead_attention_opts){ 0 }));
-    S(tp_nn_multihead_attention(INT64_MAX, 1, (tp_multihead_attention_opts){ .dropout = NAN, .kdim = INT64_MIN }));
+    S(tp_nn_multihead_attention(INT64_MAX, 1, (tp_multihead_attention_opts){ .kdim = INT64_MIN }));
+    S(tp_nn_multihead_attention(2, 1, (tp_multihead_attention_opts){ .dropout = NAN }));
     S(tp_nn_multihead_attention_forward(NULL, NULL, NULL, NULL, (tp_attention_masks){ 0 }));
     S(tp_nn_multihead_attention_forward(m, x, x, x, (tp_attention_masks){ 0 }));
     S(tp_nn_multihead_attention_forward(attention, NULL, NULL, NULL, (tp_attention_masks){ 0 }));

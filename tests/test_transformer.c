@@ -156,7 +156,7 @@ Test(golden, decoder)
 
 /* ---- names: PyTorch's state dicts load strictly ---- */
 
-ON_EACH_DEVICE(transformer, names_are_pytorchs)
+ON_EACH_DEVICE_WITH(transformer, names_are_pytorchs, attention)
 {
     tp_multihead_attention_opts other = { .kdim = 3, .vdim = 5, .no_bias = true };
     tp_transformer_opts o = small(true, true);
@@ -197,7 +197,7 @@ static void is_within(tp_module *m, const char *name, double bound)
               most, bound);
 }
 
-ON_EACH_DEVICE(transformer, initial_values)
+ON_EACH_DEVICE_WITH(transformer, initial_values, attention)
 {
     tp_multihead_attention_opts wide = { .kdim = 24 };
     tp_module *m, *w;
@@ -249,7 +249,7 @@ static void check_slopes(const char *what, tp_function *f, tp_list in, tp_module
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE(transformer, slopes)
+ON_EACH_DEVICE_WITH(transformer, slopes, attention)
 {
     tp_transformer_opts o = small(true, false);
     tp_module *m;
@@ -284,7 +284,7 @@ static bool has_nan(tp_tensor *x)
     return tp_item(tp_any(tp_isnan(x), TP_ALL)) != 0;
 }
 
-ON_EACH_DEVICE(transformer, padding)
+ON_EACH_DEVICE_WITH(transformer, padding, attention)
 {
     tp_module *m =
         tp_nn_init(tp_nn_transformer_encoder(
@@ -310,7 +310,7 @@ ON_EACH_DEVICE(transformer, padding)
 }
 
 /* Row i of causal attention sees nothing behind it; as a mask and as a word. */
-ON_EACH_DEVICE(transformer, causal)
+ON_EACH_DEVICE_WITH(transformer, causal, attention)
 {
     tp_module *m = tp_nn_init(tp_nn_transformer_decoder_layer(8, 2, small(false, true)), dev);
     tp_decoder_masks word = { .tgt_is_causal = true }, mask = { 0 };
@@ -330,7 +330,7 @@ ON_EACH_DEVICE(transformer, causal)
 
 /* ---- modes, precision, clones, files, checkpoints ---- */
 
-ON_EACH_DEVICE(transformer, modes)
+ON_EACH_DEVICE_WITH(transformer, modes, attention)
 {
     tp_transformer_opts o = small(true, true);
     tp_module *m, *copy;
@@ -361,7 +361,7 @@ ON_EACH_DEVICE(transformer, modes)
 }
 
 /* One output of a checkpointed module is what it is outside, bit for bit; so are its gradients. */
-ON_EACH_DEVICE(transformer, checkpointed)
+ON_EACH_DEVICE_WITH(transformer, checkpointed, attention)
 {
     tp_transformer_opts o = small(true, false);
     tp_module *m;
@@ -388,7 +388,7 @@ ON_EACH_DEVICE(transformer, checkpointed)
 
 /* Of one tensor it is one product, with what it reads copied nowhere: the layer's results are
  * linear's and attention's. */
-ON_EACH_DEVICE(transformer, equals_its_parts)
+ON_EACH_DEVICE_WITH(transformer, equals_its_parts, attention)
 {
     tp_module *m = tp_nn_init(
         tp_nn_multihead_attention(8, 2, (tp_multihead_attention_opts){ .batch_first = true }), dev);
@@ -408,6 +408,8 @@ ON_EACH_DEVICE(transformer, equals_its_parts)
     CHECK(tp_allclose(y,
                       tp_nn_multihead_attention_forward(m, x, tp_clone(x), tp_clone(x), no_masks),
                       1e-5, 1e-6));
+    y = tp_nn_forward(m, tp_squeeze(tp_slice(x, 0, 1, 2), TP_AXES(0)));
+    CHECK(tp_rank(y) == 2 && tp_allclose(y, tp_slice(tp_nn_forward(m, x), 0, 1, 2), 1e-5, 1e-6));
     CHECK(tp_count(tp_nn_forward(m, F32(0, 5, 8))) == 0 &&
           tp_count(tp_nn_forward(m, F32(2, 0, 8))) == 0);
     tp_nn_free(m);
@@ -450,7 +452,7 @@ static void nothing_stays(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-ON_EACH_DEVICE(transformer, memory_ends)
+ON_EACH_DEVICE_WITH(transformer, memory_ends, attention)
 {
     decoding k = { .m = tp_nn_init(tp_nn_transformer_decoder_layer(4, 2, small(true, true)), dev) };
 
@@ -464,7 +466,7 @@ ON_EACH_DEVICE(transformer, memory_ends)
 
 /* ---- refusals ---- */
 
-ON_EACH_DEVICE(transformer, refusals)
+ON_EACH_DEVICE_WITH(transformer, refusals, attention)
 {
     tp_multihead_attention_opts bad = { .dropout = 2 };
     tp_transformer_opts o = small(false, false);
@@ -482,7 +484,8 @@ ON_EACH_DEVICE(transformer, refusals)
     ARG(tp_nn_forward(m, x),
         "multihead_attention: in_proj_weight isn't there yet: call tp_nn_init first");
     tp_nn_init(m, dev);
-    SHAPE(tp_nn_forward(m, F32(3, 8)), "the query is f32 (3, 8), not (length, N, 8)");
+    SHAPE(tp_nn_forward(m, F32(8)), "the query is f32 (8), not (length, N, 8)");
+    SHAPE(tp_nn_multihead_attention_forward(m, F32(3, 8), x, x, no_masks), "one N, and as many");
     SHAPE(tp_nn_multihead_attention_forward(m, x, F32(3, 2, 7), x, no_masks),
           "the key is f32 (3, 2, 7), not (length, N, 8)");
     SHAPE(tp_nn_multihead_attention_forward(m, x, F32(3, 1, 8), x, no_masks),

@@ -80,7 +80,8 @@ tp_tensor *tp_dropout2d(tp_tensor *x, double p)
 
     TP_SCOPE;
     if (!droppable("dropout2d", x, p)) return NULL;
-    TP_REQUIRE_IN("dropout2d", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s", tp__text(x));
+    TP_REQUIRE_IN("dropout2d", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s",
+                  tp__text(x));
     y = tp_mul(x, channels_kept(x, p));
     if (!y) tp__me()->rng = before;
     return tp_pass(y);
@@ -88,7 +89,8 @@ tp_tensor *tp_dropout2d(tp_tensor *x, double p)
 
 /* ---- alpha ----
  *
- *   y = a (x where it is kept, else alpha) + b     a = 1 / sqrt((1 - p)(1 + p alpha^2)),  b = -a p alpha
+ *   y = a (x where it is kept, else alpha) + b
+ *   a = 1 / sqrt((1 - p)(1 + p alpha^2)),  b = -a p alpha
  */
 
 static tp_tensor *alpha_dropped(tp_tensor *x, double p)
@@ -97,7 +99,8 @@ static tp_tensor *alpha_dropped(tp_tensor *x, double p)
     double a = 1 / sqrt((1 - p) * (1 + p * alpha * alpha));
     tp_tensor *kept = tp_dropout(tp_full_like(x, 1), p); /* 1 / (1 - p) or 0 */
 
-    return tp_add(tp_mul(x, tp_scale(kept, a * (1 - p))), tp_affine(kept, -a * alpha * (1 - p), a * alpha * (1 - p)));
+    x = tp_mul(x, tp_scale(kept, a * (1 - p)));
+    return tp_add(x, tp_affine(kept, -a * alpha * (1 - p), a * alpha * (1 - p)));
 }
 
 tp_tensor *tp_alpha_dropout(tp_tensor *x, double p)

@@ -1,15 +1,17 @@
 """Attention and Transformer layers, weight and spectral norm, rotary embedding.
 
-    multihead    opts: which of query, key, value are one tensor (0 all, 1 key and value, 2 none, 3 none and
-                 other widths), batch_first, bias, heads, mask (0 none, 1 bool, 2 float, 3 and 4 the same of
-                 each head), padding, causal.  Operands: the tensors, the mask, the padding (i64 for bool),
-                 then the parameters in the order of the state dict
-    encoder      opts: layers (0: one layer alone), batch_first, norm_first, bias, gelu, mask (bool), padding,
-    decoder      a norm at the end.  Operands: src, or tgt and memory; mask, padding (of decoder: mask and
-                 padding of tgt, then of memory); then the parameters
+    multihead    opts: which of query, key, value are one tensor (0 all, 1 key and value, 2 none,
+                 3 none and other widths), batch_first, bias, heads, mask (0 none, 1 bool, 2 float,
+                 3 and 4 the same of each head), padding, causal, without a batch.  Operands: the
+                 tensors, the mask, the padding (i64 for bool), then the parameters in the order of
+                 the state dict
+    encoder      opts: layers (0: one layer alone), batch_first, norm_first, bias, gelu, mask (bool),
+    decoder      padding, a norm at the end.  Operands: src, or tgt and memory; mask, padding (of
+                 decoder: mask and padding of tgt, then of memory); then the parameters
     weight_norm  opts: dim (-1: whole), convolution.  Operands: x bias original0 original1
-    spectral     opts: power iterations, dim, convolution.  Operands: three x, bias, original, _u, _v; two
-                 forwards in training, one in evaluation
+    spectral     opts: power iterations, dim, convolution.  Operands: three x, bias, original, _u,
+                 _v; two forwards in training, one in evaluation
+    descent      ten steps with both, see spectral_training
     rotary       opts: halves, dims, offset, positions (0 none, 1 (T), 2 (N, T)); fopts: base
 
 layer_names: a state dict, for loading.
@@ -23,10 +25,11 @@ from torch.func import functional_call
 from torch.nn.utils import parametrizations
 
 E = 8
+ORIGINAL = "parametrizations.weight.original"
 
 
 def randomized(v, module):
-    """Random values for the parameters of a module, in order: deviations of layers that train well."""
+    """Random values for the parameters of a module, in order."""
     out = []
     for name, p in module.named_parameters():
         if "norm" in name and name.endswith("weight"):
@@ -55,13 +58,15 @@ def causal_mask(length, keys):
 # ---- multi-head attention ----
 
 
-def multihead_case(g, kind, batch_first, bias, heads, mask, padded, causal, N=2, L=3, S=4):
+def multihead_case(g, kind, batch_first, bias, heads, mask, padded, causal, alone, L=3, S=4):
+    N = 1 if alone else 2
     wide = {"kdim": 5, "vdim": 6} if kind == 3 else {}
     m = nn.MultiheadAttention(E, heads, bias=bias, batch_first=batch_first, **wide)
     S = L if kind == 0 else S
 
     def shaped(v, length, width):
-        return v.normal(*((N, length, width) if batch_first else (length, N, width)))
+        batch = (N, length, width) if batch_first else (length, N, width)
+        return v.normal(*((length, width) if alone else batch))
 
     def make(v):
         x = [shaped(v, L, E)]
@@ -73,7 +78,7 @@ def multihead_case(g, kind, batch_first, bias, heads, mask, padded, causal, N=2,
             s = (L, S) if mask < 3 else (N * heads, L, S)
             x.append(boolean(v, *s) if mask % 2 else v.normal(*s))
         if padded:
-            x.append(boolean(v, N, S))
+            x.append(boolean(v, S) if alone else boolean(v, N, S))
         return x + randomized(v, m)
 
     def f(*x):
@@ -98,24 +103,26 @@ def multihead_case(g, kind, batch_first, bias, heads, mask, padded, causal, N=2,
             pad = torch.zeros(pad.shape, dtype=q.dtype).masked_fill(pad, -torch.inf)
         return called(m, x, q, k, val, attn_mask=added, key_padding_mask=pad, need_weights=False)[0]
 
-    g.case("multihead", f, make, [kind, batch_first, bias, heads, mask, padded, causal])
+    g.case("multihead", f, make, [kind, batch_first, bias, heads, mask, padded, causal, alone])
 
 
 def multihead():
     g = Golden()
-    for kind, batch_first, bias, heads, mask, padded, causal in [
-        (0, 0, 1, 2, 0, 0, 0),
-        (0, 1, 1, 4, 0, 0, 1),
-        (0, 1, 0, 2, 1, 1, 0),
-        (0, 0, 1, 1, 2, 1, 1),
-        (1, 0, 1, 2, 0, 1, 0),
-        (1, 1, 1, 2, 3, 0, 1),
-        (2, 0, 1, 2, 4, 1, 0),
-        (2, 1, 0, 8, 0, 0, 0),
-        (3, 0, 1, 2, 0, 1, 1),
-        (3, 1, 0, 2, 2, 0, 0),
+    for case in [
+        (0, 0, 1, 2, 0, 0, 0, 0),
+        (0, 1, 1, 4, 0, 0, 1, 0),
+        (0, 1, 0, 2, 1, 1, 0, 0),
+        (0, 0, 1, 1, 2, 1, 1, 0),
+        (1, 0, 1, 2, 0, 1, 0, 0),
+        (1, 1, 1, 2, 3, 0, 1, 0),
+        (2, 0, 1, 2, 4, 1, 0, 0),
+        (2, 1, 0, 8, 0, 0, 0, 0),
+        (3, 0, 1, 2, 0, 1, 1, 0),
+        (3, 1, 0, 2, 2, 0, 0, 0),
+        (0, 0, 1, 2, 3, 1, 1, 1),
+        (2, 1, 1, 2, 2, 1, 0, 1),
     ]:
-        multihead_case(g, kind, batch_first, bias, heads, mask, padded, causal)
+        multihead_case(g, *case)
     return g
 
 
@@ -130,7 +137,8 @@ def stack_of(side, layers, batch_first, norm_first, bias, gelu, end):
     return stack(layer, layers, nn.LayerNorm(E) if end else None, **options) if layers else layer
 
 
-def stack_case(g, side, layers, batch_first, norm_first, bias, gelu, masked, padded, end, N=2, L=3, S=4):
+def stack_case(g, side, layers, batch_first, norm_first, bias, gelu, masked, padded, end):
+    N, L, S = 2, 3, 4
     m = stack_of(side, layers, batch_first, norm_first, bias, gelu, end)
 
     def shaped(v, length):
@@ -181,7 +189,7 @@ def parametrize():
 
         def make(v):
             x = v.normal(2, 3, 4, 4) if conv else v.normal(2, 5)
-            names = ["bias", "parametrizations.weight.original0", "parametrizations.weight.original1"]
+            names = ["bias", ORIGINAL + "0", ORIGINAL + "1"]
             state = m.state_dict()
             return [x] + [v.normal(*state[n].shape) for n in names]
 
@@ -193,7 +201,7 @@ def parametrize():
     for times, dim, conv in ((1, 0, 0), (3, 1, 0), (1, 0, 1), (2, 1, 1)):
         plain = nn.Conv2d(3, 4, 2) if conv else nn.Linear(5, 3)
         m = parametrizations.spectral_norm(plain, n_power_iterations=times, dim=dim)
-        names = ["bias", "parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"]
+        names = ["bias", ORIGINAL, "parametrizations.weight.0._u", "parametrizations.weight.0._v"]
 
         def make(v):
             state = m.state_dict()
@@ -212,7 +220,34 @@ def parametrize():
             return ya, yb, yc, named[names[2]].clone(), named[names[3]].clone()
 
         g.case("spectral", f, make, [times, dim, conv], constant=(5, 6))
+    spectral_training(g)
     return g
+
+
+def spectral_training(g):
+    """Ten steps of gradient descent.  in: x, target, the state; out: the losses, the state."""
+    m = nn.Sequential(
+        parametrizations.spectral_norm(nn.Linear(5, 4)),
+        nn.Tanh(),
+        parametrizations.weight_norm(nn.Linear(4, 1)),
+    ).double()
+    case, v = g.next("descent")
+    names = list(m.state_dict())
+    state = {n: v.normal(*x.shape) for n, x in m.state_dict().items()}
+    for n in names:
+        if n.endswith("_u") or n.endswith("_v"):
+            state[n] = F.normalize(state[n], dim=0)
+    x, target, losses = v.normal(6, 5), v.normal(6, 1), []
+    g.put(case, "in", [x, target, *state.values()])
+    m.load_state_dict(state)
+    optimizer = torch.optim.SGD(m.parameters(), 0.1)
+    for _ in range(10):
+        loss = F.mse_loss(m(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    g.put(case, "out", [torch.stack(losses), *m.state_dict().values()])
 
 
 # ---- rotary ----
@@ -221,9 +256,13 @@ def parametrize():
 def turned(x, halves, dims, positions, base):
     """By complex numbers, pair by pair."""
     pairs = x[..., :dims]
-    pairs = pairs.unflatten(-1, (2, dims // 2)).transpose(-1, -2) if halves else pairs.unflatten(-1, (dims // 2, 2))
+    if halves:
+        pairs = pairs.unflatten(-1, (2, dims // 2)).transpose(-1, -2)
+    else:
+        pairs = pairs.unflatten(-1, (dims // 2, 2))
     turning = torch.view_as_complex(pairs.contiguous())
-    angle = positions[..., None].double() * base ** (-2 * torch.arange(dims // 2, dtype=torch.float64) / dims)
+    frequency = base ** (-2 * torch.arange(dims // 2, dtype=torch.float64) / dims)
+    angle = positions[..., None].double() * frequency
     factor = torch.polar(torch.ones_like(angle), angle).to(turning.dtype)
     if factor.dim() == 3:
         factor = factor[:, None]
@@ -270,7 +309,8 @@ def layer_names():
         "length": parametrizations.weight_norm(nn.Linear(3, 2), dim=None),
         "spectral": parametrizations.spectral_norm(nn.Conv2d(3, 2, 2)),
     }
-    return {f"{k}.{n}": x.detach().clone() for k, m in models.items() for n, x in m.state_dict().items()}
+    states = ((k, m.state_dict()) for k, m in models.items())
+    return {f"{k}.{n}": x.detach().clone() for k, state in states for n, x in state.items()}
 
 
 def families():
