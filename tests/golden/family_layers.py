@@ -5,7 +5,7 @@
                  3 and 4 the same of each head), padding, causal, without a batch.  Operands: the
                  tensors, the mask, the padding (i64 for bool), then the parameters in the order of
                  the state dict
-    encoder      opts: layers (0: one layer alone), batch_first, norm_first, bias, gelu, mask (bool),
+    encoder      opts: layers (0: one alone), batch_first, norm_first, bias, gelu, mask (bool),
     decoder      padding, a norm at the end.  Operands: src, or tgt and memory; mask, padding (of
                  decoder: mask and padding of tgt, then of memory); then the parameters
     weight_norm  opts: dim (-1: whole), convolution.  Operands: x bias original0 original1
