@@ -9,6 +9,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
+#include "nn/layers.h"
 #include "nn/attention.h"
 #include "nn/transformer.h"
 #include "nn/parametrize.h"

@@ -175,7 +175,7 @@ static bool xavier(tp_module *m, const char *name, int64_t out, int64_t in)
 {
     double bound = sqrt(6 / ((double)in + (double)out));
 
-    return tp_nn_param(m, name, TP_SHAPE(out, in), (tp_init){ TP_INIT_UNIFORM, -bound, bound });
+    return tp_nn_param(m, name, TP_SHAPE(out, in), tp_init_uniform(-bound, bound));
 }
 
 static bool describe(tp_module *m, const many_heads *k)
@@ -183,7 +183,7 @@ static bool describe(tp_module *m, const many_heads *k)
     tp_module *out =
         tp_nn_add(m, "out_proj",
                   tp_nn_linear_with(k->E, k->E, (tp_linear_layer_opts){ .no_bias = k->o.no_bias }));
-    tp_init zero = { TP_INIT_CONSTANT, 0, 0 };
+    tp_init zero = tp_init_constant(0);
     bool ok = out && (one_weight(k) ? xavier(m, "in_proj_weight", 3 * k->E, k->E)
                                     : xavier(m, "q_proj_weight", k->E, k->E) &&
                                           xavier(m, "k_proj_weight", k->E, k->kdim) &&

@@ -56,13 +56,19 @@ int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room)
     return n;
 }
 
+/* The one output of a run that gave n. */
+static tp_tensor *single(const tp_module *m, int n, tp_tensor *y)
+{
+    TP_REQUIRE_IN(m->kind, n, TP_ERR_USER, "its forward gave no output where one is wanted");
+    return y;
+}
+
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
+    int n = tp_nn_apply(m, TP_LIST(x), &y, 1);
 
-    if (tp_nn_apply(m, TP_LIST(x), &y, 1) == 0)
-        return tp__fail(TP_ERR_USER, m->kind, "its forward gave no output where one is wanted");
-    return y;
+    return m ? single(m, n, y) : NULL;
 }
 
 bool tp_nn_add_hook(tp_module *m, tp_nn_hook_fn *f, void *user)
@@ -153,22 +159,31 @@ static bool save_modes(tp_module *m, modes *k)
     return (k->on = tp__alloc(k->bytes)) && tp__modules(m, save_one, k);
 }
 
-tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
+int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
 {
-    tp_tensor *y = NULL;
+    int n = -1;
     modes k;
 
     TP_NO_GRAD;
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     if (save_modes(m, &k)) {
         tp_nn_train(m, "*", false);
-        y = tp_nn_forward(m, x);
+        n = tp_nn_apply(m, in, out, room);
         k.at = 0;
         tp__modules(m, swap_one, &k);
     }
     tp__release(k.on, k.bytes);
-    return y;
+    return n;
+}
+
+tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
+{
+    tp_tensor *y = NULL;
+    int n;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    n = tp__predict(m, TP_LIST(x), &y, 1);
+    return single(m, n, y);
 }
 
 /* ---- checkpointing ---- */

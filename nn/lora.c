@@ -74,7 +74,7 @@ static tp_module *thin_linear(const tp_entry *base, int64_t in, int64_t out, boo
 
     if (!m) return NULL;
     m->entry[WEIGHT].dtype = base->dtype;
-    if (zero) m->entry[WEIGHT].init = (tp_init){ TP_INIT_CONSTANT, 0, 0 };
+    if (zero) m->entry[WEIGHT].init = tp_init_constant(0);
     return base->t ? tp_nn_init(m, tp__device(base->t)) : m;
 }
 

@@ -234,7 +234,7 @@ tp_module *tp_nn_weight_norm(tp_module *m, const char *path, tp_weight_norm_opts
 
     if (!e || (!o.whole && !axis_ok(__func__, path, e, &o.dim))) return m;
     g = *e, g.shape = shape_of_lengths(&e->shape, &o), g.zero_row = 0;
-    g.init = (tp_init){ TP_INIT_CONSTANT, 0, 0 };
+    g.init = tp_init_constant(0);
     from = tp__layer("weight_norm", weight_norm, &o, sizeof o);
     if (!from || !describe(from, "original0", &g) || !describe(from, "original1", e)) {
         tp_nn_free(from);
@@ -252,7 +252,7 @@ static bool describe_directions(tp_module *from, const tp_entry *e, int64_t rows
     tp_entry x = *e;
 
     if (!state || e->shape.rank < 2) return state;
-    x.buffer = true, x.zero_row = 0, x.init = (tp_init){ TP_INIT_NORMAL, 0, 1 };
+    x.buffer = true, x.zero_row = 0, x.init = tp_init_normal(0, 1);
     x.shape = TP_SHAPE(rows);
     if (!describe(state, "_u", &x)) return false;
     x.shape = TP_SHAPE(tp__elements(&e->shape) / rows);

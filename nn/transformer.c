@@ -83,27 +83,12 @@ static int run_block(void *self, tp_list in, tp_tensor **out, int room)
 
 /* ---- making a block ---- */
 
-static tp_init constant(double v)
-{
-    return (tp_init){ TP_INIT_CONSTANT, v, 0 };
-}
-
-static int norm(void *self, tp_list in, tp_tensor **out, int room)
-{
-    const tp_module *m = self;
-
-    (void)room;
-    return tp__one(out,
-                   tp_layer_norm(in.t[0], m->entry[0].shape, m->entry[0].t,
-                                 m->n_entry > 1 ? m->entry[1].t : NULL, *(const double *)m->opts));
-}
-
 static tp_module *norm_of(int64_t width, const tp_transformer_opts *o)
 {
-    tp_module *m = tp__layer("layer_norm", norm, &o->layer_norm_eps, sizeof o->layer_norm_eps);
+    tp_norm_layer_opts norm = tp_norm_layer_defaults();
 
-    return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(width), constant(1)) &&
-                           (o->no_bias || tp_nn_param(m, "bias", TP_SHAPE(width), constant(0))));
+    norm.eps = o->layer_norm_eps, norm.no_bias = o->no_bias;
+    return tp_nn_layer_norm_with(TP_SHAPE(width), norm);
 }
 
 static tp_module *attention_of(int64_t width, int64_t heads, const tp_transformer_opts *o)

@@ -16,17 +16,21 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
-LAYERS = ["nn/nn.h", "nn/attention.h", "nn/transformer.h", "nn/parametrize.h", "nn/lora.h"]
+LAYERS = [
+    "nn/layers.h", "nn/attention.h", "nn/transformer.h", "nn/parametrize.h", "nn/lora.h", "nn/nn.h", "nn/init.h",
+]
 TITLES = {
     "autograd/ops_math.h": "Mathematics",
     "autograd/ops_shape.h": "Shapes and indices",
     "autograd/ops_layer.h": "What layers are made of",
     "autograd/ops_loss.h": "Losses",
-    "nn/nn.h": "Layers",
     "nn/attention.h": "Multi-head attention",
     "nn/transformer.h": "The Transformer",
     "nn/parametrize.h": "Weight norm and spectral norm",
     "nn/lora.h": "Adapters of low rank",
+    "nn/layers.h": "Layers",
+    "nn/nn.h": "Modules",
+    "nn/init.h": "Initial values",
 }
 SECTION = re.compile(r"/\* ---- (.*?) ---- \*/")
 FUNCTION = re.compile(r"^(?:[a-z_0-9]+ \*?|struct [a-z_]+ )(tp_[a-z0-9_]+)\(")

@@ -307,7 +307,7 @@ ON_EACH_DEVICE_WITH(parametrize, a_layer_of_ones_own, power_sum)
     TP_SCOPE;
     CASE("own on %s", tp_device_name(dev));
     m = tp_nn_from("own", &m, own, NULL);
-    tp_nn_param(m, "weight", TP_SHAPE(2, 3), (tp_init){ TP_INIT_NORMAL, 0, 1 });
+    tp_nn_param(m, "weight", TP_SHAPE(2, 3), tp_init_normal(0, 1));
     tp_nn_init(tp_nn_weight_norm(m, "weight", by_rows), dev);
     x = F32(4, 3), y = tp_nn_forward(m, x);
     CHECK(distance(y, tp_linear(x, tp_nn_tensor(m, ORIGINAL "1"), NULL)) < 1e-6);
