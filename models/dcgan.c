@@ -35,7 +35,7 @@ static tp_module *drawn_as_published(tp_module *m)
         tp_module *layer = tp_nn_child(main, i);
         bool norm = tp_nn_has(layer, "running_mean");
 
-        if (tp_nn_has(layer, "weight")) tp_nn_init_as(tp_nn_params(layer, "weight"), (tp_init){ TP_INIT_NORMAL, norm, 0.02 });
+        if (tp_nn_has(layer, "weight")) tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
     }
     return tp_nn_made(m);
 }

@@ -30,8 +30,8 @@ static tp_module *product(const tp_gpt_opts *g, int64_t in, int64_t out, double 
     tp_linear_opts o = { activation };
     tp_module *m = tp_nn_layer("product", product_forward, &o, sizeof o);
 
-    tp_nn_param(m, "weight", TP_SHAPE(in, out), (tp_init){ TP_INIT_NORMAL, 0, deviation });
-    if (!g->no_bias) tp_nn_param(m, "bias", TP_SHAPE(out), (tp_init){ TP_INIT_CONSTANT, 0, 0 });
+    tp_nn_param(m, "weight", TP_SHAPE(in, out), tp_init_normal(0, deviation));
+    if (!g->no_bias) tp_nn_param(m, "bias", TP_SHAPE(out), tp_init_constant(0));
     return tp_nn_made(m);
 }
 
@@ -186,7 +186,7 @@ static tp_module *table(int64_t rows, int64_t width)
 {
     tp_module *m = tp_nn_embedding(rows, width);
 
-    tp_nn_init_as(tp_nn_params(m, "weight"), (tp_init){ TP_INIT_NORMAL, 0, 0.02 });
+    tp_nn_init_as(tp_nn_params(m, "weight"), tp_init_normal(0, 0.02));
     return m;
 }
 

@@ -28,7 +28,7 @@ tp_module *tp_model_lstm(tp_lstm_model_opts o)
     tp_nn_add(m, "encoder", tp_nn_embedding(o.vocabulary, width));
     tp_nn_add(m, "drop", tp_nn_dropout(o.dropout));
     tp_nn_add(m, "rnn", tp_nn_lstm(width, width, rnn));
-    if (o.tied) tp_nn_param(m, "decoder_bias", TP_SHAPE(o.vocabulary), (tp_init){ TP_INIT_CONSTANT, 0, 0 });
+    if (o.tied) tp_nn_param(m, "decoder_bias", TP_SHAPE(o.vocabulary), tp_init_constant(0));
     else tp_nn_add(m, "decoder", tp_nn_linear(width, o.vocabulary));
     return tp_nn_made(m);
 }
