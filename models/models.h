@@ -8,6 +8,7 @@
 #ifndef TP_MODELS_H
 #define TP_MODELS_H
 
+#include "autograd/autograd.h"
 #include "nn/layers.h"
 
 TP_API_BEGIN
