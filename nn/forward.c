@@ -17,6 +17,8 @@ static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
     TP_REQUIRE_IN("tp_nn_apply", m, TP_ERR_ARG, "missing module");
     TP_REQUIRE_IN("tp_nn_apply", out && room > 0, TP_ERR_ARG, "no room for an output of %s", m->kind);
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
+    TP_REQUIRE_IN("tp_nn_apply", out + room <= (tp_tensor **)in.t || in.t + in.n <= (tp_tensor *const *)out, TP_ERR_ARG,
+                  "the outputs of %s would overwrite its inputs: use another array", m->kind);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
         TP_REQUIRE_IN(m->kind, m->entry[i].t || m->entry[i].computed, TP_ERR_ARG,
