@@ -114,6 +114,7 @@ tp_tensor *tp_pixel_unshuffle(tp_tensor *x, int64_t r);
 typedef struct tp_batch_norm_opts {
     double eps, momentum; /* tp_batch_norm_defaults(): 1e-5, 0.1 */
     bool training;        /* by the batch's own statistics; true in the defaults */
+    bool cumulative; /* of a module: momentum is 1 / batches seen, PyTorch's None */
     bool filled;
 } tp_batch_norm_opts;
 tp_batch_norm_opts tp_batch_norm_defaults(void);

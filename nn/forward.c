@@ -152,22 +152,40 @@ static bool save_modes(tp_module *m, modes *k)
     return (k->on = tp__alloc(k->bytes)) && tp__modules(m, save_one, k);
 }
 
-tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
+bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user)
 {
-    tp_tensor *y = NULL;
+    bool ok = false;
     modes k;
 
-    TP_NO_GRAD;
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     if (save_modes(m, &k)) {
-        tp_nn_train(m, "*", false);
-        y = tp_nn_forward(m, x);
+        ok = tp_nn_train(m, "*", training) >= 0 && f(user);
         k.at = 0;
         tp__modules(m, swap_one, &k);
     }
     tp__release(k.on, k.bytes);
-    return y;
+    return ok;
+}
+
+typedef struct predicting {
+    tp_module *m;
+    tp_tensor *x, *y;
+} predicting;
+
+static bool predict(void *user)
+{
+    predicting *p = user;
+
+    return (p->y = tp_nn_forward(p->m, p->x)) != NULL;
+}
+
+tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
+{
+    predicting p = { m, x, NULL };
+
+    TP_NO_GRAD;
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    return tp__in_mode(m, false, predict, &p) ? p.y : NULL;
 }
 
 /* ---- checkpointing ---- */

@@ -60,6 +60,9 @@ bool tp__entries(tp_module *m, tp__entry_fn *f, void *user);
 typedef bool tp__module_fn(void *user, const char *name, tp_module *m);
 bool tp__modules(tp_module *m, tp__module_fn *f, void *user);
 
+/* f with all of m in one mode; every module gets back its own, also after a failure. */
+bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user);
+
 enum { TP_NAME = 256 }; /* room for a dotted name */
 
 #endif

@@ -103,6 +103,7 @@ static int batch_norm(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)room;
     o.training = m->training;
+    if (o.cumulative && m->training) o.momentum = 1 / (tp_item(entry(m, TRACKED)) + 1);
     y = tp_batch_norm(in.t[0], entry(m, WEIGHT), entry(m, BIAS), entry(m, RUNNING_MEAN), entry(m, RUNNING_VAR), o);
     if (y && m->training && !tp__me()->second_run && !count_batch(entry(m, TRACKED))) return -1;
     return tp__one(out, y);

@@ -154,6 +154,11 @@ tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user);
 /* Scales all gradients so that their joint norm is at most max; gives the norm before, lent,
  * without waiting for the device. */
 tp_tensor *tp_optim_clip_norm(tp_optim *o, double max);
+typedef struct tp_clip_opts {
+    double norm_type; /* p > 0 of (sum |g|^p)^(1/p), INFINITY: the largest |g|;  0: 2 */
+    bool error_if_nonfinite; /* refuse a norm that is NaN or infinite; this waits for the device */
+} tp_clip_opts;
+tp_tensor *tp_optim_clip_norm_with(tp_optim *o, double max, tp_clip_opts opts);
 /* Every element of every gradient to within -max and max; NaN stays. */
 bool tp_optim_clip_value(tp_optim *o, double max);
 tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting */
@@ -292,7 +297,7 @@ tp_ema *tp_ema_new(tp_module *m, double decay);
 /* With min(decay, n / (9 + n)) at the n-th update, so that the first weights are forgotten */
 tp_ema *tp_ema_new_warm(tp_module *m, double decay);
 /* The mean of all updates: stochastic weight averaging (Izmailov et al. 2018).  Running values of
- * norms are the module's own: run batches through it in training mode after tp_ema_copy_to. */
+ * norms are the module's own: tp_swa_update_bn makes those that fit the mean. */
 tp_ema *tp_swa_new(tp_module *m);
 bool tp_ema_update(tp_ema *e); /* after an optimizer step */
 int64_t tp_ema_updates(tp_ema *e); /* waits for the device */

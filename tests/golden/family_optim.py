@@ -367,9 +367,49 @@ def lbfgs():
     return tensors
 
 
+# ---- clipping: clip.CASE.fopts  max norm_type;  .grad.I before, .after.I, .norm ----
+
+CLIPS = [(1, 2), (1, 1), (0.5, float("inf")), (2, 3), (1, 0.5), (1e3, 1), (0, 1)]
+
+
+def clip():
+    tensors = {}
+    for number, (most, p) in enumerate(CLIPS):
+        values = Values(f"clip.{number}")
+        params = [torch.zeros(*s, dtype=torch.float64).requires_grad_() for s in ((3, 4), (5,), (2, 6))]
+        for i, x in enumerate(params):
+            x.grad = values.normal(*x.shape)
+            tensors[f"clip.{number}.grad.{i}"] = stored(x.grad)
+        norm = torch.nn.utils.clip_grad_norm_(params, most, norm_type=p)
+        tensors[f"clip.{number}.norm"] = stored(norm)
+        tensors.update({f"clip.{number}.after.{i}": stored(x.grad) for i, x in enumerate(params)})
+        tensors[f"clip.{number}.fopts"] = torch.tensor([most, p], dtype=torch.float64)
+    return tensors
+
+
+# ---- update_bn: x (14, 3) in batches of 4 through norm(linear(norm(x))), one norm twice ----
+#
+# weight, bias of the linear layer; mean, var, tracked as they begin, and .after
+
+
+def swa():
+    values = Values("swa")
+    x, norm, linear = values.normal(14, 3, scale=2), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 3)
+    model = torch.nn.Sequential(norm, linear, norm).double()
+    with torch.no_grad():
+        linear.weight.copy_(values.normal(3, 3))
+        linear.bias.copy_(values.normal(3))
+    model(x)
+    state = lambda: {"mean": norm.running_mean, "var": norm.running_var, "tracked": norm.num_batches_tracked}
+    tensors = {k: stored(v) for k, v in state().items()}
+    tensors.update({"x": x, "weight": stored(linear.weight), "bias": stored(linear.bias)})
+    torch.optim.swa_utils.update_bn(x.split(4), model)
+    return {**tensors, **{f"{k}.after": stored(v) for k, v in state().items()}}
+
+
 def families():
     tensors = {}
     for name, (make, keys, cases) in RULES.items():
         for number, numbers in enumerate(cases):
             tensors.update(case(name, number, make, keys, numbers))
-    return {"optim": tensors, "schedules": schedules(), "lbfgs": lbfgs()}
+    return {"optim": tensors, "schedules": schedules(), "lbfgs": lbfgs(), "clip": clip(), "swa": swa()}
