@@ -59,7 +59,7 @@ struct tp_node {
     tp_slot *out;
     tp_saved *saved;
     void *attr;
-    char *path;       /* where in the model, in anomaly mode */
+    struct tp_note *note; /* for the profiler and anomaly mode: see autograd/cost.h */
     tp_tensor *aside; /* a leaf with hooks: its gradient of earlier passes */
     tp_node *next;    /* while being released */
 };
