@@ -36,6 +36,8 @@ typedef struct tp_thread {
     bool no_grad, releasing, second_run;
     unsigned char anomaly; /* 0: not asked yet; see autograd/node.h */
     tp_dtype autocast; /* TP_F32: off */
+    struct tp_made *casts; /* made in this region of autocast; see autograd/autocast.c */
+    void (*forget_casts)(struct tp_thread *me); /* set where there are any */
     struct tp_node *released;
     const char *backward_of; /* the op whose backward runs, or NULL */
 
