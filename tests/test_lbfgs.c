@@ -448,6 +448,25 @@ ON_EACH_DEVICE_WITH(lbfgs, as_a_user_calls_it, tanh)
     end_problem(&q), tp_file_close(f);
 }
 
+/* One tensor under two names is one part of the vector. */
+ON_EACH_DEVICE_WITH(lbfgs, shared_parameters, tanh)
+{
+    tp_file *f = tp_file_open(TP_GOLDEN "/lbfgs.safetensors");
+    TP_SCOPE;
+    problem q = begin_problem(f, "mlp", 0, TP_F64, dev), alone = begin_problem(f, "mlp", 0, TP_F64, dev);
+
+    tp_optim_free(q.o);
+    CHECK(tp_nn_param(q.m, "again", tp_shape_of(param(&q, 0)), (tp_init){ 0 }) && tp_nn_init(q.m, dev));
+    CHECK(tp_nn_set(q.m, "again", param(&q, 0)));
+    q.o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), opts_of(part(f, "mlp", 0, "fopts", -1, dev)));
+    for (int s = 0; s < 3; s++)
+        CHECK(tp_optim_step_with(q.o, closure, &q) && tp_optim_step_with(alone.o, closure, &alone));
+    for (int i = 0; i < q.n; i++)
+        for (int64_t e = 0; e < tp_count(param(&q, i)); e++)
+            CHECK(check_at(param(&q, i), e) == check_at(param(&alone, i), e));
+    end_problem(&q), end_problem(&alone), tp_file_close(f);
+}
+
 /* A NaN loss is PyTorch's: the parameters show it. */
 static tp_tensor *nan_loss(void *user)
 {
