@@ -1,13 +1,14 @@
 /*
  * autocast.c - what runs in which dtype while autocast is on, as torch.autocast("cpu").
  *
- *   down, to its dtype   products: linear, matmul, einsum, conv*, conv_transpose*, attention, lstm, gru, rnn
+ *   down, to its dtype   products: linear, matmul, einsum, conv*, conv_transpose*, attention,
+ *                        lstm, gru, rnn
  *   up, to f32           losses, and prod
  *   as operands are      all else
  *
- * A parameter is used several times in one region and cast once: leaves that require a gradient are
- * remembered by storage and version.  A change in place is another version, so it is cast anew.  All
- * are forgotten where the outermost region ends.
+ * A parameter is used several times in one region and cast once: leaves that require a gradient
+ * are remembered by storage and version.  A change in place is another version, so it is cast anew.
+ * All are forgotten where the outermost region ends.
  */
 #include "autograd/node.h"
 
@@ -16,7 +17,8 @@ typedef struct tp_made {
     tp_storage *storage; /* held, so that its address stays its own */
     unsigned version;
     int64_t offset;
-    const tp_counted *leaf; /* that its gradient reaches, and whose node it holds; NULL: not recorded */
+    const tp_counted
+        *leaf; /* that its gradient reaches, and whose node it holds; NULL: not recorded */
     tp_tensor *made;
 } tp_made;
 
@@ -55,7 +57,8 @@ static tp_made *find(tp_thread *me, const tp_tensor *x)
 {
     for (tp_made **at = &me->casts, *c; (c = *at); at = &c->next) {
         if (c->storage != x->storage || c->offset != x->offset) continue;
-        if (c->version == x->storage->version && tp__same(&c->made->shape, &x->shape) && (c->leaf ? c->leaf == x->node : me->no_grad))
+        if (c->version == x->storage->version && tp__same(&c->made->shape, &x->shape) &&
+            (c->leaf ? c->leaf == x->node : me->no_grad))
             return c;
         *at = c->next;
         forget(c);
@@ -77,8 +80,8 @@ static tp_tensor *cast_once(tp_thread *me, tp_tensor *x)
 
     if (c) return c->made;
     if (!(y = tp_cast(x, me->autocast)) || !(c = tp__alloc(sizeof *c))) return NULL;
-    *c = (tp_made){ me->casts, tp__storage_retain(x->storage), x->storage->version, x->offset, y->node ? x->node : NULL,
-                         tp_keep(y) };
+    *c = (tp_made){ me->casts, tp__storage_retain(x->storage), x->storage->version,
+                    x->offset, y->node ? x->node : NULL,       tp_keep(y) };
     me->casts = c, me->forget_casts = forget_all;
     return y;
 }

@@ -59,7 +59,8 @@ static double attention(const tp_list *in, const tp_list *out)
     const tp_tensor *q = in->t[0];
 
     (void)out;
-    return 2 * dim(q, 0) * dim(q, 1) * dim(q, 2) * dim(in->t[1], 2) * (dim(q, 3) + dim(in->t[2], 3));
+    return 2 * dim(q, 0) * dim(q, 1) * dim(q, 2) * dim(in->t[1], 2) *
+           (dim(q, 3) + dim(in->t[2], 3));
 }
 
 /* x (T, N, in), w_ih (gates, in), w_hh (gates, H): the steps alone, and with the inputs' product */
@@ -78,7 +79,7 @@ typedef double flops_fn(const tp_list *in, const tp_list *out);
 static const struct formula {
     const char *op;
     flops_fn *whole, *own; /* own NULL: no ops are inside */
-    int products;          /* the first inputs, the gradient of each of which is as large a product */
+    int products; /* the first inputs, the gradient of each of which is as large a product */
     double back;           /* or: all gradients together, in products as large */
 } table[] = {
     { "linear", linear, NULL, 2, 0 },          { "matmul", matmul, NULL, 2, 0 },

@@ -67,8 +67,8 @@ static bool run_forward(const tp_user_op *op, tp_call *c)
     return tp_ok();
 }
 
-static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes, tp_tensor **out,
-                 int room)
+static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes,
+                 tp_tensor **out, int room)
 {
     tp_tensor *all[MOST + 2 * TP_CALL_SAVED];
     size_t bytes = sizeof(attributes) + opts_bytes;
@@ -79,7 +79,9 @@ static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts
     TP_SCOPE;
     if (!tp__check(op && op->name ? op->name : "tp_apply_all", in, 0)) return -1;
     if (!op || !op->name || !op->forward || !op->backward || in.n > MOST)
-        return tp__fail(TP_ERR_ARG, "tp_apply_all", "an op has a name, forward, backward and at most %d inputs", MOST), -1;
+        return tp__fail(TP_ERR_ARG, "tp_apply_all",
+                        "an op has a name, forward, backward and at most %d inputs", MOST),
+               -1;
     if ((opts_bytes && !opts) || (room > 0 && !out))
         return tp__fail(TP_ERR_ARG, op->name, "missing options, or no room for outputs"), -1;
     if (!run_forward(op, &c) || !(a = tp__alloc(bytes))) return -1;
@@ -99,8 +101,8 @@ static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts
     return tp_ok() ? c.n_out : -1;
 }
 
-int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes, tp_tensor **out,
-                 int room)
+int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes,
+                 tp_tensor **out, int room)
 {
     tp_probe *p = op && op->name ? tp__me()->probe : NULL;
     int entered = p ? p->enter(p, TP_PROBE_OP, op->name, (tp_cost){ 0, 0 }) : 0;

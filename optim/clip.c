@@ -68,7 +68,8 @@ static tp_tensor *joint_norm(tp_optim *o, double p)
         if (g->dtype == TP_BF16) g = tp_cast(g, TP_F32);
         each[n++] = tp_cast(tp_norm(g, p, TP_ALL), TP_F64);
     }
-    norm = n ? tp_norm(tp_stack((tp_list){ each, n }, 0), p, TP_ALL) : tp_zeros(TP_SCALAR, TP_F64, o->device);
+    norm = n ? tp_norm(tp_stack((tp_list){ each, n }, 0), p, TP_ALL)
+             : tp_zeros(TP_SCALAR, TP_F64, o->device);
     tp__release(each, bytes);
     return norm;
 }
@@ -92,7 +93,8 @@ tp_tensor *tp_optim_clip_norm_with(tp_optim *o, double max, tp_clip_opts opts)
     TP_NO_GRAD;
     if (!tp__optim_gather("tp_optim_clip_norm", o)) return NULL;
     TP_REQUIRE_IN("tp_optim_clip_norm", max >= 0, TP_ERR_ARG, "a norm of at most %g", max);
-    TP_REQUIRE_IN("tp_optim_clip_norm", p > 0, TP_ERR_ARG, "norm_type %g: more than 0 is wanted", p);
+    TP_REQUIRE_IN("tp_optim_clip_norm", p > 0, TP_ERR_ARG, "norm_type %g: more than 0 is wanted",
+                  p);
     if (p == 2) squares = squares_of(o), norm = tp_sqrt(squares);
     else norm = joint_norm(o, p), squares = tp_square(norm);
     if (!squares || !norm || (opts.error_if_nonfinite && !all_finite(norm, p))) return NULL;

@@ -91,7 +91,8 @@ bool tp__optim_follow(tp_tensor **state, const tp_tensor *p);
 
 /* lbfgs.c */
 typedef struct tp_bfgs tp_bfgs;
-tp_tensor *tp__lbfgs_step(tp_optim *o, tp_closure_fn *closure, void *user); /* kept; after tp__optim_gather */
+tp_tensor *tp__lbfgs_step(tp_optim *o, tp_closure_fn *closure,
+                          void *user); /* kept; after tp__optim_gather */
 int tp__lbfgs_each(tp_bfgs *k, tp_nn_each_fn *f, void *user);
 bool tp__lbfgs_loaded(tp_bfgs *k); /* can what was loaded be? */
 bool tp__lbfgs_follow(tp_optim *o, tp_bfgs *k);

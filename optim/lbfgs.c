@@ -60,8 +60,12 @@ void tp__lbfgs_free(tp_bfgs *k)
 
 tp_lbfgs_opts tp_lbfgs(double lr)
 {
-    return (tp_lbfgs_opts){ .lr = lr, .max_iter = 20, .tolerance_grad = 1e-7, .tolerance_change = 1e-9,
-                            .history_size = 100, .filled = true };
+    return (tp_lbfgs_opts){ .lr = lr,
+                            .max_iter = 20,
+                            .tolerance_grad = 1e-7,
+                            .tolerance_change = 1e-9,
+                            .history_size = 100,
+                            .filled = true };
 }
 
 static bool opts_ok(tp_lbfgs_opts o)
@@ -70,13 +74,19 @@ static bool opts_ok(tp_lbfgs_opts o)
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, o.filled, TP_ERR_ARG, "options are not filled: start from tp_lbfgs(lr)");
-    TP_REQUIRE_IN(where, o.max_iter >= 1 && o.max_eval >= 0, TP_ERR_ARG, "max_iter %lld, max_eval %lld: 1 or more, and 0 or more, are wanted",
+    TP_REQUIRE_IN(where, o.max_iter >= 1 && o.max_eval >= 0, TP_ERR_ARG,
+                  "max_iter %lld, max_eval %lld: 1 or more, and 0 or more, are wanted",
                   (long long)o.max_iter, (long long)o.max_eval);
-    TP_REQUIRE_IN(where, o.history_size >= 1 && o.history_size <= 1 << 20, TP_ERR_ARG, "history_size %d: 1 or more is wanted", o.history_size);
-    TP_REQUIRE_IN(where, o.tolerance_grad >= 0 && o.tolerance_change >= 0 && isfinite(o.tolerance_grad) && isfinite(o.tolerance_change), TP_ERR_ARG,
-                  "tolerance_grad %g, tolerance_change %g: finite numbers of 0 or more are wanted", o.tolerance_grad, o.tolerance_change);
-    TP_REQUIRE_IN(where, o.line_search == TP_LINE_NONE || o.line_search == TP_LINE_STRONG_WOLFE, TP_ERR_ARG,
-                  "line_search %d is no tp_line_search", (int)o.line_search);
+    TP_REQUIRE_IN(where, o.history_size >= 1 && o.history_size <= 1 << 20, TP_ERR_ARG,
+                  "history_size %d: 1 or more is wanted", o.history_size);
+    TP_REQUIRE_IN(where,
+                  o.tolerance_grad >= 0 && o.tolerance_change >= 0 && isfinite(o.tolerance_grad) &&
+                      isfinite(o.tolerance_change),
+                  TP_ERR_ARG,
+                  "tolerance_grad %g, tolerance_change %g: finite numbers of 0 or more are wanted",
+                  o.tolerance_grad, o.tolerance_change);
+    TP_REQUIRE_IN(where, o.line_search == TP_LINE_NONE || o.line_search == TP_LINE_STRONG_WOLFE,
+                  TP_ERR_ARG, "line_search %d is no tp_line_search", (int)o.line_search);
     return true;
 }
 
@@ -93,8 +103,8 @@ static bool one_dtype(const char *where, const tp_optim *o)
 {
     for (int i = 1; i < o->n; i++)
         TP_REQUIRE_IN(where, o->each[i].p->dtype == o->each[0].p->dtype, TP_ERR_DTYPE,
-                      "%s is %s, %s is %s: one dtype is wanted", o->each[0].name, tp__text(o->each[0].p),
-                      o->each[i].name, tp__text(o->each[i].p));
+                      "%s is %s, %s is %s: one dtype is wanted", o->each[0].name,
+                      tp__text(o->each[0].p), o->each[i].name, tp__text(o->each[i].p));
     return true;
 }
 
@@ -116,7 +126,9 @@ static const tp_rule lbfgs_rule = { "lbfgs", NULL, NULL, NULL, NULL };
 
 tp_optim *tp_optim_lbfgs(tp_params p, tp_lbfgs_opts opts)
 {
-    tp_optim *o = opts_ok(opts) ? tp__optim_new(__func__, &lbfgs_rule, p, (tp_group){ .host_lr = opts.lr }) : NULL;
+    tp_optim *o = opts_ok(opts)
+                      ? tp__optim_new(__func__, &lbfgs_rule, p, (tp_group){ .host_lr = opts.lr })
+                      : NULL;
 
     if (!o) return NULL;
     if (!opts.max_eval) opts.max_eval = opts.max_iter * 5 / 4;
@@ -133,7 +145,9 @@ int tp__lbfgs_each(tp_bfgs *k, tp_nn_each_fn *f, void *user)
     int H = k->how.history_size;
     char name[48];
 
-    if (!f(user, "0.numbers", &k->numbers) || !f(user, "0.direction", &k->d) || !f(user, "0.gradient", &k->g)) return -1;
+    if (!f(user, "0.numbers", &k->numbers) || !f(user, "0.direction", &k->d) ||
+        !f(user, "0.gradient", &k->g))
+        return -1;
     for (int i = 0; i < 2 * H; i++) {
         snprintf(name, sizeof name, "0.%s.%d", i < H ? "y" : "s", i % H);
         if (!f(user, name, &k->pair[i])) return -1;
@@ -145,9 +159,11 @@ bool tp__lbfgs_loaded(tp_bfgs *k)
 {
     const double *v = tp__data(k->numbers);
 
-    TP_REQUIRE_IN("tp_optim_load_end", v[PAIRS] >= 0 && v[PAIRS] <= k->how.history_size && v[PAIRS] == floor(v[PAIRS]) &&
-                  v[ITERATIONS] >= v[PAIRS], TP_ERR_FORMAT,
-                  "%g pairs of L-BFGS after %g iterations can't be: 0 to %d", v[PAIRS], v[ITERATIONS], k->how.history_size);
+    TP_REQUIRE_IN("tp_optim_load_end",
+                  v[PAIRS] >= 0 && v[PAIRS] <= k->how.history_size && v[PAIRS] == floor(v[PAIRS]) &&
+                      v[ITERATIONS] >= v[PAIRS],
+                  TP_ERR_FORMAT, "%g pairs of L-BFGS after %g iterations can't be: 0 to %d",
+                  v[PAIRS], v[ITERATIONS], k->how.history_size);
     return true;
 }
 
@@ -169,7 +185,8 @@ typedef struct work {
     tp_tensor *d, *g;      /* the direction, and the gradient it was made from; kept */
     tp_tensor **pair;      /* as in tp_bfgs */
     double *v;             /* as its numbers */
-    tp_tensor **x, **undo; /* the parameters where the line begins, and where the step began; kept */
+    tp_tensor **x;    /* the parameters where the line begins; kept */
+    tp_tensor **undo; /* and where the step began */
     tp_tensor *loss;       /* the first, of the caller's scope */
     int64_t evaluations;   /* in this step */
 } work;
@@ -189,7 +206,8 @@ static bool copy_params(work *w)
     TP_SCOPE;
     w->x = tp__alloc_zeroed(param_bytes(w)), w->undo = tp__alloc_zeroed(param_bytes(w));
     for (int i = 0; w->x && w->undo && i < w->o->n; i++) {
-        w->x[i] = tp_keep(tp_clone(w->o->each[i].p)), w->undo[i] = tp_keep(tp_clone(w->o->each[i].p));
+        w->x[i] = tp_keep(tp_clone(w->o->each[i].p)),
+        w->undo[i] = tp_keep(tp_clone(w->o->each[i].p));
         if (!tp_ok()) return false;
     }
     return w->x && w->undo;
@@ -199,7 +217,8 @@ static bool begin(work *w)
 {
     tp_bfgs *k = w->k;
 
-    if (!(w->v = tp__alloc(number_bytes(w))) || !(w->pair = tp__alloc_zeroed(pair_bytes(k)))) return false;
+    if (!(w->v = tp__alloc(number_bytes(w))) || !(w->pair = tp__alloc_zeroed(pair_bytes(k))))
+        return false;
     memcpy(w->v, tp__data(k->numbers), number_bytes(w));
     for (int i = 0; i < 2 * k->how.history_size; i++)
         w->pair[i] = tp__retain(k->pair[i]);
@@ -263,11 +282,13 @@ static tp_tensor *gradient(work *w)
         const tp_slotted *k = &w->o->each[i];
         tp_shape all = TP_SHAPE(tp_count(k->p));
 
-        part[i] = k->grad ? tp_reshape(k->grad, all) : tp_zeros(all, (tp_dtype)k->p->dtype, w->o->device);
+        part[i] =
+            k->grad ? tp_reshape(k->grad, all) : tp_zeros(all, (tp_dtype)k->p->dtype, w->o->device);
     }
     g = tp_concat((tp_list){ part, w->o->n }, 0);
     tp__release(part, bytes);
-    if (g && g->dtype != w->d->dtype) return tp__fail(TP_ERR_DTYPE, "tp_optim_step_with", "the closure has cast the parameters");
+    if (g && g->dtype != w->d->dtype)
+        return tp__fail(TP_ERR_DTYPE, "tp_optim_step_with", "the closure has cast the parameters");
     return w->k->how.maximize && g ? tp_neg(g) : g;
 }
 
@@ -314,7 +335,8 @@ static tp_tensor *call(work *w)
     tp_tensor *loss = w->closure(w->user);
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER, "the closure gave no loss, and no error that says why");
+    TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER,
+                  "the closure gave no loss, and no error that says why");
     return loss;
 }
 
@@ -354,11 +376,12 @@ static bool store(tp_tensor **to, tp_tensor *t)
 /* Room at the end for one more pair: the oldest goes once there are as many as may be. */
 static int room_for_pair(work *w)
 {
+    tp_tensor **y = y_of(w->pair), **s = s_of(w->k, w->pair);
     int H = w->k->how.history_size, n = (int)w->v[PAIRS];
 
     if (n < H) return w->v[PAIRS]++, n;
     for (int i = 1; i < H; i++)
-        swap(&y_of(w->pair)[i - 1], &y_of(w->pair)[i]), swap(&s_of(w->k, w->pair)[i - 1], &s_of(w->k, w->pair)[i]);
+        swap(&y[i - 1], &y[i]), swap(&s[i - 1], &s[i]);
     memmove(w->v + RO, w->v + RO + 1, sizeof(double) * (size_t)(H - 1));
     return H - 1;
 }
@@ -383,7 +406,6 @@ static bool two_loops(work *w, tp_tensor *g)
     int n = (int)w->v[PAIRS];
     double *al = tp__alloc(sizeof *al * (size_t)(n + 1));
     tp_tensor *q, **y = y_of(w->pair), **s = s_of(w->k, w->pair);
-    bool ok;
     TP_SCOPE;
 
     if (!al) return false;
@@ -396,8 +418,7 @@ static bool two_loops(work *w, tp_tensor *g)
     for (int i = 0; tp_ok() && i < n; i++)
         q = tp_add(q, tp_scale(s[i], al[i] - dot(y[i], q) * w->v[RO + i]));
     tp__release(al, sizeof *al * (size_t)(n + 1));
-    ok = store(&w->d, q);
-    return ok;
+    return store(&w->d, q);
 }
 
 static bool direction(work *w, tp_tensor *g)
@@ -445,7 +466,8 @@ static bool iterate(work *w, tp_trial *x, bool last, bool *done)
     if (!move(w, x, t, last)) return false;
     x->g = tp_pass(x->g);
     *done = last || w->evaluations >= how->max_eval || largest(x->g) <= how->tolerance_grad ||
-            largest(w->d) * fabs(w->v[LENGTH]) <= how->tolerance_change || fabs(x->f - before) < how->tolerance_change;
+            largest(w->d) * fabs(w->v[LENGTH]) <= how->tolerance_change ||
+            fabs(x->f - before) < how->tolerance_change;
     return tp_ok();
 }
 
@@ -477,7 +499,8 @@ tp_tensor *tp__lbfgs_step(tp_optim *o, tp_closure_fn *closure, void *user)
     bool ok;
     TP_SCOPE;
 
-    TP_REQUIRE_IN("tp_optim_step_with", !w.k->stepping, TP_ERR_ARG, "the closure steps the optimizer that called it");
+    TP_REQUIRE_IN("tp_optim_step_with", !w.k->stepping, TP_ERR_ARG,
+                  "the closure steps the optimizer that called it");
     if (!one_dtype("tp_optim_step_with", o)) return NULL;
     w.k->stepping = true;
     ok = begin(&w) && run(&w) && count_step(o);

@@ -17,12 +17,14 @@ static const double c1 = 1e-4, c2 = 0.9, narrow = 1e-9;
 /* The minimum within lo to hi of the cubic through a and b. */
 static double cubic(const tp_trial *a, const tp_trial *b, double lo, double hi)
 {
-    double d1 = a->slope + b->slope - 3 * (a->f - b->f) / (a->t - b->t), square = d1 * d1 - a->slope * b->slope, d2, t;
+    double d1 = a->slope + b->slope - 3 * (a->f - b->f) / (a->t - b->t),
+           square = d1 * d1 - a->slope * b->slope, d2, t;
 
     if (!(square >= 0)) return (lo + hi) / 2;
     d2 = sqrt(square);
-    t = a->t <= b->t ? b->t - (b->t - a->t) * ((b->slope + d2 - d1) / (b->slope - a->slope + 2 * d2))
-                     : a->t - (a->t - b->t) * ((a->slope + d2 - d1) / (a->slope - b->slope + 2 * d2));
+    t = a->t <= b->t
+            ? b->t - (b->t - a->t) * ((b->slope + d2 - d1) / (b->slope - a->slope + 2 * d2))
+            : a->t - (a->t - b->t) * ((a->slope + d2 - d1) / (a->slope - b->slope + 2 * d2));
     t = lo > t ? lo : t; /* a NaN stays, so that the caller's loss shows it */
     return hi < t ? hi : t;
 }
@@ -68,7 +70,8 @@ static bool bracket(search *s, double t)
         if (too_high(s, &x) || (tried > 1 && x.f >= before.f)) return ends(s, before, x), true;
         if (flat(s, &x)) return s->end[0] = s->end[1] = x, s->n = 1, s->found = true;
         if (x.slope >= 0) return ends(s, before, x), true;
-        if (!look(s, &next, cubic(&before, &x, x.t + 0.01 * (x.t - before.t), x.t * 10))) return false;
+        if (!look(s, &next, cubic(&before, &x, x.t + 0.01 * (x.t - before.t), x.t * 10)))
+            return false;
         before = x, x = next;
     }
     return ends(s, s->zero, x), true;
@@ -78,7 +81,8 @@ static bool bracket(search *s, double t)
 static double between(const search *s, bool *close)
 {
     const tp_trial *a = &s->end[0], *b = &s->end[1];
-    double lo = b->t < a->t ? b->t : a->t, hi = b->t > a->t ? b->t : a->t, t = cubic(a, b, lo, hi), away = 0.1 * (hi - lo);
+    double lo = b->t < a->t ? b->t : a->t, hi = b->t > a->t ? b->t : a->t, t = cubic(a, b, lo, hi),
+           away = 0.1 * (hi - lo);
     bool near = (t - lo < hi - t ? t - lo : hi - t) < away;
 
     if (near && (*close || t >= hi || t <= lo)) {
@@ -106,7 +110,8 @@ static bool zoom(search *s, int *low)
             continue;
         }
         s->found = flat(s, &x);
-        if (!s->found && x.slope * (s->end[high].t - s->end[*low].t) >= 0) s->end[high] = s->end[*low];
+        if (!s->found && x.slope * (s->end[high].t - s->end[*low].t) >= 0)
+            s->end[high] = s->end[*low];
         s->end[*low] = x;
     }
     return true;

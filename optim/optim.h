@@ -110,11 +110,11 @@ typedef struct tp_muon_opts {
 tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, nesterov */
 tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
-/* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last history_size
- * changes of the gradient; each is followed by lr, or as far as the strong Wolfe conditions ask
- * (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and again:
- * tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds 2 history_size + 2
- * tensors as large as all parameters together, from the start. */
+/* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last
+ * history_size changes of the gradient; each is followed by lr, or as far as the strong Wolfe
+ * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and again:
+ * tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds 2 history_size
+ * + 2 tensors as large as all parameters together, from the start. */
 typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 typedef struct tp_lbfgs_opts {
     double lr;
@@ -148,8 +148,8 @@ bool tp_optim_step(tp_optim *o);
 /* Zeroes the gradients, computes the loss, tp_backward, and gives the loss: one number. */
 typedef tp_tensor *tp_closure_fn(void *user);
 /* A step that may call closure several times, with gradients recorded: L-BFGS.  The others call it
- * once, before.  The first loss, lent, without history; NULL when closure or the step failed: then the
- * parameters and the optimizer are as they were. */
+ * once, before.  The first loss, lent, without history; NULL when closure or the step failed: then
+ * the parameters and the optimizer are as they were. */
 tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user);
 /* Scales all gradients so that their joint norm is at most max; gives the norm before, lent,
  * without waiting for the device. */

@@ -315,7 +315,8 @@ static tp_tensor *plain_step(tp_optim *o, tp_closure_fn *closure, void *user)
 
     loss = closure(user);
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER, "the closure gave no loss, and no error that says why");
+    TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER,
+                  "the closure gave no loss, and no error that says why");
     return tp_optim_step(o) ? tp_keep(tp_detach(loss)) : NULL;
 }
 

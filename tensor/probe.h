@@ -23,8 +23,8 @@ struct tp_probe {
     void (*kernel_begins)(tp_probe *p);
     void (*kernel)(tp_probe *p, const char *name, const tp_tensor *t); /* has run */
     void (*op)(tp_probe *p, const char *name, tp_cost c);             /* has run */
-    /* What lies between belongs to it.  TP_PROBE_OP: an op made of ops, which ends in `op` under the
-     * same name; leave then finds nothing to do. */
+    /* What lies between belongs to it.  TP_PROBE_OP: an op made of ops, which ends in `op` under
+     * the same name; leave then finds nothing to do. */
     int (*enter)(tp_probe *p, tp_probe_kind kind, const char *name, tp_cost c);
     void (*leave)(tp_probe *p, int entered);
     /* Of any thread, one at a time. */

@@ -1,6 +1,6 @@
 /*
- * test_autocast.c - dtypes, values and gradients under autocast against torch.autocast("cpu"); casts
- * of parameters are made once, and again when they must be; a network trains.
+ * test_autocast.c - dtypes, values and gradients under autocast against torch.autocast("cpu");
+ * casts of parameters are made once, and again when they must be; a network trains.
  */
 #include "tests/calls.h"
 #include "tests/golden.h"
@@ -80,13 +80,50 @@ static const struct under {
     bool wide; /* all operands but the first stay f32: a norm's weights */
 } unders[] = {
 #define ROW(name) { #name, op_##name, false }
-    ROW(matmul), { "matvec", op_matmul, false }, { "bmm", op_matmul, false }, ROW(linear), ROW(conv2d), ROW(conv1d),
-    ROW(conv_transpose2d), ROW(attention), ROW(einsum), ROW(lstm), ROW(outer), ROW(softmax), ROW(log_softmax), ROW(exp),
-    ROW(pow), ROW(sum), ROW(mean), ROW(prod), ROW(norm), ROW(var), ROW(cumsum), ROW(logsumexp), ROW(gelu),
-    { "layer_norm", op_layer_norm, true }, { "group_norm", op_group_norm, true }, { "batch_norm", op_batch_norm, true }, ROW(max_pool2d), ROW(avg_pool2d), ROW(add), ROW(concat),
-    ROW(stack), ROW(cosine_similarity), ROW(mse_loss), ROW(l1_loss), ROW(smooth_l1_loss), ROW(huber_loss),
-    ROW(cross_entropy), ROW(nll_loss), ROW(bce_with_logits), ROW(kl_div), ROW(cosine_embedding_loss),
-    ROW(hinge_embedding_loss), ROW(margin_ranking_loss), ROW(triplet_margin_loss),
+    ROW(matmul),
+    { "matvec", op_matmul, false },
+    { "bmm", op_matmul, false },
+    ROW(linear),
+    ROW(conv2d),
+    ROW(conv1d),
+    ROW(conv_transpose2d),
+    ROW(attention),
+    ROW(einsum),
+    ROW(lstm),
+    ROW(outer),
+    ROW(softmax),
+    ROW(log_softmax),
+    ROW(exp),
+    ROW(pow),
+    ROW(sum),
+    ROW(mean),
+    ROW(prod),
+    ROW(norm),
+    ROW(var),
+    ROW(cumsum),
+    ROW(logsumexp),
+    ROW(gelu),
+    { "layer_norm", op_layer_norm, true },
+    { "group_norm", op_group_norm, true },
+    { "batch_norm", op_batch_norm, true },
+    ROW(max_pool2d),
+    ROW(avg_pool2d),
+    ROW(add),
+    ROW(concat),
+    ROW(stack),
+    ROW(cosine_similarity),
+    ROW(mse_loss),
+    ROW(l1_loss),
+    ROW(smooth_l1_loss),
+    ROW(huber_loss),
+    ROW(cross_entropy),
+    ROW(nll_loss),
+    ROW(bce_with_logits),
+    ROW(kl_div),
+    ROW(cosine_embedding_loss),
+    ROW(hinge_embedding_loss),
+    ROW(margin_ranking_loss),
+    ROW(triplet_margin_loss),
 };
 
 static tp_tensor *part(const tp_file *f, const char *name, const char *role, int i)
@@ -110,8 +147,9 @@ static void check_dtype(const tp_file *f, const struct under *u, int how)
     y = u->f(x);
     CASE("%s, operands %d", u->name, how);
     if (want < 0) tp_clear_error(); /* what PyTorch refuses may be more here */
-    else cr_expect(y && tp_dtype_of(y) == (tp_dtype)want, "%s: %s, not %s  [%s]", check_name, tp__text(y),
-                   tp_dtype_name((tp_dtype)want), tp_error());
+    else
+        cr_expect(y && tp_dtype_of(y) == (tp_dtype)want, "%s: %s, not %s  [%s]", check_name,
+                  tp__text(y), tp_dtype_name((tp_dtype)want), tp_error());
     tp_clear_error();
 }
 
@@ -119,7 +157,8 @@ static void check_dtype(const tp_file *f, const struct under *u, int how)
 static tp_tensor *ramped(tp_tensor *y)
 {
     tp_tensor *place = tp_arange(0, (double)tp_count(y), 1, TP_F32, tp_device_open("cpu"));
-    tp_tensor *ramp = tp_affine(tp_sub(place, tp_scale(tp_floor(tp_scale(tp_shift(place, 0.5), 0.2)), 5)), 0.25, 0.25);
+    tp_tensor *ramp = tp_affine(
+        tp_sub(place, tp_scale(tp_floor(tp_scale(tp_shift(place, 0.5), 0.2)), 5)), 0.25, 0.25);
 
     return tp_sum(tp_mul(tp_reshape(tp_cast(y, TP_F32), TP_SHAPE(tp_count(y))), ramp), TP_ALL);
 }
@@ -140,10 +179,12 @@ static void check_values(const tp_file *f, const struct under *u)
         CHECK(y && tp_backward(ramped(y)));
     }
     down = y && tp_dtype_of(y) == TP_BF16, k.dtype = down ? TP_BF16 : TP_F32;
-    compare(&k, "output", 0, tp_cast(tp_detach(y), TP_F64), part(f, u->name, "out", -1), longest(&k));
+    compare(&k, "output", 0, tp_cast(tp_detach(y), TP_F64), part(f, u->name, "out", -1),
+            longest(&k));
     for (int i = 0; i < k.n_in; i++) {
         CHECK(tp_grad(x[i]) && tp_dtype_of(tp_grad(x[i])) == TP_F32);
-        compare(&k, "gradient", i, tp_cast(tp_grad(x[i]), TP_F64), tp_cast(part(f, u->name, "grad", i), TP_F64), longest(&k));
+        compare(&k, "gradient", i, tp_cast(tp_grad(x[i]), TP_F64),
+                tp_cast(part(f, u->name, "grad", i), TP_F64), longest(&k));
     }
 }
 
@@ -173,7 +214,8 @@ Test(autocast, f64_stays_and_regions_nest)
         CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_BF16);
         {
             TP_AUTOCAST(TP_F32); /* off inside */
-            CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_F32 && tp_dtype_of(tp_mse(tp_cast(a, TP_BF16), tp_cast(a, TP_BF16))) == TP_BF16);
+            CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_F32 &&
+                  tp_dtype_of(tp_mse(tp_cast(a, TP_BF16), tp_cast(a, TP_BF16))) == TP_BF16);
             {
                 TP_AUTOCAST(TP_BF16);
                 CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_BF16);
@@ -181,7 +223,8 @@ Test(autocast, f64_stays_and_regions_nest)
             CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_F32);
         }
         CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_BF16);
-        CHECK_REFUSED((tp_autocast_begin(TP_F16), tp_ok()), TP_ERR_DTYPE, "autocast: to f16 isn't offered: bf16");
+        CHECK_REFUSED((tp_autocast_begin(TP_F16), tp_ok()), TP_ERR_DTYPE,
+                      "autocast: to f16 isn't offered: bf16");
         CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_BF16);
     }
     CHECK(tp_dtype_of(tp_matmul(a, a)) == TP_F32);
@@ -248,7 +291,8 @@ Test(autocast, a_leaf_is_cast_once)
     p = tp_profile_begin((tp_profile_opts){ 0 });
     {
         TP_AUTOCAST(TP_BF16);
-        CHECK(tp_backward(tp_sum(tp_matmul(x, w), TP_ALL)) && tp_backward(tp_sum(tp_matmul(x, w), TP_ALL)));
+        CHECK(tp_backward(tp_sum(tp_matmul(x, w), TP_ALL)) &&
+              tp_backward(tp_sum(tp_matmul(x, w), TP_ALL)));
         y = tp_matmul(x, w);
     }
     CHECK(calls(p, "cast") == 1);
@@ -286,7 +330,8 @@ Test(autocast, a_changed_leaf_is_cast_anew)
         TP_NO_GRAD;
         CHECK(product(x, v) == 8 && product(x, v) == 8);
     }
-    CHECK(tp_backward(tp_sum(tp_matmul(x, v), TP_ALL)) && tp_grad(v) && check_at(tp_grad(v), 0) == 2);
+    CHECK(tp_backward(tp_sum(tp_matmul(x, v), TP_ALL)) && tp_grad(v) &&
+          check_at(tp_grad(v), 0) == 2);
     CASE("and after");
     {
         TP_NO_GRAD;
@@ -315,7 +360,8 @@ Test(autocast, in_a_checkpoint)
 
     for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
         TP_SCOPE;
-        tp_tensor *w = weight(0.1), *x = check_numbers(TP_SHAPE(3, 4), TP_BF16, -1, 1, tp_device_open("cpu")), *y, *z;
+        tp_tensor *w = weight(0.1),
+                  *x = check_numbers(TP_SHAPE(3, 4), TP_BF16, -1, 1, tp_device_open("cpu")), *y, *z;
         static double first[12];
 
         if (!checkpoint) CHECK(tp_read(tp_cast(x, TP_F64), first, sizeof first));
@@ -385,8 +431,13 @@ static tp_tensor *stripes(int n, tp_tensor **y) /* (n, 1, 8, 8): across, or up a
 
 Test(autocast, a_small_cnn_trains)
 {
-    tp_module *l[] = { tp_nn_conv2d(1, 8, 3, (tp_conv2d_opts){ .padding = 1 }), tp_nn_batch_norm(8), tp_nn_relu(), tp_nn_max_pool2d(2),
-                       tp_nn_flatten(), tp_nn_linear(128, 2) }, *m;
+    tp_module *l[] = { tp_nn_conv2d(1, 8, 3, (tp_conv2d_opts){ .padding = 1 }),
+                       tp_nn_batch_norm(8),
+                       tp_nn_relu(),
+                       tp_nn_max_pool2d(2),
+                       tp_nn_flatten(),
+                       tp_nn_linear(128, 2) },
+              *m;
     TP_SCOPE;
     tp_tensor *y, *x = stripes(32, &y);
     double first = 0, last = 0;

@@ -29,8 +29,10 @@ static tp_module *params(tp_dtype d, tp_device *dev)
 {
     tp_module *m = tp_nn_container("params");
 
-    tp_nn_param(m, "p0", TP_SHAPE(3, 4), (tp_init){ 0 }), tp_nn_param(m, "p1", TP_SHAPE(5), (tp_init){ 0 });
-    tp_nn_param(m, "p2", TP_SHAPE(2, 6), (tp_init){ 0 }), tp_nn_param(m, "none", TP_SHAPE(0), (tp_init){ 0 });
+    tp_nn_param(m, "p0", TP_SHAPE(3, 4), (tp_init){ 0 }),
+        tp_nn_param(m, "p1", TP_SHAPE(5), (tp_init){ 0 });
+    tp_nn_param(m, "p2", TP_SHAPE(2, 6), (tp_init){ 0 }),
+        tp_nn_param(m, "none", TP_SHAPE(0), (tp_init){ 0 });
     CHECK(tp_nn_cast(m, d));
     return tp_nn_init(m, dev);
 }
@@ -47,12 +49,16 @@ static void clip_one(const tp_file *f, int c, tp_dtype d, tp_device *dev)
     tp_module *m = params(d, dev);
     tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
     tp_tensor *k = get(f, c, "fopts", -1, dev), *norm;
-    double want = check_at(get(f, c, "norm", -1, dev), 0), eps = d == TP_F64 ? 0x1p-52 : d == TP_F32 ? 0x1p-23 : 0x1p-8;
+    double want = check_at(get(f, c, "norm", -1, dev), 0), eps = d == TP_F64   ? 0x1p-52
+                                                                 : d == TP_F32 ? 0x1p-23
+                                                                               : 0x1p-8;
 
     for (int i = 0; i < PARAMS; i++)
         give(param(m, i), get(f, c, "grad", i, dev));
     give(tp_nn_tensor(m, "none"), tp_zeros(TP_SHAPE(0), d, dev));
-    norm = tp_optim_clip_norm_with(o, check_at(k, 0), (tp_clip_opts){ .norm_type = check_at(k, 1), .error_if_nonfinite = c % 2 });
+    norm = tp_optim_clip_norm_with(
+        o, check_at(k, 0),
+        (tp_clip_opts){ .norm_type = check_at(k, 1), .error_if_nonfinite = c % 2 });
     CASE("clip %d in %s on %s", c, tp_dtype_name(d), tp_device_name(dev));
     if (!norm && check_not_offered(dev)) goto done;
     CHECK(tp_dtype_of(norm) == TP_F64);
@@ -61,7 +67,8 @@ static void clip_one(const tp_file *f, int c, tp_dtype d, tp_device *dev)
         tp_tensor *after = get(f, c, "after", i, dev), *g = tp_grad(param(m, i));
 
         for (int64_t e = 0; e < tp_count(after); e++)
-            CHECK_NEAR(check_at(g, e), check_at(after, e), 8 * eps * sqrt(29) * fmax(fabs(check_at(after, e)), eps));
+            CHECK_NEAR(check_at(g, e), check_at(after, e),
+                       8 * eps * sqrt(29) * fmax(fabs(check_at(after, e)), eps));
     }
 done:
     tp_optim_free(o), tp_nn_free(m);
@@ -94,11 +101,13 @@ ON_EACH_DEVICE_WITH(clip, not_finite, power)
             CASE("order %g, %g on %s", order[p], bad[b], tp_device_name(dev));
             give(param(m, 0), tp_ones(TP_SHAPE(3, 4), TP_F32, dev));
             give(param(m, 1), tp_full(TP_SHAPE(5), bad[b], TP_F32, dev));
-            CHECK_REFUSED(tp_optim_clip_norm_with(o, 1, k), TP_ERR_NONFINITE, "they were left as they are");
+            CHECK_REFUSED(tp_optim_clip_norm_with(o, 1, k), TP_ERR_NONFINITE,
+                          "they were left as they are");
             CHECK(check_at(tp_grad(param(m, 0)), 0) == 1);
             k.error_if_nonfinite = false, norm = tp_optim_clip_norm_with(o, 1, k);
             CHECK(norm && !isfinite(check_at(norm, 0)));
-            CHECK(b ? check_at(tp_grad(param(m, 0)), 0) == 0 : isnan(check_at(tp_grad(param(m, 0)), 0)));
+            CHECK(b ? check_at(tp_grad(param(m, 0)), 0) == 0
+                    : isnan(check_at(tp_grad(param(m, 0)), 0)));
             tp_optim_free(o), tp_nn_free(m);
         }
 }
@@ -110,8 +119,11 @@ ON_EACH_DEVICE_WITH(clip, refusals_and_no_gradients, power)
     tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
 
     for (int p = 0; p < 3; p++) /* none has arrived: 0, and nothing to scale */
-        CHECK(check_at(tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = p == 2 ? INFINITY : p }), 0) == 0);
-    ARG(tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = -1 }), "norm_type -1: more than 0 is wanted");
+        CHECK(check_at(tp_optim_clip_norm_with(
+                           o, 1, (tp_clip_opts){ .norm_type = p == 2 ? INFINITY : p }),
+                       0) == 0);
+    ARG(tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = -1 }),
+        "norm_type -1: more than 0 is wanted");
     ARG(tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = NAN }), "norm_type nan");
     ARG(tp_optim_clip_norm_with(o, -1, (tp_clip_opts){ .norm_type = 1 }), "a norm of at most -1");
     ARG(tp_optim_clip_norm_with(NULL, 1, (tp_clip_opts){ 0 }), "missing optimizer");
@@ -120,7 +132,9 @@ ON_EACH_DEVICE_WITH(clip, refusals_and_no_gradients, power)
         TP_SCOPE;
 
         give(param(m, 1), tp_ones(TP_SHAPE(5), TP_F32, dev));
-        tp__fail_after = n, ok = tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = 1 }) != NULL, tp__fail_after = -1;
+        tp__fail_after = n,
+        ok = tp_optim_clip_norm_with(o, 1, (tp_clip_opts){ .norm_type = 1 }) != NULL,
+        tp__fail_after = -1;
         CASE("allocation %ld on %s", n, tp_device_name(dev));
         CHECK(ok ? tp_ok() : tp_error_code() == TP_ERR_MEMORY);
         tp_clear_error();

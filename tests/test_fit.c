@@ -316,7 +316,8 @@ Test(fit, a_loss_that_is_no_number, IN_FOLDER)
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE, "tp_train_fit: the loss of step 1 is inf: no op gave NaN");
     CASE("a target that is NaN: the op and the step are named");
     o.loss = squares_of_nan;
-    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE, "tp_train_fit: the loss of step 1 is nan: sub: output 0, f32 (4, 2), holds NaN");
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE,
+                  "tp_train_fit: the loss of step 1 is nan: sub: output 0, f32 (4, 2), holds NaN");
     CASE("no loss");
     o.loss = nothing;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_USER, "tp_train_fit: no loss, and no error that says why");

@@ -55,7 +55,8 @@ static tp_tensor *closure(void *user)
     return tp_backward(loss) ? loss : NULL;
 }
 
-static tp_tensor *part(const tp_file *f, const char *name, int c, const char *what, int i, tp_device *dev)
+static tp_tensor *part(const tp_file *f, const char *name, int c, const char *what, int i,
+                       tp_device *dev)
 {
     char full[64];
 
@@ -68,7 +69,8 @@ static tp_lbfgs_opts opts_of(tp_tensor *v)
 {
     tp_lbfgs_opts o = tp_lbfgs(check_at(v, 0));
 
-    o.max_iter = (int64_t)check_at(v, 1), o.max_eval = (int64_t)check_at(v, 2), o.tolerance_grad = check_at(v, 3);
+    o.max_iter = (int64_t)check_at(v, 1), o.max_eval = (int64_t)check_at(v, 2),
+    o.tolerance_grad = check_at(v, 3);
     o.tolerance_change = check_at(v, 4), o.history_size = (int)check_at(v, 5);
     o.line_search = (tp_line_search)check_at(v, 6), o.maximize = check_at(v, 7) != 0;
     return o;
@@ -92,7 +94,9 @@ static problem begin_problem(const tp_file *f, const char *name, int c, tp_dtype
         CHECK(tp_copy_(param(&q, i), start[i]));
     }
     q.value = strcmp(name, "mlp") ? rosenbrock : mlp;
-    if (q.value == mlp) q.x = tp_cast(part(f, name, c, "x", -1, dev), d), q.y = tp_cast(part(f, name, c, "y", -1, dev), d);
+    if (q.value == mlp)
+        q.x = tp_cast(part(f, name, c, "x", -1, dev), d),
+        q.y = tp_cast(part(f, name, c, "y", -1, dev), d);
     q.o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), opts_of(part(f, name, c, "fopts", -1, dev)));
     if (check_at(part(f, name, c, "fopts", -1, dev), 7) != 0) q.sign = -1;
     cr_assert(q.o, "%s", tp_error());
@@ -117,7 +121,8 @@ static void follow(const tp_file *f, const char *name, int c, tp_device *dev)
         CASE("%s %d on %s, step %d", name, c, tp_device_name(dev), s);
         if (!loss && check_not_offered(dev)) break;
         CHECK(loss && !tp_needs_grad(loss) && tp_optim_steps(q.o) == s + 1);
-        CHECK_NEAR(check_at(loss, 0), check_at(losses, s), 1e-8 * fmax(1, fabs(check_at(losses, s))));
+        CHECK_NEAR(check_at(loss, 0), check_at(losses, s),
+                   1e-8 * fmax(1, fabs(check_at(losses, s))));
         for (int i = 0; i < q.n; i++) {
             tp_tensor *all = part(f, name, c, "after", i, dev), *p = param(&q, i);
 
@@ -250,7 +255,8 @@ ON_EACH_DEVICE_WITH(lbfgs, out_of_memory, tanh)
     for (long n = 0; n < 40; n += 3) {
         tp_optim *o;
 
-        tp__fail_after = n, o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), tp_lbfgs(1)), tp__fail_after = -1;
+        tp__fail_after = n, o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), tp_lbfgs(1)),
+        tp__fail_after = -1;
         CHECK(o ? tp_ok() : tp_error_code() == TP_ERR_MEMORY);
         tp_clear_error(), tp_optim_free(o);
     }
@@ -274,14 +280,16 @@ ON_EACH_DEVICE_WITH(lbfgs, resumed_exactly, tanh)
     make_test_folder();
     for (int c = 0; c < 2; c++) {
         TP_SCOPE;
-        problem a = begin_problem(f, "mlp", c, TP_F64, dev), b = begin_problem(f, "mlp", c, TP_F64, dev);
+        problem a = begin_problem(f, "mlp", c, TP_F64, dev),
+                b = begin_problem(f, "mlp", c, TP_F64, dev);
         tp_state *sa = state_of(&a), *sb = state_of(&b);
         snapshot one, two;
 
         CASE("case %d on %s", c, tp_device_name(dev));
         for (int s = 0; s < 2; s++)
             CHECK(tp_optim_step_with(a.o, closure, &a) != NULL);
-        CHECK(tp_optim_set_lr(a.o, 0, 0.25) && tp_state_save(sa, in_folder("state")) && tp_state_load(sb, in_folder("state")));
+        CHECK(tp_optim_set_lr(a.o, 0, 0.25) && tp_state_save(sa, in_folder("state")) &&
+              tp_state_load(sb, in_folder("state")));
         CHECK(tp_optim_lr(b.o, 0) == 0.25 && tp_optim_steps(b.o) == 2);
         for (int s = 0; s < 3; s++)
             CHECK(tp_optim_step_with(a.o, closure, &a) && tp_optim_step_with(b.o, closure, &b));
@@ -309,9 +317,11 @@ ON_EACH_DEVICE_WITH(lbfgs, a_state_that_cannot_be, tanh)
         CASE("%g on %s", bad[i], tp_device_name(dev));
         CHECK(tp_optim_load_begin(q.o) && tp_optim_each(q.o, spoil, &bad[i]) > 0);
         CHECK_REFUSED(tp_optim_load_end(q.o), TP_ERR_FORMAT, "can't be: 0 to 100");
-        CHECK_REFUSED(tp_optim_step_with(q.o, closure, &q), TP_ERR_ARG, "load its state or free it");
+        CHECK_REFUSED(tp_optim_step_with(q.o, closure, &q), TP_ERR_ARG,
+                      "load its state or free it");
     }
-    CHECK(tp_optim_load_begin(q.o) && tp_optim_each(q.o, spoil, &good) > 0 && tp_optim_load_end(q.o));
+    CHECK(tp_optim_load_begin(q.o) && tp_optim_each(q.o, spoil, &good) > 0 &&
+          tp_optim_load_end(q.o));
     CHECK(tp_optim_step_with(q.o, closure, &q) != NULL);
     end_problem(&q), tp_file_close(f);
 }
@@ -335,7 +345,8 @@ static tp_tensor *two(void *user)
 {
     problem *q = user;
 
-    return tp_backward(q->value(q)) ? tp_ones(TP_SHAPE(2), TP_F64, tp_device_of(param(q, 0))) : NULL;
+    return tp_backward(q->value(q)) ? tp_ones(TP_SHAPE(2), TP_F64, tp_device_of(param(q, 0)))
+                                    : NULL;
 }
 
 static tp_tensor *freeing(void *user)
@@ -421,7 +432,8 @@ ON_EACH_DEVICE_WITH(lbfgs, as_a_user_calls_it, tanh)
     double first, value;
 
     CHECK(tp_optim_step_with(q.o, constant, &q) != NULL); /* no gradient: nothing to do */
-    CHECK(tp_optim_zero_grad(q.o) && tp_nn_each(tp_nn_params(q.m, "*"), true, take, &(snapshot){ .n = 0 }) > 0);
+    CHECK(tp_optim_zero_grad(q.o) &&
+          tp_nn_each(tp_nn_params(q.m, "*"), true, take, &(snapshot){ .n = 0 }) > 0);
     after = snap(&q);
     for (int i = before.n - 26; i < before.n; i++)
         CHECK(before.v[i] == after.v[i]);
@@ -433,7 +445,8 @@ ON_EACH_DEVICE_WITH(lbfgs, as_a_user_calls_it, tanh)
     q.o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), tp_lbfgs(1));
     CHECK(tp_nn_freeze(q.m, "p0", true) > 0);
     first = check_at(param(&q, 0), 0);
-    CHECK(tp_optim_step_with(q.o, closure, &q) && check_at(param(&q, 0), 0) == first); /* frozen: it stays */
+    CHECK(tp_optim_step_with(q.o, closure, &q) &&
+          check_at(param(&q, 0), 0) == first); /* frozen: it stays */
     CHECK(tp_nn_freeze(q.m, "p0", false) > 0);
     tp_optim_free(q.o);
     CASE("other optimizers on %s", tp_device_name(dev));
@@ -443,7 +456,8 @@ ON_EACH_DEVICE_WITH(lbfgs, as_a_user_calls_it, tanh)
     CHECK(tp_optim_step_with(q.o, freeing, &q) && !q.o);
     q.o = lbfgs;
     tp_sched_free(halves);
-    CHECK(tp_optim_step_with(q.o, freeing, &q) == NULL || !q.o); /* the last reference goes with the step */
+    CHECK(tp_optim_step_with(q.o, freeing, &q) == NULL ||
+          !q.o); /* the last reference goes with the step */
     tp_clear_error();
     end_problem(&q), tp_file_close(f);
 }
@@ -453,10 +467,12 @@ ON_EACH_DEVICE_WITH(lbfgs, shared_parameters, tanh)
 {
     tp_file *f = tp_file_open(TP_GOLDEN "/lbfgs.safetensors");
     TP_SCOPE;
-    problem q = begin_problem(f, "mlp", 0, TP_F64, dev), alone = begin_problem(f, "mlp", 0, TP_F64, dev);
+    problem q = begin_problem(f, "mlp", 0, TP_F64, dev),
+            alone = begin_problem(f, "mlp", 0, TP_F64, dev);
 
     tp_optim_free(q.o);
-    CHECK(tp_nn_param(q.m, "again", tp_shape_of(param(&q, 0)), (tp_init){ 0 }) && tp_nn_init(q.m, dev));
+    CHECK(tp_nn_param(q.m, "again", tp_shape_of(param(&q, 0)), (tp_init){ 0 }) &&
+          tp_nn_init(q.m, dev));
     CHECK(tp_nn_set(q.m, "again", param(&q, 0)));
     q.o = tp_optim_lbfgs(tp_nn_params(q.m, "*"), opts_of(part(f, "mlp", 0, "fopts", -1, dev)));
     for (int s = 0; s < 3; s++)
@@ -486,7 +502,8 @@ ON_EACH_DEVICE_WITH(lbfgs, nan_ends, tanh)
         problem q = begin_problem(f, "mlp", c, TP_F64, dev);
 
         CASE("case %d on %s", c, tp_device_name(dev));
-        CHECK(isnan(check_at(tp_optim_step_with(q.o, nan_loss, &q), 0)) && isnan(check_at(param(&q, 0), 0)));
+        CHECK(isnan(check_at(tp_optim_step_with(q.o, nan_loss, &q), 0)) &&
+              isnan(check_at(param(&q, 0), 0)));
         end_problem(&q);
     }
     tp_file_close(f);

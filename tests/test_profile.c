@@ -1,6 +1,6 @@
 /*
- * test_profile.c - what a profile tells of a step, of a user's op, of a checkpoint and of workers; its
- * trace as JSON; and what is refused.
+ * test_profile.c - what a profile tells of a step, of a user's op, of a checkpoint and of workers;
+ * its trace as JSON; and what is refused.
  */
 #include "tests/calls.h"
 #include "tests/files.h"
@@ -19,15 +19,16 @@ typedef struct net {
 /* (4, 1, 8, 8) through a convolution of 6, max-pool, and a linear layer of 3 */
 static net begin_net(void)
 {
-    tp_module *l[] = { tp_nn_conv2d(1, 6, 3, (tp_conv2d_opts){ .padding = 1 }), tp_nn_max_pool2d(2), tp_nn_relu(), tp_nn_flatten(),
-                       tp_nn_linear(96, 3) };
+    tp_module *l[] = { tp_nn_conv2d(1, 6, 3, (tp_conv2d_opts){ .padding = 1 }), tp_nn_max_pool2d(2),
+                       tp_nn_relu(), tp_nn_flatten(), tp_nn_linear(96, 3) };
     tp_device *cpu = tp_device_open("cpu");
     net n = { .m = tp_nn_sequential(l, TP_LEN(l)) };
     TP_SCOPE;
 
     tp_seed(5);
     tp_nn_init(n.m, cpu), n.opt = tp_optim_adam(tp_nn_params(n.m, "*"), tp_adam(.01));
-    n.x = tp_keep(tp_randn(TP_SHAPE(4, 1, 8, 8), cpu)), n.y = tp_keep(tp_zeros(TP_SHAPE(4), TP_I64, cpu));
+    n.x = tp_keep(tp_randn(TP_SHAPE(4, 1, 8, 8), cpu)),
+    n.y = tp_keep(tp_zeros(TP_SHAPE(4), TP_I64, cpu));
     return n;
 }
 
@@ -45,14 +46,16 @@ static double step(net n)
     return tp_item(loss);
 }
 
-static const tp_profile_row *find(const tp_profile *p, const char *name, tp_phase phase, const char *module)
+static const tp_profile_row *find(const tp_profile *p, const char *name, tp_phase phase,
+                                  const char *module)
 {
     static const tp_profile_row none;
     const tp_profile_row *r;
     int n = tp_profile_rows(p, &r);
 
     for (int i = 0; i < n; i++)
-        if (!strcmp(r[i].name, name) && r[i].phase == phase && !strcmp(r[i].module, module)) return &r[i];
+        if (!strcmp(r[i].name, name) && r[i].phase == phase && !strcmp(r[i].module, module))
+            return &r[i];
     cr_expect(false, "%s: no row %s, phase %d, module \"%s\"", check_name, name, phase, module);
     return &none;
 }
@@ -95,7 +98,8 @@ Test(profile, of_a_step)
         const tp_profile_row *r;
 
         CASE("by module: %d", by_module);
-        CHECK(p && tp_profile_rows(p, &r) == 0 && !r && tp_profile_seconds(p) == 0 && tp_profile_peak(p) == 0);
+        CHECK(p && tp_profile_rows(p, &r) == 0 && !r && tp_profile_seconds(p) == 0 &&
+              tp_profile_peak(p) == 0);
         for (int s = 0; s < STEPS; s++)
             step(n);
         CHECK(tp_profile_end(p));
@@ -153,25 +157,30 @@ static tp_tensor *f_matmul(tp_device *dev)
 static tp_tensor *f_transposed(tp_device *dev)
 {
     (void)dev;
-    return tp_conv_transpose2d(leaf(TP_SHAPE(2, 4, 5, 5)), leaf(TP_SHAPE(4, 3, 2, 2)), NULL, (tp_conv2d_opts){ .stride = 2 });
+    return tp_conv_transpose2d(leaf(TP_SHAPE(2, 4, 5, 5)), leaf(TP_SHAPE(4, 3, 2, 2)), NULL,
+                               (tp_conv2d_opts){ .stride = 2 });
 }
 
 static tp_tensor *f_groups(tp_device *dev)
 {
     (void)dev;
-    return tp_conv2d(leaf(TP_SHAPE(2, 4, 5, 5)), leaf(TP_SHAPE(6, 2, 3, 3)), NULL, (tp_conv2d_opts){ .groups = 2 });
+    return tp_conv2d(leaf(TP_SHAPE(2, 4, 5, 5)), leaf(TP_SHAPE(6, 2, 3, 3)), NULL,
+                     (tp_conv2d_opts){ .groups = 2 });
 }
 
 static tp_tensor *f_attention(tp_device *dev)
 {
     (void)dev;
-    return tp_attention(leaf(TP_SHAPE(2, 4, 5, 8)), leaf(TP_SHAPE(2, 2, 6, 8)), leaf(TP_SHAPE(2, 2, 6, 3)), (tp_attention_opts){ .causal = true });
+    return tp_attention(leaf(TP_SHAPE(2, 4, 5, 8)), leaf(TP_SHAPE(2, 2, 6, 8)),
+                        leaf(TP_SHAPE(2, 2, 6, 3)), (tp_attention_opts){ .causal = true });
 }
 
 static tp_tensor *f_lstm(tp_device *dev)
 {
     (void)dev;
-    return tp_lstm(leaf(TP_SHAPE(5, 2, 3)), NULL, NULL, leaf(TP_SHAPE(16, 3)), leaf(TP_SHAPE(16, 4)), NULL, NULL).y;
+    return tp_lstm(leaf(TP_SHAPE(5, 2, 3)), NULL, NULL, leaf(TP_SHAPE(16, 3)),
+                   leaf(TP_SHAPE(16, 4)), NULL, NULL)
+        .y;
 }
 
 Test(profile, products)
@@ -181,7 +190,8 @@ Test(profile, products)
         { "conv2d_dx", f_transposed, 2. * 2 * 4 * 25 * 12, 4. * 2 * 4 * 25 * 12, 1 },
         { "conv2d", f_groups, 2. * 2 * 6 * 9 * 18, 4. * 2 * 6 * 9 * 18, 1 },
         { "attention", f_attention, 2. * 2 * 4 * 5 * 6 * 11, 5. * 2 * 4 * 5 * 6 * 11, 1 },
-        { "lstm", f_lstm, 2. * 10 * 16 * 4, 4. * 10 * 16 * 7, 1 }, /* the product of its inputs is a linear */
+        { "lstm", f_lstm, 2. * 10 * 16 * 4, 4. * 10 * 16 * 7,
+          1 }, /* the product of its inputs is a linear */
     };
 
     for (int i = 0; i < TP_LEN(all); i++) {
@@ -253,18 +263,24 @@ Test(profile, a_second_run)
     tp_tensor *a = leaf(TP_SHAPE(30, 40)), *b = leaf(TP_SHAPE(40, 50)), *y;
 
     CASE("a checkpoint");
-    CHECK(tp_checkpoint(two_layers, TP_LIST(a, b), NULL, &y, 1) == 1 && tp_backward(tp_sum(y, TP_ALL)) && tp_profile_end(p));
-    CHECK(find(p, "matmul", TP_PHASE_FORWARD, "")->calls == 1 && find(p, "matmul", TP_PHASE_AGAIN, "")->calls == 1);
-    CHECK(find(p, "tanh", TP_PHASE_AGAIN, "")->calls == 1 && find(p, "matmul", TP_PHASE_BACKWARD, "")->calls == 1);
+    CHECK(tp_checkpoint(two_layers, TP_LIST(a, b), NULL, &y, 1) == 1 &&
+          tp_backward(tp_sum(y, TP_ALL)) && tp_profile_end(p));
+    CHECK(find(p, "matmul", TP_PHASE_FORWARD, "")->calls == 1 &&
+          find(p, "matmul", TP_PHASE_AGAIN, "")->calls == 1);
+    CHECK(find(p, "tanh", TP_PHASE_AGAIN, "")->calls == 1 &&
+          find(p, "matmul", TP_PHASE_BACKWARD, "")->calls == 1);
     CHECK(find(p, "matmul", TP_PHASE_AGAIN, "")->flops == 2. * 30 * 40 * 50);
-    CHECK(find(p, "tanh", TP_PHASE_BACKWARD, "")->self < find(p, "tanh", TP_PHASE_BACKWARD, "")->seconds);
+    CHECK(find(p, "tanh", TP_PHASE_BACKWARD, "")->self <
+          find(p, "tanh", TP_PHASE_BACKWARD, "")->seconds);
     check_sums(p);
     tp_profile_free(p);
     CASE("a gradient of a gradient");
     p = tp_profile_begin((tp_profile_opts){ 0 });
-    y = tp_grad_of(tp_sum(tp_square(tp_matmul(a, b)), TP_ALL), a, (tp_grad_opts){ .create_graph = true });
+    y = tp_grad_of(tp_sum(tp_square(tp_matmul(a, b)), TP_ALL), a,
+                   (tp_grad_opts){ .create_graph = true });
     CHECK(tp_backward(tp_sum(y, TP_ALL)) && tp_profile_end(p));
-    CHECK(find(p, "matmul", TP_PHASE_FORWARD, "")->calls == 1 && find(p, "matmul", TP_PHASE_BACKWARD, "")->calls >= 2);
+    CHECK(find(p, "matmul", TP_PHASE_FORWARD, "")->calls == 1 &&
+          find(p, "matmul", TP_PHASE_BACKWARD, "")->calls >= 2);
     check_sums(p);
     tp_profile_free(p);
 }
@@ -274,7 +290,8 @@ Test(profile, a_second_run)
 static json_t *events_of(const char *path)
 {
     json_error_t why;
-    json_t *root = json_load_file(path, 0, &why), *events = json_incref(json_object_get(root, "traceEvents"));
+    json_t *root = json_load_file(path, 0, &why),
+           *events = json_incref(json_object_get(root, "traceEvents"));
 
     cr_assert(root && json_is_array(events), "%s: %s, line %d", path, why.text, why.line);
     json_decref(root);
@@ -292,7 +309,8 @@ static int count_events(json_t *all, const char *name, const char *cat, const ch
 
     for (size_t i = 0; i < json_array_size(all); i++) {
         json_t *e = json_array_get(all, i);
-        const char *is = json_string_value(json_object_get(e, "name")), *in = json_string_value(json_object_get(e, "cat"));
+        const char *is = json_string_value(json_object_get(e, "name")),
+                   *in = json_string_value(json_object_get(e, "cat"));
         const char *of = json_string_value(json_object_get(json_object_get(e, "args"), "module"));
 
         CHECK(is && json_string_value(json_object_get(e, "ph")) && json_object_get(e, "pid"));
@@ -308,7 +326,8 @@ Test(profile, its_trace, IN_FOLDER)
     net n = begin_net();
     TP_SCOPE;
     tp_module *odd = tp_nn_container("odd");
-    tp_loader *l = tp_data_loader(tp_data_tensors(TP_LIST(n.x, n.y)), (tp_loader_opts){ .batch = 1, .workers = 2 });
+    tp_loader *l = tp_data_loader(tp_data_tensors(TP_LIST(n.x, n.y)),
+                                  (tp_loader_opts){ .batch = 1, .workers = 2 });
     tp_profile *p = tp_profile_begin((tp_profile_opts){ .trace = in_folder("trace.json") });
     json_t *all;
     tp_batch b;
@@ -323,10 +342,14 @@ Test(profile, its_trace, IN_FOLDER)
     CHECK(tp_profile_end(p));
     CASE("the trace");
     all = events_of(in_folder("trace.json"));
-    CHECK(count_events(all, "conv2d", "forward", "0") == STEPS && count_events(all, "conv2d", "backward", "0") == STEPS);
-    CHECK(count_events(all, "adam", "other", NULL) == STEPS && count_events(all, "relu", "forward", "a\"b\\\n") == 1);
-    CHECK(count_events(all, "tp_data_next", "other", NULL) == 20 && count_events(all, "a batch", "helper", NULL) >= 8);
-    CHECK(find(p, "a batch", TP_PHASE_HELPER, "")->calls == count_events(all, "a batch", "helper", NULL));
+    CHECK(count_events(all, "conv2d", "forward", "0") == STEPS &&
+          count_events(all, "conv2d", "backward", "0") == STEPS);
+    CHECK(count_events(all, "adam", "other", NULL) == STEPS &&
+          count_events(all, "relu", "forward", "a\"b\\\n") == 1);
+    CHECK(count_events(all, "tp_data_next", "other", NULL) == 20 &&
+          count_events(all, "a batch", "helper", NULL) >= 8);
+    CHECK(find(p, "a batch", TP_PHASE_HELPER, "")->calls ==
+          count_events(all, "a batch", "helper", NULL));
     json_decref(all), tp_profile_free(p), tp_data_free(l), tp_nn_free(odd);
     CASE("fewer events than there are");
     p = tp_profile_begin((tp_profile_opts){ .trace = in_folder("short.json"), .events = 5 });
@@ -358,7 +381,8 @@ Test(profile, its_table, IN_FOLDER)
     CHECK(tp_profile_end(p));
     print(p, in_folder("table"));
     text = read_whole(in_folder("table"), NULL);
-    CHECK(text && strstr(text, "GFLOP/s") && strstr(text, "self ms") && strstr(text, "  module\n") && strstr(text, "rows more\n"));
+    CHECK(text && strstr(text, "GFLOP/s") && strstr(text, "self ms") &&
+          strstr(text, "  module\n") && strstr(text, "rows more\n"));
     CHECK(text && strstr(text, " MiB of tensors\n"));
     free(text), tp_profile_free(p), end_net(n);
 }
@@ -373,7 +397,8 @@ static void *by_another(void *user)
     CHECK_REFUSED(tp_profile_end(p), TP_ERR_ARG, "it is another thread's, which must end it");
     tp_profile_free(p);
     CHECK_REFUSED(false, TP_ERR_ARG, "it is another thread's, which must end it");
-    CHECK_REFUSED(tp_profile_begin((tp_profile_opts){ 0 }), TP_ERR_ARG, "one is being taken already");
+    CHECK_REFUSED(tp_profile_begin((tp_profile_opts){ 0 }), TP_ERR_ARG,
+                  "one is being taken already");
     CHECK(tp_relu(tp_zeros(TP_SHAPE(3), TP_F32, tp_device_open("cpu"))) != NULL);
     return NULL;
 }
@@ -387,12 +412,14 @@ Test(profile, refusals, IN_FOLDER)
 
     ARG(tp_profile_begin((tp_profile_opts){ .events = -1 }), "neither may be negative");
     ARG(tp_profile_begin((tp_profile_opts){ .rows = -1 }), "neither may be negative");
-    REFUSED(tp_profile_begin((tp_profile_opts){ .trace = in_folder("no/trace") }), TP_ERR_IO, "no/trace can't be written: No such file");
+    REFUSED(tp_profile_begin((tp_profile_opts){ .trace = in_folder("no/trace") }), TP_ERR_IO,
+            "no/trace can't be written: No such file");
     ARG(tp_profile_end(NULL), "missing profile");
     ARG(tp_profile_print(NULL), "missing profile");
     tp_profile_free(NULL);
     p = tp_profile_begin((tp_profile_opts){ 0 });
-    ARG(tp_profile_begin((tp_profile_opts){ 0 }), "one is being taken already: tp_profile_end ends it");
+    ARG(tp_profile_begin((tp_profile_opts){ 0 }),
+        "one is being taken already: tp_profile_end ends it");
     cr_assert(pthread_create(&t, NULL, by_another, p) == 0);
     pthread_join(t, NULL);
     CHECK(tp_profile_end(p) && tp_profile_rows(p, &r) == 0); /* of this thread there was nothing */
@@ -413,7 +440,8 @@ Test(profile, refusals, IN_FOLDER)
     tp_profile_free(p);
     CASE("out of memory");
     for (int n = 0; n < 4; n++) {
-        tp__fail_after = n, p = tp_profile_begin((tp_profile_opts){ .trace = in_folder("t") }), tp__fail_after = -1;
+        tp__fail_after = n, p = tp_profile_begin((tp_profile_opts){ .trace = in_folder("t") }),
+        tp__fail_after = -1;
         CHECK(p || tp_error_code() == TP_ERR_MEMORY);
         tp_clear_error(), tp_profile_free(p);
     }
@@ -445,7 +473,8 @@ Test(profile, ended_anywhere)
     for (int begin = 0; begin < 2; begin++)
         for (int inside = 0; inside < 2; inside++) {
             tp_profile *p = begin ? NULL : tp_profile_begin((tp_profile_opts){ 0 }), **at = &p;
-            tp_tensor *x = leaf(TP_SHAPE(3)), *y = inside ? tp_apply(&op, TP_LIST(x), &at, sizeof at) : tp_tanh(x);
+            tp_tensor *x = leaf(TP_SHAPE(3)),
+                      *y = inside ? tp_apply(&op, TP_LIST(x), &at, sizeof at) : tp_tanh(x);
 
             CASE("begin %d, inside an op %d", begin, inside);
             if (!inside) CHECK(tp_add_hook(y, end_it, &p));

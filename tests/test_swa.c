@@ -1,6 +1,6 @@
 /*
- * test_swa.c - running statistics for averaged weights, against PyTorch's update_bn; averages inside
- * tp_train_fit against a loop by hand, and resumed.
+ * test_swa.c - running statistics for averaged weights, against PyTorch's update_bn; averages
+ * inside tp_train_fit against a loop by hand, and resumed.
  */
 #include "tests/calls.h"
 #include "tests/files.h"
@@ -32,7 +32,8 @@ static tp_module *make_twice(twice *k)
 {
     tp_module *m = tp_nn_from("twice", k, norm_twice, NULL);
 
-    k->norm = tp_nn_add(m, "norm", tp_nn_batch_norm(3)), k->linear = tp_nn_add(m, "linear", tp_nn_linear(3, 3));
+    k->norm = tp_nn_add(m, "norm", tp_nn_batch_norm(3)),
+    k->linear = tp_nn_add(m, "linear", tp_nn_linear(3, 3));
     CHECK(tp_nn_cast(m, TP_F64) && tp_nn_init(m, tp_device_open("cpu")));
     return m;
 }
@@ -47,7 +48,8 @@ static tp_tensor *named(const tp_file *f, const char *name)
     return tp_file_read(f, tp_file_find(f, name), tp_device_open("cpu"));
 }
 
-static const char *const of_norm[][2] = { { "mean", "norm.running_mean" }, { "var", "norm.running_var" },
+static const char *const of_norm[][2] = { { "mean", "norm.running_mean" },
+                                          { "var", "norm.running_var" },
                                           { "tracked", "norm.num_batches_tracked" } };
 
 static void put(tp_module *m, const char *name, tp_tensor *t)
@@ -84,17 +86,20 @@ Test(swa, statistics_of_one_pass)
             for (int e = 0; e < (i == 2 ? 1 : 3); e++) {
                 double want = check_at(named(f, name), e);
 
-                CHECK_NEAR(at(m, of_norm[i][1], e), want, 8 * 0x1p-52 * sqrt(28) * fmax(1, fabs(want)));
+                CHECK_NEAR(at(m, of_norm[i][1], e), want,
+                           8 * 0x1p-52 * sqrt(28) * fmax(1, fabs(want)));
             }
         }
-        CHECK(!tp_nn_training(k.norm) && tp_nn_training(m) && tp_nn_training(k.linear)); /* as they were */
+        CHECK(!tp_nn_training(k.norm) && tp_nn_training(m) &&
+              tp_nn_training(k.linear)); /* as they were */
     }
     CASE("the momentum is the norm's own again");
     tp_nn_train(m, "*", true);
     CHECK(tp_nn_forward(k.norm, named(f, "x")) != NULL);
     tp_tensor *mean = tp_mean(named(f, "x"), TP_AXES(0));
     for (int e = 0; e < 3; e++)
-        CHECK_NEAR(at(m, "norm.running_mean", e), 0.9 * check_at(named(f, "mean.after"), e) + 0.1 * check_at(mean, e), 1e-12);
+        CHECK_NEAR(at(m, "norm.running_mean", e),
+                   0.9 * check_at(named(f, "mean.after"), e) + 0.1 * check_at(mean, e), 1e-12);
     tp_data_free(l), tp_nn_free(m), tp_file_close(f);
 }
 
@@ -127,7 +132,8 @@ Test(swa, update_bn_refuses)
     tp_tensor *x = tp_randn(TP_SHAPE(9, 3), cpu);
     tp_loader *l = loader_of(tp_cast(x, TP_F64), (tp_loader_opts){ .batch = 3 });
     tp_loader *endless = loader_of(x, (tp_loader_opts){ .batch = 3, .endless = true });
-    tp_loader *empty = tp_data_loader(tp_data_range(tp_data_tensors(TP_LIST(x)), 0, 2), (tp_loader_opts){ .batch = 3, .drop_last = true });
+    tp_loader *empty = tp_data_loader(tp_data_range(tp_data_tensors(TP_LIST(x)), 0, 2),
+                                      (tp_loader_opts){ .batch = 3, .drop_last = true });
     tp_batch b;
 
     ARG(tp_swa_update_bn(NULL, m), "missing loader or module");
@@ -171,13 +177,15 @@ static tp_loader *numbers(bool shuffle)
             x[3 * i + k] = (float)sin(i * 3.7 + k);
         y[i] = x[3 * i] > x[3 * i + 1];
     }
-    return tp_data_loader(tp_data_tensors(TP_LIST(tp_from(x, TP_SHAPE(N, 3), TP_F32, cpu), tp_from(y, TP_SHAPE(N), TP_I64, cpu))),
+    return tp_data_loader(tp_data_tensors(TP_LIST(tp_from(x, TP_SHAPE(N, 3), TP_F32, cpu),
+                                                  tp_from(y, TP_SHAPE(N), TP_I64, cpu))),
                           (tp_loader_opts){ .batch = BATCH, .shuffle = shuffle, .seed = 3 });
 }
 
 static bench begin(bool swa)
 {
-    tp_module *layers[] = { tp_nn_linear(3, 8), tp_nn_batch_norm(8), tp_nn_relu(), tp_nn_linear(8, 2) };
+    tp_module *layers[] = { tp_nn_linear(3, 8), tp_nn_batch_norm(8), tp_nn_relu(),
+                            tp_nn_linear(8, 2) };
     bench b = { .train = numbers(true), .test = numbers(false), .again = numbers(true) };
 
     tp_seed(11);
@@ -189,12 +197,15 @@ static bench begin(bool swa)
 
 static void end(bench b)
 {
-    tp_ema_free(b.average), tp_optim_free(b.opt), tp_nn_free(b.m), tp_data_free(b.train), tp_data_free(b.test), tp_data_free(b.again);
+    tp_ema_free(b.average), tp_optim_free(b.opt), tp_nn_free(b.m), tp_data_free(b.train),
+        tp_data_free(b.test), tp_data_free(b.again);
 }
 
 static tp_fit_opts opts_of(const bench *b)
 {
-    return (tp_fit_opts){ .optim = b->opt, .train = b->train, .validation = b->test, .average = b->average };
+    return (tp_fit_opts){
+        .optim = b->opt, .train = b->train, .validation = b->test, .average = b->average
+    };
 }
 
 /* The mean loss over b.test of m as it is, in eval mode. */
@@ -218,7 +229,8 @@ static void by_hand(bench *b, int from, int every, bool statistics, double *scor
         for (tp_batch t; tp_data_next(b->train, &t);) {
             TP_SCOPE;
             tp_optim_zero_grad(b->opt);
-            CHECK(tp_backward(tp_cross_entropy(tp_nn_forward(b->m, t.x), t.y)) && tp_optim_step(b->opt));
+            CHECK(tp_backward(tp_cross_entropy(tp_nn_forward(b->m, t.x), t.y)) &&
+                  tp_optim_step(b->opt));
             if (++step >= from && (step - from) % every == 0) CHECK(tp_ema_update(b->average));
         }
         if (tp_ema_updates(b->average)) {
@@ -240,8 +252,10 @@ static bool note(const tp_fit_at *at, void *user)
 
 Test(swa, fit_does_what_a_loop_does, IN_FOLDER)
 {
-    static const struct { bool swa, statistics; int from, every; } how[] = {
-        { false, false, 0, 0 }, { true, true, 3, 2 }, { true, false, 8, 1 }, { false, true, 100, 1 } };
+    static const struct { bool swa, statistics; int from, every;
+    } how[] = {
+        { false, false, 0, 0 }, { true, true, 3, 2 }, { true, false, 8, 1 }, { false, true, 100, 1 }
+    };
 
     for (int i = 0; i < TP_LEN(how); i++) {
         double want[2] = { 0 }, got[2] = { 0 }, *next = got;
@@ -249,13 +263,16 @@ Test(swa, fit_does_what_a_loop_does, IN_FOLDER)
         tp_fit_opts o = opts_of(&b);
 
         CASE("variant %d", i);
-        o.epochs = 2, o.average_from = how[i].from, o.average_every = how[i].every, o.statistics = how[i].statistics ? b.again : NULL;
+        o.epochs = 2, o.average_from = how[i].from, o.average_every = how[i].every,
+        o.statistics = how[i].statistics ? b.again : NULL;
         o.on_validation = note, o.user = &next;
         CHECK(tp_train_fit(b.m, o, NULL) && tp_nn_save(b.m, in_folder("fit")));
-        CHECK(!tp_ema_updates(b.average) || (tp_ema_copy_to(b.average, b.m) && tp_nn_save(b.m, in_folder("fit.average"))));
+        CHECK(!tp_ema_updates(b.average) ||
+              (tp_ema_copy_to(b.average, b.m) && tp_nn_save(b.m, in_folder("fit.average"))));
         end(b), b = begin(how[i].swa);
         by_hand(&b, how[i].from, how[i].every ? how[i].every : 1, how[i].statistics, want);
-        CHECK(tp_nn_save(b.m, in_folder("hand")) && same_files(in_folder("fit"), in_folder("hand")));
+        CHECK(tp_nn_save(b.m, in_folder("hand")) &&
+              same_files(in_folder("fit"), in_folder("hand")));
         if (tp_ema_updates(b.average)) {
             CHECK(tp_ema_copy_to(b.average, b.m) && tp_nn_save(b.m, in_folder("hand.average")));
             CHECK(same_files(in_folder("fit.average"), in_folder("hand.average")));
@@ -278,20 +295,24 @@ Test(swa, the_best_are_averages_and_runs_go_on, IN_FOLDER)
     tp_fit_result whole, r;
     char best[512], state[512];
 
-    snprintf(best, sizeof best, "%s", in_folder("best")), snprintf(state, sizeof state, "%s", in_folder("state"));
+    snprintf(best, sizeof best, "%s", in_folder("best")),
+        snprintf(state, sizeof state, "%s", in_folder("state"));
     CASE("m has the best averages at the end");
     o.epochs = 3, o.restore_best = true, o.best = best;
     CHECK(tp_train_fit(b.m, o, &whole) && tp_nn_save(b.m, in_folder("whole")));
     CHECK(same_files(best, in_folder("whole")));
     CHECK_NEAR(mean_loss(&b), whole.at.best, 0);
     CASE("stopped and resumed");
-    end(b), b = begin(false), o.optim = b.opt, o.train = b.train, o.validation = b.test, o.average = b.average;
+    end(b), b = begin(false), o.optim = b.opt, o.train = b.train, o.validation = b.test,
+            o.average = b.average;
     o.checkpoint = state, o.on_step = stop_at_7;
     CHECK(tp_train_fit(b.m, o, &r) && r.why == TP_FIT_ASKED);
-    end(b), b = begin(false), o.optim = b.opt, o.train = b.train, o.validation = b.test, o.average = b.average;
+    end(b), b = begin(false), o.optim = b.opt, o.train = b.train, o.validation = b.test,
+            o.average = b.average;
     o.on_step = NULL, o.resume = state;
     CHECK(tp_train_fit(b.m, o, &r) && r.at.best == whole.at.best && r.at.score == whole.at.score);
-    CHECK(tp_nn_save(b.m, in_folder("again")) && same_files(in_folder("whole"), in_folder("again")));
+    CHECK(tp_nn_save(b.m, in_folder("again")) &&
+          same_files(in_folder("whole"), in_folder("again")));
     end(b);
 }
 

@@ -57,7 +57,8 @@ static bool reset(void *user, const char *name, tp_module *m)
     for (int i = 0; norm_of(m) && i < m->n_entry; i++) {
         const tp_entry *e = &m->entry[i];
 
-        if (e->buffer && e->t && !tp_fill_(e->t, strcmp(e->name, "running_var") ? 0 : 1)) return false;
+        if (e->buffer && e->t && !tp_fill_(e->t, strcmp(e->name, "running_var") ? 0 : 1))
+            return false;
     }
     return true;
 }
@@ -71,7 +72,8 @@ static bool run(void *user)
         if (!p->begun && !(p->begun = tp__modules(p->m, reset, NULL))) return false;
         if (!tp_nn_forward(p->m, b.x)) return false;
     }
-    TP_REQUIRE_IN("tp_swa_update_bn", !tp_ok() || p->batches, TP_ERR_ARG, "the loader gave no batch");
+    TP_REQUIRE_IN("tp_swa_update_bn", !tp_ok() || p->batches, TP_ERR_ARG,
+                  "the loader gave no batch");
     return tp_ok();
 }
 
@@ -81,7 +83,8 @@ static bool usable(const tp_loader *l, const tp_module *m)
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, l && m, TP_ERR_ARG, "missing loader or module");
-    TP_REQUIRE_IN(where, !tp_data_opts(l).endless, TP_ERR_ARG, "an endless loader has no pass that ends");
+    TP_REQUIRE_IN(where, !tp_data_opts(l).endless, TP_ERR_ARG,
+                  "an endless loader has no pass that ends");
     TP_REQUIRE_IN(where, tp_data_position(l).batch == 0, TP_ERR_ARG,
                   "the loader stands at batch %lld of its pass: give one that is at a beginning",
                   (long long)tp_data_position(l).batch);

@@ -281,7 +281,8 @@ static bool options_ok(const tp_module *m, const tp_fit_opts *o)
     else if (o->accumulate < 0 || o->validate_every < 0 || o->patience < 0 || o->checkpoint_every < 0)
         wrong = "accumulate, validate_every, patience and checkpoint_every can't be below 0";
     else if (!(o->clip_norm >= 0) || !(o->min_delta >= 0)) wrong = "clip_norm and min_delta can't be below 0";
-    else if (o->average_from < 0 || o->average_every < 0) wrong = "average_from and average_every can't be below 0";
+    else if (o->average_from < 0 || o->average_every < 0)
+        wrong = "average_from and average_every can't be below 0";
     else if (!o->average && (o->average_from || o->average_every || o->statistics))
         wrong = "average_from, average_every and statistics need an average";
     else if (o->statistics && (o->statistics == o->train || o->statistics == o->validation))

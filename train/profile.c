@@ -95,8 +95,8 @@ static bool push(tp_profile *p, tp_event **all, int64_t *n, int64_t *room, tp_ev
 }
 
 /* A call that ended; `inside` of its time belongs to others. */
-static void count(tp_profile *p, const char *name, tp_phase phase, double begin, double seconds, double inside,
-                  tp_cost c)
+static void count(tp_profile *p, const char *name, tp_phase phase, double begin, double seconds,
+                  double inside, tp_cost c)
 {
     int at = row_of(p, name, tp__path_text(), phase);
 
@@ -104,7 +104,9 @@ static void count(tp_profile *p, const char *name, tp_phase phase, double begin,
     if (at < 0) return;
     p->row[at].calls++, p->row[at].seconds += seconds, p->row[at].self += seconds - inside;
     p->row[at].flops += c.flops, p->row[at].bytes += c.bytes;
-    if (p->trace && !push(p, &p->event, &p->n_event, &p->room_event, (tp_event){ at, 0, begin, seconds, c })) p->lost++;
+    if (p->trace &&
+        !push(p, &p->event, &p->n_event, &p->room_event, (tp_event){ at, 0, begin, seconds, c }))
+        p->lost++;
 }
 
 static const tp_frame *top(const tp_profile *p)
@@ -117,7 +119,8 @@ static bool quiet(const tp_profile *p)
 {
     const tp_frame *f = top(p);
 
-    return p->depth > TP_PROFILE_DEPTH || (f && f->kind == TP_PROBE_BACKWARD && !tp__me()->second_run);
+    return p->depth > TP_PROFILE_DEPTH ||
+           (f && f->kind == TP_PROBE_BACKWARD && !tp__me()->second_run);
 }
 
 static tp_phase phase_now(void)
@@ -128,7 +131,8 @@ static tp_phase phase_now(void)
 static void unclaimed(tp_profile *p)
 {
     for (int i = 0; i < p->n_pending; i++)
-        count(p, p->pending[i].name, TP_PHASE_OTHER, p->pending[i].begin, p->pending[i].seconds, 0, (tp_cost){ 0, 0 });
+        count(p, p->pending[i].name, TP_PHASE_OTHER, p->pending[i].begin, p->pending[i].seconds, 0,
+              (tp_cost){ 0, 0 });
     p->n_pending = 0, p->op_begin = 0;
 }
 
@@ -243,7 +247,8 @@ static bool open_trace(tp_profile *p, const char *path)
     if (!path) return true;
     p->path = tp__strdup(path);
     p->trace = p->path ? fopen(path, "w") : NULL;
-    TP_REQUIRE_IN("tp_profile_begin", !tp_ok() || p->trace, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
+    TP_REQUIRE_IN("tp_profile_begin", !tp_ok() || p->trace, TP_ERR_IO, "%s can't be written: %s",
+                  path, strerror(errno));
     return tp_ok();
 }
 
@@ -262,9 +267,10 @@ static bool may_begin(tp_profile_opts o)
     const tp_profile *other = atomic_load(&current);
 
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN("tp_profile_begin", o.events >= 0 && o.rows >= 0, TP_ERR_ARG, "%lld events, %d rows: neither may be negative",
-                  (long long)o.events, o.rows);
-    TP_REQUIRE_IN("tp_profile_begin", !other, TP_ERR_ARG, "one is being taken already: tp_profile_end ends it");
+    TP_REQUIRE_IN("tp_profile_begin", o.events >= 0 && o.rows >= 0, TP_ERR_ARG,
+                  "%lld events, %d rows: neither may be negative", (long long)o.events, o.rows);
+    TP_REQUIRE_IN("tp_profile_begin", !other, TP_ERR_ARG,
+                  "one is being taken already: tp_profile_end ends it");
     return true;
 }
 
@@ -275,12 +281,14 @@ tp_profile *tp_profile_begin(tp_profile_opts o)
     if (!may_begin(o) || !(p = tp__alloc_zeroed(sizeof *p))) return NULL;
     if (!o.events) o.events = 1000000;
     if (!o.rows) o.rows = 30;
-    p->probe = (tp_probe){ on_check, on_kernel_begins, on_kernel, on_op, on_enter, on_leave, on_other };
+    p->probe =
+        (tp_probe){ on_check, on_kernel_begins, on_kernel, on_op, on_enter, on_leave, on_other };
     p->o = o, p->o.trace = NULL, p->thread = tp__me();
     if (!open_trace(p, o.trace)) return free_all(p), NULL;
     if (!atomic_compare_exchange_strong(&current, &none, p)) {
         free_all(p);
-        return tp__fail(TP_ERR_ARG, "tp_profile_begin", "one is being taken already, by another thread");
+        return tp__fail(TP_ERR_ARG, "tp_profile_begin",
+                        "one is being taken already, by another thread");
     }
     tp_memory_reset_peak(tp__cpu());
     p->on = true, p->begin = tp__probe_now();
@@ -353,7 +361,8 @@ static bool stop(tp_profile *p)
 static bool mine(const char *where, const tp_profile *p)
 {
     TP_REQUIRE_IN(where, p, TP_ERR_ARG, "missing profile");
-    TP_REQUIRE_IN(where, !p->on || p->thread == tp__me(), TP_ERR_ARG, "it is another thread's, which must end it");
+    TP_REQUIRE_IN(where, !p->on || p->thread == tp__me(), TP_ERR_ARG,
+                  "it is another thread's, which must end it");
     return true;
 }
 

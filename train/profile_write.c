@@ -1,6 +1,6 @@
 /*
- * profile_write.c - a profile as a table, and as a trace in Chrome's JSON (the "Trace Event Format"),
- * which Perfetto reads too.
+ * profile_write.c - a profile as a table, and as a trace in Chrome's JSON (the "Trace Event
+ * Format"), which Perfetto reads too.
  */
 #include "train/profiling.h"
 #include "train/train.h"
@@ -12,7 +12,7 @@ const char *const tp__phase_name[] = { "forward", "backward", "again", "other", 
 
 /* ---- the trace ---- */
 
-/* Names are the program's own: anything may be in them.  Bytes that are no UTF-8 stay as they are. */
+/* Names are the program's own: anything may be in them.  Bytes that are no UTF-8 stay. */
 static void put_text(FILE *f, const char *text)
 {
     fputc('"', f);
@@ -26,15 +26,17 @@ static void put_text(FILE *f, const char *text)
 
 static void put_thread(FILE *f, int id)
 {
-    fprintf(f, "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"", id);
+    fprintf(f, "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"",
+            id);
     if (id) fprintf(f, "helper %d\"}},\n", id);
     else fprintf(f, "training\"}},\n");
 }
 
 static void put_event(FILE *f, const tp_profile_row *r, const tp_event *e)
 {
-    fprintf(f, "{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":", e->thread,
-            1e6 * e->begin, 1e6 * e->seconds, tp__phase_name[r->phase]);
+    fprintf(f,
+            "{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":",
+            e->thread, 1e6 * e->begin, 1e6 * e->seconds, tp__phase_name[r->phase]);
     put_text(f, r->name);
     fprintf(f, ",\"args\":{\"module\":");
     put_text(f, r->module);
@@ -55,12 +57,14 @@ bool tp__profile_write(tp_profile *p)
         put_thread(f, i);
     for (int64_t i = 0; i < p->n_event; i++)
         put_event(f, &p->row[p->event[i].row], &p->event[i]);
-    fprintf(f, "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":\"taper\"}}],\n"
-               "\"otherData\":{\"seconds\":%.6f,\"peak_bytes\":%zu,\"events_left_out\":%lld}}\n",
+    fprintf(f,
+            "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":\"taper\"}}],\n"
+            "\"otherData\":{\"seconds\":%.6f,\"peak_bytes\":%zu,\"events_left_out\":%lld}}\n",
             p->seconds, p->peak, (long long)p->lost);
     ok = !fflush(f) && !ferror(f);
     ok = !fclose(f) && ok;
-    TP_REQUIRE_IN("tp_profile_end", ok, TP_ERR_IO, "%s is not complete: %s", p->path, strerror(errno));
+    TP_REQUIRE_IN("tp_profile_end", ok, TP_ERR_IO, "%s is not complete: %s", p->path,
+                  strerror(errno));
     return true;
 }
 
@@ -77,9 +81,10 @@ static bool print_row(const tp_profile *p, const tp_profile_row *r)
     char flops[32], bytes[32];
 
     rate(flops, sizeof flops, r->flops, r->self), rate(bytes, sizeof bytes, r->bytes, r->self);
-    return tp_train_print("%-24s %-8s %8lld %10.3f %10.3f %6.1f %9s %8s%s%s\n", r->name, tp__phase_name[r->phase],
-                          (long long)r->calls, 1e3 * r->self, 1e3 * r->seconds,
-                          p->seconds > 0 ? 100 * r->self / p->seconds : 0, flops, bytes, *r->module ? "  " : "", r->module);
+    return tp_train_print("%-24s %-8s %8lld %10.3f %10.3f %6.1f %9s %8s%s%s\n", r->name,
+                          tp__phase_name[r->phase], (long long)r->calls, 1e3 * r->self,
+                          1e3 * r->seconds, p->seconds > 0 ? 100 * r->self / p->seconds : 0, flops,
+                          bytes, *r->module ? "  " : "", r->module);
 }
 
 static bool print_sum(const tp_profile *p)
@@ -90,8 +95,10 @@ static bool print_sum(const tp_profile *p)
         if (p->row[i].phase != TP_PHASE_HELPER) self += p->row[i].self;
         flops += p->row[i].flops;
     }
-    return tp_train_print("%.3f ms in all, %.3f ms of it in ops; %.3f GFLOP, %.1f GFLOP/s; at most %.1f MiB of tensors\n", 1e3 * p->seconds,
-                          1e3 * self, 1e-9 * flops, p->seconds > 0 ? 1e-9 * flops / p->seconds : 0,
+    return tp_train_print("%.3f ms in all, %.3f ms of it in ops; %.3f GFLOP, %.1f GFLOP/s; at most "
+                          "%.1f MiB of tensors\n",
+                          1e3 * p->seconds, 1e3 * self, 1e-9 * flops,
+                          p->seconds > 0 ? 1e-9 * flops / p->seconds : 0,
                           (double)p->peak / (1024 * 1024));
 }
 
@@ -100,12 +107,15 @@ bool tp_profile_print(const tp_profile *p)
     if (!tp_ok()) return false;
     TP_REQUIRE(p, TP_ERR_ARG, "missing profile");
     TP_REQUIRE(!p->on, TP_ERR_ARG, "it goes on: tp_profile_end first");
-    if (!tp_train_print("%-24s %-8s %8s %10s %10s %6s %9s %8s%s\n", "op", "phase", "calls", "self ms", "total ms", "self %",
-                        "GFLOP/s", "GB/s", p->o.by_module ? "  module" : ""))
+    if (!tp_train_print("%-24s %-8s %8s %10s %10s %6s %9s %8s%s\n", "op", "phase", "calls",
+                        "self ms", "total ms", "self %", "GFLOP/s", "GB/s",
+                        p->o.by_module ? "  module" : ""))
         return false;
     for (int i = 0; i < p->n_row && i < p->o.rows; i++)
         if (!print_row(p, &p->row[i])) return false;
-    if (p->n_row > p->o.rows && !tp_train_print("... and %d rows more\n", p->n_row - p->o.rows)) return false;
-    if (p->lost && !tp_train_print("%lld events are not in the trace\n", (long long)p->lost)) return false;
+    if (p->n_row > p->o.rows && !tp_train_print("... and %d rows more\n", p->n_row - p->o.rows))
+        return false;
+    if (p->lost && !tp_train_print("%lld events are not in the trace\n", (long long)p->lost))
+        return false;
     return print_sum(p);
 }

@@ -4,7 +4,8 @@
  *   profile [--threads N] [--steps N] [--trace FILE]
  *   bench profile step_ms=11.402 watched_ms=11.523 overhead_percent=1.06 events=58
  *
- * Each number is a median; the overhead is the median of the pairs' ratios.  --trace keeps the last.
+ * Each number is a median; the overhead is the median of the pairs' ratios.  --trace keeps the
+ * last step.
  */
 #include "taper.h"
 
@@ -33,8 +34,13 @@ typedef struct run {
 static run begin(tp_device *dev)
 {
     tp_conv2d_opts same = { .padding = 1 };
-    tp_module *l[] = { tp_nn_conv2d(1, 32, 3, same), tp_nn_max_pool2d(2), tp_nn_relu(),
-                       tp_nn_conv2d(32, 64, 3, same), tp_nn_max_pool2d(2), tp_nn_relu(), tp_nn_flatten(),
+    tp_module *l[] = { tp_nn_conv2d(1, 32, 3, same),
+                       tp_nn_max_pool2d(2),
+                       tp_nn_relu(),
+                       tp_nn_conv2d(32, 64, 3, same),
+                       tp_nn_max_pool2d(2),
+                       tp_nn_relu(),
+                       tp_nn_flatten(),
                        tp_nn_linear_with(64 * 49, 128, (tp_linear_layer_opts){ TP_RELU, false }),
                        tp_nn_linear(128, 10) };
     run r = { .net = tp_nn_init(tp_nn_sequential(l, TP_LEN(l)), dev) };
@@ -106,8 +112,8 @@ int main(int argc, char **argv)
         if (i % 2 == 0) off[i] = step_ms(&r);
         ratio[i] = on[i] / off[i];
     }
-    printf("bench profile step_ms=%.3f watched_ms=%.3f overhead_percent=%.2f events=%d\n", median(off, steps),
-           median(on, steps), 100 * (median(ratio, steps) - 1), events);
+    printf("bench profile step_ms=%.3f watched_ms=%.3f overhead_percent=%.2f events=%d\n",
+           median(off, steps), median(on, steps), 100 * (median(ratio, steps) - 1), events);
     if (!tp_ok()) fprintf(stderr, "profile: %s\n", tp_error());
     tp_optim_free(r.opt), tp_nn_free(r.net), tp_free(r.x), tp_free(r.y), free(off);
     return !tp_ok();
