@@ -447,6 +447,36 @@ Test(profile, refusals, IN_FOLDER)
     }
 }
 
+Test(profile, of_a_step_without_memory)
+{
+    static const tp_user_op op = { "cube", cube, cube_back };
+    bool done = false;
+
+    for (int n = 0; !done && n < 400; n++) {
+        long before = (tp_thread_end(), tp__live());
+        tp_profile *p = tp_profile_begin((tp_profile_opts){ 0 });
+
+        CASE("allocation %d", n);
+        {
+            TP_SCOPE;
+            tp_tensor *x = leaf(TP_SHAPE(3, 3)), *y;
+
+            tp__fail_after = n;
+            y = tp_apply(&op, TP_LIST(tp_matmul(x, x)), NULL, 0);
+            done = tp_backward(tp_sum(y, TP_ALL));
+            tp__fail_after = -1;
+            CHECK(done || tp_error_code() == TP_ERR_MEMORY);
+            tp_clear_error();
+            CHECK(tp_backward(tp_sum(tp_matmul(x, x), TP_ALL)));
+        }
+        CHECK(tp_profile_end(p) && find(p, "matmul", TP_PHASE_BACKWARD, "")->calls >= 1);
+        check_sums(p);
+        tp_profile_free(p), tp_thread_end();
+        cr_expect(tp__live() == before, "%s: %ld blocks leak", check_name, tp__live() - before);
+    }
+    CHECK(done);
+}
+
 /* Ended in a hook, in the middle of a backward, and begun there. */
 static tp_tensor *end_it(tp_tensor *grad, void *user)
 {
