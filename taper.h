@@ -9,6 +9,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "nn/nn.h"
+#include "nn/layers.h"
 #include "optim/optim.h"
 #include "data/data.h"
 #include "data/datasets.h"

@@ -4,7 +4,7 @@
 #ifndef TP_AUTOGRAD_OPS_LAYER_H
 #define TP_AUTOGRAD_OPS_LAYER_H
 
-#include "tensor/tensor.h"
+#include "autograd/ops_shape.h"
 
 TP_API_BEGIN
 
@@ -60,6 +60,10 @@ typedef struct tp_conv2d_opts {
     /* padding so that y has x's size, PyTorch's "same"; stride 1.  Not of transposed ones */
     bool same;
     int output_padding, output_padding_w; /* of transposed ones */
+    /* of the layer: the kernel's width where it is rectangular, 0: its height; and what it pads
+     * with, not of transposed ones */
+    int kernel_w;
+    tp_pad_mode padding_mode;
 } tp_conv2d_opts;
 /* x (N, C, H, W), weight (O, C / groups, KH, KW), bias (O) or NULL -> (N, O, OH, OW),
  * channels-last;  OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1 */
@@ -115,6 +119,8 @@ typedef struct tp_batch_norm_opts {
     double eps, momentum; /* tp_batch_norm_defaults(): 1e-5, 0.1 */
     bool training;        /* by the batch's own statistics; true in the defaults */
     bool cumulative; /* of a module: momentum is 1 / batches seen, PyTorch's None */
+    /* of the layer: neither weight nor bias; no running statistics, the batch's own in eval too */
+    bool no_affine, no_running;
     bool filled;
 } tp_batch_norm_opts;
 tp_batch_norm_opts tp_batch_norm_defaults(void);

@@ -69,7 +69,7 @@ static tp_module *swish_of(int64_t channels)
 {
     tp_module *m = tp_nn_from("swish", NULL, swish_layer, NULL);
 
-    tp_nn_param(m, "b", TP_SHAPE(channels), (tp_init){ TP_INIT_CONSTANT, 1, 0 });
+    tp_nn_param(m, "b", TP_SHAPE(channels), tp_init_constant(1));
     return m;
 }
 

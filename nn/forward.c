@@ -19,8 +19,8 @@ static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
-        TP_REQUIRE_IN(m->kind, m->entry[i].t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first",
-                      m->entry[i].name);
+        TP_REQUIRE_IN(m->kind, m->entry[i].t, TP_ERR_ARG,
+                      "%s isn't there yet: call tp_nn_init first", m->entry[i].name);
     return true;
 }
 
@@ -55,13 +55,19 @@ int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room)
     return n;
 }
 
+/* The one output of a run that gave n. */
+static tp_tensor *single(const tp_module *m, int n, tp_tensor *y)
+{
+    TP_REQUIRE_IN(m->kind, n, TP_ERR_USER, "its forward gave no output where one is wanted");
+    return y;
+}
+
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
+    int n = tp_nn_apply(m, TP_LIST(x), &y, 1);
 
-    if (tp_nn_apply(m, TP_LIST(x), &y, 1) == 0)
-        return tp__fail(TP_ERR_USER, m->kind, "its forward gave no output where one is wanted");
-    return y;
+    return m ? single(m, n, y) : NULL;
 }
 
 bool tp_nn_add_hook(tp_module *m, tp_nn_hook_fn *f, void *user)
@@ -168,24 +174,35 @@ bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user)
 
 typedef struct predicting {
     tp_module *m;
-    tp_tensor *x, *y;
+    tp_list in;
+    tp_tensor **out;
+    int room, n;
 } predicting;
 
 static bool predict(void *user)
 {
     predicting *p = user;
 
-    return (p->y = tp_nn_forward(p->m, p->x)) != NULL;
+    return (p->n = tp_nn_apply(p->m, p->in, p->out, p->room)) >= 0;
+}
+
+int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+{
+    predicting p = { m, in, out, room, -1 };
+
+    TP_NO_GRAD;
+    return tp__in_mode(m, false, predict, &p) ? p.n : -1;
 }
 
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
 {
-    predicting p = { m, x, NULL };
+    tp_tensor *y = NULL;
+    int n;
 
-    TP_NO_GRAD;
     if (!tp_ok()) return NULL;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
-    return tp__in_mode(m, false, predict, &p) ? p.y : NULL;
+    n = tp__predict(m, TP_LIST(x), &y, 1);
+    return single(m, n, y);
 }
 
 /* ---- checkpointing ---- */

@@ -1,28 +1,20 @@
 /*
- * init.c - drawing parameters.
+ * init.c - drawing parameters, where they are and in which dtype.
  *
  * Numbers come from the thread's generator, on the host and in the order of description, so
  * that a seed gives the same weights on every device.
  */
 #include "nn/internal.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
-/* In the dtype that the entry wants: drawn in f32, then cast, so a seed means one network. */
-static tp_tensor *drawn(const tp_entry *e)
+static tp_tensor *drawn(const tp_entry *e, tp_init init)
 {
-    tp_device *host = tp_device_open("cpu");
-    tp_tensor *t;
+    tp_tensor *t = tp__init_draw(e->shape, init, e->dtype);
 
-    if (e->init.kind == TP_INIT_CONSTANT) return tp_full(e->shape, e->init.a, e->dtype, host);
-    if (e->init.kind == TP_INIT_UNIFORM) {
-        t = tp_rand(e->shape, host);
-        t = tp_affine(t, e->init.b - e->init.a, e->init.a);
-    } else {
-        t = tp_affine(tp_randn(e->shape, host), e->init.b, e->init.a);
-    }
     if (e->zero_row && t && !tp_fill_(tp_slice(t, 0, e->zero_row - 1, e->zero_row), 0)) return NULL;
-    return tp_cast(t, e->dtype);
+    return t;
 }
 
 /* Where tensors go, and in which dtype. */
@@ -49,10 +41,10 @@ static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
     TP_NO_GRAD;
     (void)name, (void)m;
     if (e->t && tp_device_of(e->t) == dev) return true;
-    t = tp_to(e->t ? e->t : drawn(e), dev);
+    t = tp_to(e->t ? e->t : drawn(e, e->init), dev);
     if (!t || !(t = tp_clone(t)) || /* nobody else's bytes */
         (!e->buffer && !e->frozen && !tp_requires_grad(t, true)))
-        return tp_rng_restore(before), false; /* a failure draws nothing */
+        return tp__me()->rng = before, false; /* a failure draws nothing */
     become(e, t);
     return true;
 }
@@ -66,13 +58,114 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
     return m;
 }
 
+/* ---- other values, by pattern ---- */
+
+typedef struct redraw {
+    tp_tensor *of, *fresh; /* both NULL: described only, or tied to one before */
+} redraw;
+
+typedef struct redrawing {
+    const char *glob;
+    tp_init init;
+    redraw *list;
+    int n, at;
+} redrawing;
+
+static bool chosen(const redrawing *k, const char *name, const tp_entry *e)
+{
+    return !e->buffer && !fnmatch(k->glob, name, 0);
+}
+
+static bool check_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    redrawing *k = user;
+
+    (void)m;
+    if (!chosen(k, name, e)) return true;
+    k->n++;
+    return tp__init_fits("tp_nn_init_as", name, e->shape, k->init);
+}
+
+static bool redraw_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    redrawing *k = user;
+    redraw *r = &k->list[k->at];
+    tp_tensor *t;
+
+    TP_SCOPE;
+    TP_NO_GRAD;
+    (void)m;
+    if (!chosen(k, name, e)) return true;
+    for (int i = 0; i < k->at; i++)
+        if (k->list[i].of == e->t) return k->at++, true;
+    k->at++;
+    if (!e->t) return true;
+    if (!(t = tp_to(drawn(e, k->init), tp_device_of(e->t)))) return false;
+    *r = (redraw){ e->t, tp_keep(t) };
+    return true;
+}
+
+/* Copies that allocate nothing, so that all entries change or none. */
+static bool commit_one(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    redrawing *k = user;
+    redraw *r = &k->list[k->at];
+
+    (void)m;
+    if (!chosen(k, name, e)) return true;
+    k->at++;
+    e->init = k->init;
+    if (!r->of) return true;
+    e->t->storage->version++;
+    return tp__copy(e->t, r->fresh, false);
+}
+
+static bool redraw_all(tp_module *m, redrawing *k)
+{
+    size_t bytes = sizeof *k->list * (size_t)k->n;
+    tp_rng before = tp_rng_save();
+    bool ok;
+
+    if (!(k->list = tp__alloc_zeroed(bytes))) return false;
+    ok = tp__entries(m, redraw_one, k);
+    if (!ok) tp__me()->rng = before;
+    k->at = 0;
+    ok = ok && tp__entries(m, commit_one, k);
+    for (int i = 0; i < k->n; i++)
+        tp_free(k->list[i].fresh);
+    tp__release(k->list, bytes);
+    return ok;
+}
+
+int tp_nn_init_as(tp_params p, tp_init init)
+{
+    redrawing k = { .glob = p.glob, .init = init };
+
+    if (!tp_ok()) return -1;
+    if (!p.m || !p.glob)
+        return tp__fail(TP_ERR_ARG, __func__, "missing module or pattern"), -1;
+    if (!tp__entries(p.m, check_one, &k)) return -1;
+    if (!k.n)
+        return tp__fail(TP_ERR_ARG, __func__, "no parameter's name matches \"%s\"", p.glob), -1;
+    return redraw_all(p.m, &k) ? k.n : -1;
+}
+
 /* ---- dtype ---- */
+
+static bool is_norm(const tp_module *m)
+{
+    static const char *const kind[] = { "batch_norm", "layer_norm", "group_norm", "instance_norm",
+                                        "rms_norm" };
+
+    for (int i = 0; i < TP_LEN(kind); i++)
+        if (!strcmp(m->kind, kind[i])) return true;
+    return false;
+}
 
 static bool cast_one(void *user, const char *name, tp_module *m, tp_entry *e)
 {
-    bool norm = !strcmp(m->kind, "batch_norm") || !strcmp(m->kind, "layer_norm");
     moving *k = user;
-    tp_dtype to = k->dtype == TP_BF16 && norm ? TP_F32 : k->dtype;
+    tp_dtype to = k->dtype == TP_BF16 && is_norm(m) ? TP_F32 : k->dtype;
     tp_tensor *t;
 
     TP_SCOPE;

@@ -5,7 +5,7 @@
 #define TP_NN_INTERNAL_H
 
 #include "autograd/op.h"
-#include "nn/nn.h"
+#include "nn/layers.h"
 
 /* A parameter or a buffer: described at first, drawn by tp_nn_init. */
 typedef struct tp_entry {
@@ -62,6 +62,19 @@ bool tp__modules(tp_module *m, tp__module_fn *f, void *user);
 
 /* f with all of m in one mode; every module gets back its own, also after a failure. */
 bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user);
+/* Entry i, or NULL where there are fewer: a bias that isn't there. */
+static inline tp_tensor *tp__param(const tp_module *m, int i)
+{
+    return i < m->n_entry ? m->entry[i].t : NULL;
+}
+
+/* Does this kind of values make sense for a parameter of this shape? */
+bool tp__init_fits(const char *where, const char *name, tp_shape s, tp_init init);
+tp_tensor *tp__init_draw(tp_shape s, tp_init init, tp_dtype d); /* on the host */
+/* x (rows, cols) becomes gain times its orthonormal factor. */
+bool tp__orthonormal(float *x, int64_t rows, int64_t cols, double gain);
+/* m on many inputs by tp_nn_predict's rules. */
+int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room);
 
 enum { TP_NAME = 256 }; /* room for a dotted name */
 

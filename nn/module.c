@@ -176,6 +176,37 @@ tp_module *tp_nn_get(tp_module *m, const char *path)
     return m;
 }
 
+int tp_nn_children(const tp_module *m)
+{
+    return m ? m->n_child : 0;
+}
+
+/* Child i, or NULL and an error. */
+static const tp_child *child_at(const char *where, const tp_module *m, int i)
+{
+    int at = m && i < 0 ? i + m->n_child : i;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE_IN(where, m, TP_ERR_ARG, "missing module");
+    TP_REQUIRE_IN(where, at >= 0 && at < m->n_child, TP_ERR_ARG, "there is no child %d of %d in %s", i, m->n_child,
+                  m->kind);
+    return &m->child[at];
+}
+
+tp_module *tp_nn_child(tp_module *m, int i)
+{
+    const tp_child *c = child_at(__func__, m, i);
+
+    return c ? c->m : NULL;
+}
+
+const char *tp_nn_child_name(const tp_module *m, int i)
+{
+    const tp_child *c = child_at(__func__, m, i);
+
+    return c ? c->name : NULL;
+}
+
 static bool put_nothing(void *user, const char *name, tp_module *m, tp_entry *e)
 {
     (void)user, (void)name, (void)m;
@@ -225,11 +256,10 @@ static bool describe(const char *where, tp_module *m, tp_entry e)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, m, TP_ERR_ARG, "missing module for %s", e.name ? e.name : "a parameter");
-    TP_REQUIRE_IN(where, (unsigned)e.init.kind <= TP_INIT_NORMAL, TP_ERR_ARG, "%s: there is no kind %d of initial values",
-                  e.name ? e.name : "a parameter", (int)e.init.kind);
     TP_REQUIRE_IN(where, (unsigned)e.dtype <= TP_F16 || e.dtype == TP_I64, TP_ERR_DTYPE, "%s can't be %s: i64 or a float is wanted",
                   e.name ? e.name : "a buffer", tp_dtype_name(e.dtype));
     if (!name_ok(where, e.name) || !tp__shape_ok(where, e.shape)) return false;
+    if (!tp__init_fits(where, e.name, e.shape, e.init)) return false;
     TP_REQUIRE_IN(where, !taken(m, e.name), TP_ERR_ARG, "there is a %s already", e.name);
     return tp__entry_add(m, e);
 }
@@ -242,7 +272,7 @@ bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init)
 bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double value)
 {
     return describe(__func__, m, (tp_entry){ .name = (char *)name, .shape = s, .dtype = d, .buffer = true,
-                                             .init = { TP_INIT_CONSTANT, value, 0 } });
+                                             .init = tp_init_constant(value) });
 }
 
 tp_entry *tp__entry_find(tp_module *m, const char *path)

@@ -1,5 +1,6 @@
 /*
- * nn.h - layers: parameters plus a forward.
+ * nn.h - modules: parameters plus a forward.  The layers themselves are in nn/layers.h, initial
+ * values in nn/init.h.
  *
  * A module is made: free its root once.  It owns the children that it was given, also when the
  * call that took them failed.  Layers are described first and drawn by tp_nn_init.
@@ -8,64 +9,13 @@
 #define TP_NN_H
 
 #include "autograd/ops.h"
+#include "nn/init.h"
+
+#include <stdio.h>
 
 TP_API_BEGIN
 
 typedef struct tp_module tp_module;
-
-/* ---- layers; defaults, names and initialization are PyTorch's ---- */
-
-/* y = x weight' + bias.  weight (out, in), bias (out): uniform within 1 / sqrt(in) */
-tp_module *tp_nn_linear(int64_t in, int64_t out);
-typedef struct tp_linear_layer_opts {
-    tp_activation activation; /* fused into the product */
-    bool no_bias;
-} tp_linear_layer_opts;
-tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o);
-/* weight (out, in / groups, kernel, kernel), bias (out): uniform within 1 / sqrt(fan in) */
-tp_module *tp_nn_conv2d(int64_t in, int64_t out, int kernel, tp_conv2d_opts o);
-tp_module *tp_nn_max_pool2d(int kernel); /* stride = kernel */
-tp_module *tp_nn_max_pool2d_with(int kernel, tp_pool2d_opts o);
-tp_module *tp_nn_global_avg_pool2d(void);
-tp_module *tp_nn_flatten(void); /* (N, ...) -> (N, all the rest) */
-tp_module *tp_nn_relu(void);
-tp_module *tp_nn_gelu(void);
-tp_module *tp_nn_tanh(void);
-tp_module *tp_nn_sigmoid(void);
-tp_module *tp_nn_dropout(double p); /* in training; nothing otherwise */
-/* weight 1, bias 0 (channels); running_mean 0, running_var 1, moved in training;
- * num_batches_tracked.  eps 1e-5, momentum 0.1. */
-tp_module *tp_nn_batch_norm(int64_t channels);
-tp_module *tp_nn_batch_norm_with(int64_t channels, tp_batch_norm_opts o);
-tp_module *tp_nn_layer_norm(tp_shape shape); /* weight 1, bias 0; eps 1e-5 */
-tp_module *tp_nn_embedding(int64_t rows, int64_t cols); /* weight normal */
-tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o);
-
-typedef struct tp_lstm_opts {
-    int layers; /* 0: 1 */
-    double dropout; /* between layers, in training */
-    bool batch_first, bidirectional, no_bias;
-    bool relu; /* of rnn, instead of tanh */
-} tp_lstm_opts;
-/* weight_ih_l0 (4H, in), weight_hh_l0 (4H, H), bias_ih_l0, bias_hh_l0 (4H), ..._l1, and
- * ..._l0_reverse: uniform within 1 / sqrt(H).  As a one-to-one layer it gives y alone. */
-tp_module *tp_nn_lstm(int64_t in, int64_t hidden, tp_lstm_opts o);
-/* x (T, N, in), or (N, T, in) with batch_first.  h, c (layers * directions, N, H) or NULL.
- * y (T, N, H * directions), h and c as given. */
-tp_lstm_out tp_nn_lstm_forward(tp_module *m, tp_tensor *x, tp_tensor *h, tp_tensor *c);
-/* Sequences of these lengths, integers (N) from 1 to T; NULL: all T.  Beyond its length y is 0; h
- * and c are those at it. */
-tp_lstm_out tp_nn_lstm_lengths(tp_module *m, tp_tensor *x, tp_tensor *lengths, tp_tensor *h,
-                               tp_tensor *c);
-/* The same of GRU, with 3H for 4H, and of plain cells, with H. */
-tp_module *tp_nn_gru(int64_t in, int64_t hidden, tp_lstm_opts o);
-tp_module *tp_nn_rnn(int64_t in, int64_t hidden, tp_lstm_opts o);
-/* Of either; lengths and h may be NULL. */
-tp_recurrent_out tp_nn_recurrent_forward(tp_module *m, tp_tensor *x, tp_tensor *lengths,
-                                         tp_tensor *h);
-
-/* Its layers are its children "0", "1", ...; each takes what the one before gives. */
-tp_module *tp_nn_sequential(tp_module **layers, int n);
 
 /* ---- modules of one's own ---- */
 
@@ -78,11 +28,6 @@ tp_module *tp_nn_container(const char *kind); /* children and parameters, no for
 tp_module *tp_nn_from(const char *kind, void *self, tp_nn_fn *forward, void (*release)(void *self));
 tp_module *tp_nn_add(tp_module *parent, const char *name, tp_module *child); /* returns child */
 
-typedef enum tp_init_kind { TP_INIT_CONSTANT, TP_INIT_UNIFORM, TP_INIT_NORMAL } tp_init_kind;
-typedef struct tp_init {
-    tp_init_kind kind;
-    double a, b; /* the constant; from a to b; mean a and deviation b */
-} tp_init;
 /* A parameter of m, drawn by tp_nn_init. */
 bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init);
 /* Saved with the parameters but not trained; dtype i64 or a float. */
@@ -99,6 +44,9 @@ bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
 int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */
+int tp_nn_children(const tp_module *m);  /* how many; in the order in which they were added: */
+tp_module *tp_nn_child(tp_module *m, int i); /* a negative i counts from the end */
+const char *tp_nn_child_name(const tp_module *m, int i);
 const char *tp_nn_kind(const tp_module *m);
 void tp_nn_free(tp_module *m);
 
@@ -135,6 +83,23 @@ int tp_nn_each(tp_params p, bool buffers, tp_nn_each_fn *f, void *user);
 int tp_nn_train(tp_module *m, const char *glob, bool on); /* modules; how many, or -1 */
 bool tp_nn_training(const tp_module *m);
 int tp_nn_freeze(tp_module *m, const char *glob, bool on); /* parameters: no gradient */
+/* Draws these parameters by `init`, frozen ones too, in order; those not there yet are drawn so by
+ * tp_nn_init.  A padding row of an embedding stays 0.  For weights of two axes alone, call it from
+ * tp_nn_each with a parameter's name as the pattern where its rank is above 1.  How many, or -1:
+ * then nothing has changed, the generator included. */
+int tp_nn_init_as(tp_params p, tp_init init);
+
+/* ---- looking ---- */
+
+/* A table of m and all below it: name, kind, output, parameters, how many of them aren't frozen,
+ * and the memory of parameters and outputs, with totals.  From a run on x by tp_nn_predict's
+ * rules; hooks aren't called, and the generator is as before.  "-" stands for what didn't run.  An
+ * output that lies in its input's memory takes none of its own; tied weights count once, where they
+ * come first.  At most 100 columns. */
+bool tp_summary(FILE *to, tp_module *m, tp_tensor *x);
+/* The same of several inputs, as text: at most `room` bytes with the final 0; gives the length of
+ * the whole, 0 after an error. */
+size_t tp_summary_text(tp_module *m, tp_list in, char *text, size_t room);
 
 /* ---- copies and files ---- */
 

@@ -128,7 +128,7 @@ static bool describe(tp_module *m, const stack *k, int layer, int direction)
         tp_shape s = i == 0 ? TP_SHAPE(G, in) : i == 1 ? TP_SHAPE(G, H) : TP_SHAPE(G);
 
         snprintf(name, sizeof name, "%s_l%d%s", kind[i], layer, direction ? "_reverse" : "");
-        if (!tp_nn_param(m, name, s, (tp_init){ TP_INIT_UNIFORM, -bound, bound })) return false;
+        if (!tp_nn_param(m, name, s, tp_init_uniform(-bound, bound))) return false;
     }
     return true;
 }

@@ -1,29 +1,75 @@
 /*
- * stateless.c - layers without parameters, and the sequential container.
+ * stateless.c - activations, softmax, dropout: an op with its numbers, and no parameters.
  */
 #include "nn/internal.h"
 
-#include <stdio.h>
-
-#define LAYER(name, y)                                                                   \
-    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)             \
-    {                                                                                    \
-        (void)self, (void)room;                                                          \
-        return tp__one(out, y);                                                          \
-    }                                                                                    \
-    tp_module *tp_nn_##name(void)                                                        \
-    {                                                                                    \
-        return tp__layer(#name, run_##name, NULL, 0);                                    \
+/* A layer of no, one and two numbers, and one along an axis. */
+#define LAYER(name, y)                                                                             \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        (void)self, (void)room;                                                                    \
+        return tp__one(out, y);                                                                    \
+    }                                                                                              \
+    tp_module *tp_nn_##name(void)                                                                  \
+    {                                                                                              \
+        return tp__layer(#name, run_##name, NULL, 0);                                              \
+    }
+#define LAYER_OF(type, name, p, fits, ...)                                                         \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        (void)room;                                                                                \
+        return tp__one(out, tp_##name(in.t[0], *(const type *)((const tp_module *)self)->opts));   \
+    }                                                                                              \
+    tp_module *tp_nn_##name(type p)                                                                \
+    {                                                                                              \
+        if (!tp_ok()) return NULL;                                                                 \
+        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
+        return tp__layer(#name, run_##name, &p, sizeof p);                                         \
+    }
+#define LAYER_OF_TWO(name, p, q, fits, ...)                                                        \
+    static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
+    {                                                                                              \
+        const double *k = ((const tp_module *)self)->opts;                                         \
+        (void)room;                                                                                \
+        return tp__one(out, tp_##name(in.t[0], k[0], k[1]));                                       \
+    }                                                                                              \
+    tp_module *tp_nn_##name(double p, double q)                                                    \
+    {                                                                                              \
+        if (!tp_ok()) return NULL;                                                                 \
+        TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
+        return tp__layer(#name, run_##name, (double[]){ p, q }, 2 * sizeof(double));               \
     }
 
+/* ---- activations ---- */
+
 LAYER(relu, tp_relu(in.t[0]))
-LAYER(gelu, tp_gelu(in.t[0]))
+LAYER(relu6, tp_relu6(in.t[0]))
 LAYER(tanh, tp_tanh(in.t[0]))
 LAYER(sigmoid, tp_sigmoid(in.t[0]))
-LAYER(flatten, tp_flatten(in.t[0], 1))
-LAYER(global_avg_pool2d, tp_global_avg_pool2d(in.t[0]))
+LAYER(gelu, tp_gelu(in.t[0]))
+LAYER(gelu_tanh, tp_gelu_tanh(in.t[0]))
+LAYER(silu, tp_silu(in.t[0]))
+LAYER(mish, tp_mish(in.t[0]))
+LAYER(selu, tp_selu(in.t[0]))
+LAYER(log_sigmoid, tp_log_sigmoid(in.t[0]))
+LAYER(softsign, tp_softsign(in.t[0]))
+LAYER(tanhshrink, tp_tanhshrink(in.t[0]))
+LAYER(hardsigmoid, tp_hardsigmoid(in.t[0]))
+LAYER(hardswish, tp_hardswish(in.t[0]))
+LAYER_OF(double, leaky_relu, negative_slope, negative_slope == negative_slope,
+         "the slope isn't a number")
+LAYER_OF(double, elu, alpha, alpha == alpha, "alpha isn't a number")
+LAYER_OF(double, celu, alpha, alpha == alpha && alpha != 0, "alpha is %g, and divides", alpha)
+LAYER_OF(double, softshrink, lambda, lambda >= 0, "lambda is %g: 0 or more is wanted", lambda)
+LAYER_OF(double, hardshrink, lambda, lambda == lambda, "lambda isn't a number")
+LAYER_OF_TWO(softplus, beta, threshold, beta == beta && beta != 0, "beta is %g, and divides", beta)
+LAYER_OF_TWO(hardtanh, lo, hi, lo <= hi, "from %g to %g", lo, hi)
+LAYER_OF_TWO(threshold, threshold, value, threshold == threshold, "the threshold isn't a number")
+LAYER_OF(int, glu, axis, axis >= -TP_MAX_AXES && axis < TP_MAX_AXES, "axis %d", axis)
+LAYER_OF(int, softmax, axis, axis >= -TP_MAX_AXES && axis < TP_MAX_AXES, "axis %d", axis)
+LAYER_OF(int, log_softmax, axis, axis >= -TP_MAX_AXES && axis < TP_MAX_AXES, "axis %d", axis)
 
-/* ---- dropout ---- */
+/* ---- dropping and passing ---- */
 
 static int dropout(void *self, tp_list in, tp_tensor **out, int room)
 {
@@ -31,7 +77,8 @@ static int dropout(void *self, tp_list in, tp_tensor **out, int room)
     double p = *(const double *)m->opts;
 
     (void)room;
-    return tp__one(out, m->training && p > 0 ? tp_dropout(in.t[0], p) : in.t[0]);
+    if (m->training && p > 0) return tp__one(out, tp_dropout(in.t[0], p));
+    return tp__one(out, tp__check("dropout", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL);
 }
 
 tp_module *tp_nn_dropout(double p)
@@ -41,73 +88,4 @@ tp_module *tp_nn_dropout(double p)
     return tp__layer("dropout", dropout, &p, sizeof p);
 }
 
-/* ---- max pooling ---- */
-
-typedef struct pooling {
-    int kernel;
-    tp_pool2d_opts o;
-} pooling;
-
-static int max_pool2d(void *self, tp_list in, tp_tensor **out, int room)
-{
-    const pooling *k = ((const tp_module *)self)->opts;
-
-    (void)room;
-    return tp__one(out, tp_max_pool2d(in.t[0], k->kernel, k->o));
-}
-
-tp_module *tp_nn_max_pool2d_with(int kernel, tp_pool2d_opts o)
-{
-    pooling k = { kernel, o };
-
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_nn_max_pool2d", kernel > 0, TP_ERR_ARG, "kernel %d", kernel);
-    return tp__layer("max_pool2d", max_pool2d, &k, sizeof k);
-}
-
-tp_module *tp_nn_max_pool2d(int kernel)
-{
-    return tp_nn_max_pool2d_with(kernel, (tp_pool2d_opts){ 0 });
-}
-
-/* ---- sequential ---- */
-
-static int sequential(void *self, tp_list in, tp_tensor **out, int room)
-{
-    const tp_module *m = self;
-    tp_tensor *x = in.t[0];
-
-    (void)room;
-    for (int i = 0; x && i < m->n_child; i++) {
-        tp_tensor *y = tp_nn_forward(m->child[i].m, x);
-
-        if (x != in.t[0] && y != x) tp__drop(x); /* lives on only in what backward saved */
-        x = y;
-    }
-    return tp__one(out, x);
-}
-
-static bool named_before(tp_module *const *layers, int i)
-{
-    for (int j = 0; j < i; j++)
-        if (layers[i] && layers[j] == layers[i]) return true;
-    return false;
-}
-
-tp_module *tp_nn_sequential(tp_module **layers, int n)
-{
-    tp_module *m = tp__layer("sequential", sequential, NULL, 0);
-    char name[16];
-    bool all = true;
-
-    if (n < 0 || (n && !layers)) all = tp__fail(TP_ERR_ARG, __func__, "%d layers%s", n, layers ? "" : ", and no pointer to them");
-    for (int i = 0; layers && i < n; i++) { /* takes every layer, also after a failure */
-        if (named_before(layers, i)) {
-            all = tp__fail(TP_ERR_ARG, __func__, "layer %d is there already", i);
-            continue;
-        }
-        snprintf(name, sizeof name, "%d", i);
-        all = tp_nn_add(m, name, layers[i]) && all;
-    }
-    return tp__made(m, all);
-}
+LAYER(identity, tp__check("identity", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL)

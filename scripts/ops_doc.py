@@ -16,13 +16,15 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
-LAYERS = ["nn/nn.h"]
+LAYERS = ["nn/layers.h", "nn/nn.h", "nn/init.h"]
 TITLES = {
     "autograd/ops_math.h": "Mathematics",
     "autograd/ops_shape.h": "Shapes and indices",
     "autograd/ops_layer.h": "What layers are made of",
     "autograd/ops_loss.h": "Losses",
-    "nn/nn.h": "Layers",
+    "nn/layers.h": "Layers",
+    "nn/nn.h": "Modules",
+    "nn/init.h": "Initial values",
 }
 SECTION = re.compile(r"/\* ---- (.*?) ---- \*/")
 FUNCTION = re.compile(r"^(?:[a-z_0-9]+ \*?|struct [a-z_]+ )(tp_[a-z0-9_]+)\(")

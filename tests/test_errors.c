@@ -495,7 +495,7 @@ ON_EACH_DEVICE(errors, messages_tell_the_module)
     REFUSED(tp_nn_forward(net, F32(2, 3)), TP_ERR_ARG, "net: a container has no forward");
     REFUSED(tp_nn_forward(tp_nn_get(net, "body"), F32(2, 3)), TP_ERR_ARG, "linear: weight isn't there yet: call tp_nn_init first");
     REFUSED(tp_nn_forward(NULL, F32(2, 3)), TP_ERR_ARG, "missing module");
-    REFUSED(tp_nn_apply(outer, (tp_list){ 0 }, &(tp_tensor *){ NULL }, 1) > 0, TP_ERR_USER, "failed without an error");
+    REFUSED(tp_nn_apply(outer, (tp_list){ 0 }, &(tp_tensor *){ NULL }, 1) > 0, TP_ERR_ARG, "sequential: missing input");
     REFUSED(tp_nn_forward(tp_nn_get(outer, "0.0"), NULL), TP_ERR_ARG, "linear: input 0 is missing");
     REFUSED(tp_nn_apply(outer, TP_LIST(F32(2, 3)), NULL, 0) > 0, TP_ERR_ARG, "no room for an output of sequential");
     tp_nn_free(net), tp_nn_free(outer);

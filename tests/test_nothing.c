@@ -253,6 +253,54 @@ Test(nothing, modules, WITH_ALL)
     S(tp_nn_save(NULL, NULL));
     S(tp_nn_save(m, NULL));
     S(tp_nn_lstm_forward(NULL, NULL, NULL, NULL).y);
+    S(tp_nn_children(NULL));
+    S(tp_nn_child(NULL, 0));
+    S(tp_nn_child(m, 99));
+    S(tp_nn_child_name(NULL, 0));
+    S(tp_nn_child_name(m, -99));
+    S(tp_nn_init_as((tp_params){ 0 }, (tp_init){ 0 }));
+    S(tp_nn_init_as(tp_nn_params(m, NULL), (tp_init){ 0 }));
+    S(tp_nn_init_as(tp_nn_params(m, "*"), (tp_init){ .kind = (tp_init_kind)99 }));
+    S(tp_summary(NULL, NULL, NULL));
+    S(tp_summary(stderr, m, NULL));
+    S(tp_summary_text(NULL, lost, NULL, 0));
+    S(tp_summary_text(m, lost, NULL, 99));
+    S(tp_init_gain(NULL, NAN));
+    S(tp_init_kaiming_normal((tp_kaiming_opts){ .a = NAN, .mode = (tp_fan)99, .nonlinearity = "" }).a);
+}
+
+Test(nothing, catalogue, WITH_ALL)
+{
+    TP_SCOPE;
+    S(tp_nn_conv1d(INT64_MAX, INT64_MAX, INT32_MAX, (tp_conv2d_opts){ 0 }));
+    S(tp_nn_conv_transpose1d(INT64_MAX, INT64_MAX, INT32_MAX, (tp_conv2d_opts){ .groups = INT32_MAX }));
+    S(tp_nn_conv_transpose2d(-1, INT64_MIN, INT32_MIN, (tp_conv2d_opts){ .groups = -1 }));
+    S(tp_nn_group_norm(0, 0));
+    S(tp_nn_group_norm(INT64_MAX, INT64_MAX));
+    S(tp_nn_group_norm_with(1, 1, (tp_norm_layer_opts){ 0 }));
+    S(tp_nn_layer_norm_with((tp_shape){ .rank = -99 }, tp_norm_layer_defaults()));
+    S(tp_nn_rms_norm((tp_shape){ .rank = 99 }));
+    S(tp_nn_free(tp_nn_instance_norm(INT64_MAX)), 0);
+    S(tp_nn_instance_norm_with(1, (tp_instance_norm_opts){ 0 }));
+    S(tp_nn_prelu(INT64_MAX, NAN));
+    S(tp_nn_softmax(INT32_MIN));
+    S(tp_nn_hardtanh(NAN, NAN));
+    S(tp_nn_avg_pool2d(INT32_MIN));
+    S(tp_nn_max_pool1d_with(1, (tp_pool2d_opts){ .stride = INT32_MIN }));
+    S(tp_nn_adaptive_avg_pool2d(INT64_MIN, INT64_MAX));
+    S(tp_nn_upsample((tp_interpolate_opts){ .scale = NAN }));
+    S(tp_nn_pixel_shuffle(INT64_MAX));
+    S(tp_nn_pad((tp_shape){ .rank = 99 }, (tp_pad_opts){ 0 }));
+    S(tp_nn_unflatten(INT32_MAX, (tp_shape){ .rank = -1 }));
+    S(tp_nn_residual(NULL, NULL));
+    S(tp_nn_list(NULL, 3));
+    S(tp_nn_list((tp_module *[]){ NULL }, -1));
+    S(tp_nn_append(NULL, NULL));
+    S(tp_nn_append(m, NULL));
+    S(tp_nn_dict(NULL, NULL, 3));
+    S(tp_nn_dict((const char *const[]){ NULL }, (tp_module *[]){ NULL }, 1));
+    S(tp_nn_dict((const char *const[]){ NULL }, (tp_module *[]){ tp_nn_relu() }, 1));
+    S(tp_nn_lambda(NULL, NULL, NULL));
 }
 
 Test(nothing, optimizers_and_schedules, WITH_ALL)
@@ -353,7 +401,9 @@ Test(nothing, data, WITH_ALL)
     S(tp_data_tensors(lost));
     S(tp_data_source((tp_source){ 0 }));
     S(tp_data_source((tp_source){ .fields=99, .count=3 }));
-    S(tp_data_source((tp_source){.fields=1, .count=INT64_MAX, .get=never_get, .shape={ TP_SHAPE(1LL<<50) }}));
+    S(tp_data_set_free(tp_data_source((tp_source){
+          .fields = 1, .count = INT64_MAX, .get = never_get, .shape = { TP_SHAPE(1LL << 50) } })),
+      0);
     S(tp_data_retain(NULL));
     S(tp_data_range(NULL, 0, 1));
     S(tp_data_lanes(NULL, 1, 1));

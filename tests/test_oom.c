@@ -12,7 +12,8 @@ enum { MOST = 200000 }; /* allocations: a loop that never ends is a failure */
 
 /* Runs f with the n-th allocation failing, for n = 0, 1, ... until it succeeds; after each
  * failure `after` looks at what is left.  Gives the number of failures. */
-static int at_every_allocation(bool (*f)(void *user), void (*after)(void *user, bool done), void *user)
+static int at_every_allocation(bool (*f)(void *user), void (*after)(void *user, bool done),
+                               void *user)
 {
     char name[sizeof check_name];
     bool done = false;
@@ -298,6 +299,7 @@ typedef struct made {
     tp_device *dev;
     int64_t step;
     double ema;
+    tp_tensor *y; /* lent */
     int begun, ended; /* modules with a self */
     long live;
 } made;
@@ -320,6 +322,15 @@ static tp_module *own_layer(made *k)
     return tp_nn_from("own", &k->ended, identity, ended);
 }
 
+static tp_module *tracked(void)
+{
+    tp_instance_norm_opts o = tp_instance_norm_defaults();
+
+    o.affine = o.track_running_stats = true;
+    return tp_nn_list((tp_module *[]){ tp_nn_instance_norm_with(2, o), tp_nn_prelu(2, .25),
+                                       tp_nn_conv_transpose1d(2, 3, 2, (tp_conv2d_opts){ 0 }) }, 3);
+}
+
 static tp_module *a_network(made *k)
 {
     tp_module *net = tp_nn_container("net");
@@ -329,7 +340,10 @@ static tp_module *a_network(made *k)
                                          tp_nn_conv2d(2, 2, 3, (tp_conv2d_opts){ .groups = 2 }), tp_nn_max_pool2d(2)));
     tp_nn_add(net, "lstm", tp_nn_lstm(2, 3, (tp_lstm_opts){ .layers = 2, .bidirectional = true }));
     tp_nn_add(net, "embed", tp_nn_embedding(4, 2));
-    tp_nn_param(net, "scale", TP_SHAPE(2), (tp_init){ TP_INIT_NORMAL, 0, 1 });
+    tp_nn_add(net, "more", tp_nn_dict((const char *const[]){ "around", "row" },
+                                      (tp_module *[]){ tp_nn_residual(tp_nn_linear(3, 3), own_layer(k)), tracked() }, 2));
+    tp_nn_append(tp_nn_get(net, "more.row"), own_layer(k));
+    tp_nn_param(net, "scale", TP_SHAPE(2), tp_init_normal(0, 1));
     tp_nn_buffer(net, "seen", TP_SCALAR, TP_I64, 0);
     return net;
 }
@@ -345,7 +359,12 @@ static bool make_all(void *user)
     made *k = user;
     TP_SCOPE;
 
-    k->net = tp_nn_init(a_network(k), k->dev);
+    k->net = a_network(k);
+    tp_nn_init_as(tp_nn_params(k->net, "body.0.weight"), tp_init_orthogonal(1));
+    k->net = tp_nn_init(k->net, k->dev);
+    tp_nn_init_as(tp_nn_params(k->net, "lstm.weight*"), tp_init_trunc_normal(0, 1, -2, 2));
+    tp_summary_text(tp_nn_get(k->net, "more.row.0"), TP_LIST(tp_ones(TP_SHAPE(1, 2, 3), TP_F32, k->dev)), NULL, 0);
+    tp_nn_apply(tp_nn_get(k->net, "more.row.0"), TP_LIST(tp_ones(TP_SHAPE(1, 2, 3), TP_F32, k->dev)), &k->y, 1);
     tp_nn_freeze(k->net, "embed.*", true);
     tp_nn_replace(k->net, "body.1", own_layer(k));
     k->copy = tp_nn_clone(tp_nn_get(k->net, "lstm"));
@@ -452,6 +471,40 @@ static void check_io(const char *name, bool (*save)(filing *), bool (*load)(fili
     tp_nn_free(k.of.net), tp_nn_free(k.of.copy), tp_state_free(k.of.state), tp_data_free(k.of.loader);
     tp_optim_free(k.of.opt), tp_sched_free(k.of.sched);
     unlink(k.path);
+}
+
+/* ---- other initial values: all or none, and the generator as it was ---- */
+
+typedef struct redraw {
+    tp_module *m;
+    snapshot before, now;
+    tp_rng rng;
+} redraw;
+
+static bool redraw_all(void *user)
+{
+    redraw *k = user;
+
+    return tp_nn_init_as(tp_nn_params(k->m, "*.weight"), tp_init_orthogonal(1)) == 2;
+}
+
+static void nothing_redrawn(void *user, bool done)
+{
+    redraw *k = user;
+
+    all_tensors(&k->now, k->m, NULL);
+    CHECK(same(&k->before, &k->now) == !done && (tp_rng_save().offset == k->rng.offset) == !done);
+}
+
+ON_EACH_DEVICE(oom, other_initial_values)
+{
+    redraw k = { .m = tp_nn_init(sequential_of(tp_nn_linear(3, 4), tp_nn_relu(), tp_nn_linear(4, 2), tp_nn_relu(),
+                                               tp_nn_relu()), dev), .rng = tp_rng_save() };
+
+    CASE("drawing anew on %s", tp_device_name(dev));
+    all_tensors(&k.before, k.m, NULL);
+    at_every_allocation(redraw_all, nothing_redrawn, &k);
+    free(k.before.bytes), free(k.now.bytes), tp_nn_free(k.m);
 }
 
 ON_EACH_DEVICE(oom, modules_and_files)

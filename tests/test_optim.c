@@ -297,7 +297,7 @@ static tp_module *scalars(int n, tp_dtype d, tp_device *dev) /* p0, p1, ...: one
         char name[8];
 
         snprintf(name, sizeof name, "p%d", i);
-        tp_nn_param(m, name, TP_SHAPE(1), (tp_init){ TP_INIT_CONSTANT, 1 + .5 * i, 0 });
+        tp_nn_param(m, name, TP_SHAPE(1), tp_init_constant(1 + .5 * i));
     }
     tp_nn_cast(m, d);
     return tp_nn_init(m, dev);

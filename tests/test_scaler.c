@@ -109,7 +109,7 @@ static tp_module *matrix(tp_device *dev)
 {
     tp_module *m = tp_nn_container("matrix");
 
-    tp_nn_param(m, "p", TP_SHAPE(2, 3), (tp_init){ TP_INIT_CONSTANT, 1, 0 });
+    tp_nn_param(m, "p", TP_SHAPE(2, 3), tp_init_constant(1));
     return tp_nn_init(m, dev);
 }
 

@@ -151,6 +151,19 @@ Test(swa, update_bn_refuses)
     CHECK(tp_data_seek(l, (tp_position){ 5, 0 }) && tp_swa_update_bn(l, m));
     CASE("without norms there is nothing to do");
     CHECK(tp_swa_update_bn(l, plain) && tp_data_position(l).batch == 0);
+    CASE("norms without statistics, and without weights");
+    for (int i = 0; i < 2; i++) {
+        tp_batch_norm_opts k2 = tp_batch_norm_defaults();
+        tp_module *bare;
+
+        k2.no_running = i == 0, k2.no_affine = i == 1;
+        bare = tp_nn_init(tp_nn_batch_norm_with(3, k2), cpu);
+        CHECK(tp_nn_cast(bare, TP_F64) && tp_swa_update_bn(l, bare));
+        if (i)
+            CHECK_NEAR(at(bare, "running_mean", 0),
+                       check_at(tp_mean(tp_cast(x, TP_F64), TP_AXES(0)), 0), 1e-14);
+        tp_nn_free(bare);
+    }
     tp_data_free(l), tp_data_free(endless), tp_data_free(empty), tp_nn_free(m), tp_nn_free(plain);
 }
 
