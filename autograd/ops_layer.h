@@ -50,6 +50,20 @@ typedef struct tp_attention_opts {
  */
 tp_tensor *tp_attention(tp_tensor *q, tp_tensor *k, tp_tensor *v, tp_attention_opts o);
 
+typedef struct tp_rotary_opts {
+    double base; /* 0: 10000 */
+    /* false: numbers 2i and 2i + 1 are a pair, as in the paper and GPT-J; true: i and i + dims / 2,
+     * as in GPT-NeoX and Llama */
+    bool halves;
+    int64_t dims;         /* how many of a row's numbers turn, the first ones; even; 0: all */
+    int64_t offset;       /* the position of the first row: keys that are cached already */
+    tp_tensor *positions; /* integers (T) or (N, T), added to offset; NULL: 0 .. T - 1 */
+} tp_rotary_opts;
+/* Position embedding for queries and keys (Su et al. 2021): pair i of a row at position p turns by
+ * the angle p base^(-2i / dims).  x (N, heads, T, D) -> the same, lying in memory as x does, heads
+ * or rows outermost; views need no copy while the numbers of a row lie side by side. */
+tp_tensor *tp_rotary(tp_tensor *x, tp_rotary_opts o);
+
 /* ---- convolution and pooling: floats; twice ---- */
 /* For both axes; 0 where 1 is the default, so .padding = 1 alone says what it says. */
 typedef struct tp_conv2d_opts {
@@ -149,6 +163,12 @@ tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double e
 /* x / (1 - p) with probability 1 - p, else 0 (Srivastava et al. 2014); always: nn's layer minds
  * the mode. */
 tp_tensor *tp_dropout(tp_tensor *x, double p);
+/* x / (1 - p) or 0 for each whole channel of x (N, C, ...) (Tompson et al. 2015), drawn in the
+ * order of (N, C) whatever the layout. */
+tp_tensor *tp_dropout2d(tp_tensor *x, double p);
+/* For selu: x with probability 1 - p, else -1.7581, selu's limit; then all is scaled and moved so
+ * that mean 0 and deviation 1 stay what they are (Klambauer et al. 2017). */
+tp_tensor *tp_alpha_dropout(tp_tensor *x, double p);
 
 /* ---- recurrence: floats; once ---- */
 typedef struct tp_recurrent_opts {

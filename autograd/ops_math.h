@@ -149,6 +149,8 @@ tp_tensor *tp_amin(tp_tensor *x, tp_axes axes);
 /* sum (x - mean)^2 / max(0, n - correction), torch's correction 1; std: its root. */
 tp_tensor *tp_var(tp_tensor *x, tp_axes axes, double correction);
 tp_tensor *tp_std(tp_tensor *x, tp_axes axes, double correction);
+/* The variance, and in *mean, which may be NULL, the mean; *mean is NULL after a failure. */
+tp_tensor *tp_var_mean(tp_tensor *x, tp_axes axes, double correction, tp_tensor **mean);
 /* (sum |x|^p)^(1/p); INFINITY, -INFINITY: the largest, smallest |x|; 0: how many are not 0,
  * without a gradient.  Where the norm is 0 so is the gradient. */
 tp_tensor *tp_norm(tp_tensor *x, double p, tp_axes axes);

@@ -83,6 +83,19 @@ typedef struct tp_attention_args {
     const uint64_t *state; /* {key, offset} of the draw */
 } tp_attention_args;
 
+/* Pairs among the first `dims` (even) numbers of each row of x (N, heads, T, D) turn by p base^(-2i / dims),
+ * i being the pair and p the row's position, which counts from `offset`; the others stay.  Strides
+ * are of batch, head and row: the numbers of a row lie side by side. */
+typedef struct tp_rotary_args {
+    int64_t N, heads, T, D, dims, x[3], y[3];
+    double base;
+    bool halves;  /* number i pairs with i + dims / 2; else 2i with 2i + 1 */
+    bool inverse; /* backwards */
+    int64_t offset;
+    const int64_t *positions; /* (N, T) of these strides, added to offset; NULL: 0 .. T - 1 */
+    int64_t position_step[2];
+} tp_rotary_args;
+
 /* A recurrent layer over a sequence of N rows.  Row n is lengths[n] long, from 1 to T; NULL: T. */
 typedef enum tp_cell { TP_CELL_LSTM, TP_CELL_GRU, TP_CELL_TANH, TP_CELL_RELU } tp_cell;
 typedef struct tp_recurrent_args {

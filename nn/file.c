@@ -12,9 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Is the name left alone? */
+static bool left_out(const char *name, const char *skip, const char *only)
+{
+    return (skip && !fnmatch(skip, name, 0)) || (only && fnmatch(only, name, 0));
+}
+
 /* ---- saving ---- */
 
 typedef struct gathering {
+    tp_save_opts o;
     tp_named *list;
     char (*name)[TP_NAME];
     int n;
@@ -22,9 +29,12 @@ typedef struct gathering {
 
 static bool count_one(void *user, const char *name, tp_module *m, tp_entry *e)
 {
+    gathering *g = user;
+
     (void)m;
+    if (left_out(name, g->o.skip, g->o.only)) return true;
     TP_REQUIRE_IN("tp_nn_save", e->t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
-    ((gathering *)user)->n++;
+    g->n++;
     return true;
 }
 
@@ -33,27 +43,35 @@ static bool gather_one(void *user, const char *name, tp_module *m, tp_entry *e)
     gathering *g = user;
 
     (void)m;
+    if (left_out(name, g->o.skip, g->o.only)) return true;
     snprintf(g->name[g->n], TP_NAME, "%s", name);
     g->list[g->n] = (tp_named){ g->name[g->n], e->t };
     g->n++;
     return true;
 }
 
-bool tp_nn_save(tp_module *m, const char *path)
+bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o)
 {
     static const tp_meta meta[] = { { "format", "pt" } };
-    gathering g = { 0 };
+    gathering g = { .o = o };
     int n;
     bool ok;
 
     if (!tp_ok()) return false;
-    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    TP_REQUIRE_IN("tp_nn_save", m, TP_ERR_ARG, "missing module");
     if (!tp__entries(m, count_one, &g)) return false;
+    TP_REQUIRE_IN("tp_nn_save", g.n || (!o.skip && !o.only), TP_ERR_ARG,
+                  "no name is left by skip \"%s\" and only \"%s\"", o.skip ? o.skip : "", o.only ? o.only : "*");
     n = g.n, g.n = 0;
     g.list = tp__alloc(sizeof *g.list * (size_t)n), g.name = tp__alloc(sizeof *g.name * (size_t)n);
     ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1);
     tp__release(g.list, sizeof *g.list * (size_t)n), tp__release(g.name, sizeof *g.name * (size_t)n);
     return ok;
+}
+
+bool tp_nn_save(tp_module *m, const char *path)
+{
+    return tp_nn_save_with(m, path, (tp_save_opts){ 0 });
 }
 
 /* ---- comparing ---- */
@@ -65,7 +83,7 @@ typedef struct loading {
     tp_load_report r;
     bool fetch;        /* the second walk: read what was found to fit */
     tp_tensor **fresh; /* for each entry, what it becomes; NULL: it stays */
-    int n, at;
+    int n, at, wanted;
 } loading;
 
 static void note(loading *l, const char *what, const char *name, const char *detail)
@@ -77,7 +95,7 @@ static void note(loading *l, const char *what, const char *name, const char *det
 
 static bool skipped(const loading *l, const char *name)
 {
-    return l->o.skip && !fnmatch(l->o.skip, name, 0);
+    return left_out(name, l->o.skip, l->o.only);
 }
 
 /* The file's tensor for a name of the module's, with the prefix that is taken off. */
@@ -127,7 +145,7 @@ static bool visit(void *user, const char *name, tp_module *m, tp_entry *e)
     (void)m;
     if (!l->fetch) {
         l->n++;
-        if (!skipped(l, name)) judge(l, name, e, i);
+        if (!skipped(l, name)) l->wanted++, judge(l, name, e, i);
     } else {
         if (i >= 0 && tp__same(&s, &e->shape) && !skipped(l, name)) ok = fetch(l, e, i);
         l->at++;
@@ -170,6 +188,8 @@ static bool accept(const loading *l, const char *path)
     const tp_load_report *r = &l->r;
     bool fits = !r->missing && !r->unexpected && !r->misshaped;
 
+    TP_REQUIRE_IN("tp_nn_load", l->wanted || !l->o.only, TP_ERR_ARG, "no name matches \"%s\"",
+                  l->o.only);
     TP_REQUIRE_IN("tp_nn_load", fits || l->o.partial, TP_ERR_FORMAT,
                   "%s doesn't fit: %d missing, %d unexpected, %d misshaped\n%s", path, r->missing, r->unexpected,
                   r->misshaped, r->text);

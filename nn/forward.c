@@ -19,23 +19,24 @@ static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
-        TP_REQUIRE_IN(m->kind, m->entry[i].t, TP_ERR_ARG,
+        TP_REQUIRE_IN(m->kind, m->entry[i].t || m->entry[i].computed, TP_ERR_ARG,
                       "%s isn't there yet: call tp_nn_init first", m->entry[i].name);
     return true;
 }
 
 static int run(tp_module *m, tp_list in, tp_tensor **out, int room)
 {
-    int n;
+    int n = -1;
 
     tp__path_push(*m->name ? m->name : "");
-    n = m->forward(m->self ? m->self : m, in, out, room);
+    if (tp__computed_begin(m)) n = m->forward(m->self ? m->self : m, in, out, room);
     if (n > room) tp__fail(TP_ERR_ARG, m->kind, "its forward gave %d outputs where there is room for %d", n, room);
     if (n < 0 && tp_ok()) tp__fail(TP_ERR_USER, m->kind, "its forward failed without an error");
     for (int i = 0; tp_ok() && i < n; i++)
         if (!out[i]) tp__fail(TP_ERR_USER, m->kind, "its forward gave no output %d", i);
     for (int i = 0; tp_ok() && !tp__me()->second_run && i < m->n_hook; i++)
         m->hook[i].f(m, in, (tp_list){ out, n }, m->hook[i].user);
+    tp__computed_end(m);
     tp__path_pop();
     return tp_ok() ? n : -1;
 }

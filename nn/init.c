@@ -45,7 +45,19 @@ static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
     if (!t || !(t = tp_clone(t)) || /* nobody else's bytes */
         (!e->buffer && !e->frozen && !tp_requires_grad(t, true)))
         return tp__me()->rng = before, false; /* a failure draws nothing */
+    e->fresh = e->fresh || !e->t;
     become(e, t);
+    return true;
+}
+
+static bool settle_one(void *user, const char *name, tp_module *m)
+{
+    TP_SCOPE;
+    TP_NO_GRAD;
+    (void)user, (void)name;
+    if (m->settle && !m->settle(m)) return false;
+    for (int i = 0; i < m->n_entry; i++)
+        m->entry[i].fresh = false;
     return true;
 }
 
@@ -54,7 +66,7 @@ tp_module *tp_nn_init(tp_module *m, tp_device *dev)
     if (!tp_ok()) return m; /* also after a failure: the caller may hold it by this result alone */
     if (!m) return tp__fail(TP_ERR_ARG, __func__, "missing module");
     if (!dev) tp__fail(TP_ERR_DEVICE, __func__, "missing device");
-    else tp__entries(m, place, &(moving){ .dev = dev });
+    else if (tp__entries(m, place, &(moving){ .dev = dev })) tp__modules(m, settle_one, NULL);
     return m;
 }
 

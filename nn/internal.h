@@ -14,6 +14,8 @@ typedef struct tp_entry {
     tp_init init;
     tp_dtype dtype;
     bool buffer, frozen;
+    bool computed; /* from others before each forward: there only while it runs, and in no walk */
+    bool fresh;    /* was drawn by tp_nn_init, and not yet seen by its module's settle */
     int64_t zero_row; /* 1 + a row that starts as zeros; 0: none */
     tp_tensor *t; /* NULL until drawn or loaded */
 } tp_entry;
@@ -39,6 +41,8 @@ struct tp_module {
     void *self; /* the user's; NULL: forward is given the module */
     tp_nn_fn *forward;
     void (*release)(void *self);
+    bool (*settle)(tp_module *m); /* NULL, or: values that follow from what tp_nn_init has drawn */
+    int running; /* forwards that computed entries are there for */
     size_t opts_bytes;
     void *opts; /* a layer's own: plain data, copied by clone */
 };
@@ -53,6 +57,14 @@ bool tp__entry_add(tp_module *m, tp_entry e);
 /* The entry becomes t, whose reference it takes; what it was knows that it was replaced. */
 void tp__entry_put(tp_entry *e, tp_tensor *t);
 tp_entry *tp__entry_find(tp_module *m, const char *path);
+/* The module that path ends in and *name there; NULL without an error when there is none. */
+tp_module *tp__owner(tp_module *m, const char *path, const char **name);
+/* Frees the child at i; whoever holds its tensors knows that they were replaced. */
+void tp__child_remove(tp_module *m, int i);
+int tp__child_find(const tp_module *m, const char *name); /* -1: none */
+/* What m computes before its forward, and takes away after it; see parametrize.c. */
+bool tp__computed_begin(tp_module *m);
+void tp__computed_end(tp_module *m);
 /* Walks all entries with their dotted names, children after own, in order of description. */
 typedef bool tp__entry_fn(void *user, const char *name, tp_module *m, tp_entry *e);
 bool tp__entries(tp_module *m, tp__entry_fn *f, void *user);

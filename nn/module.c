@@ -236,6 +236,21 @@ tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
     return with;
 }
 
+int tp__child_find(const tp_module *m, const char *name)
+{
+    for (int i = 0; i < m->n_child; i++)
+        if (!strcmp(m->child[i].name, name)) return i;
+    return -1;
+}
+
+void tp__child_remove(tp_module *m, int i)
+{
+    tp__entries(m->child[i].m, put_nothing, NULL);
+    tp_nn_free(m->child[i].m), free_text(m->child[i].name);
+    memmove(m->child + i, m->child + i + 1, sizeof *m->child * (size_t)(m->n_child - i - 1));
+    m->n_child--;
+}
+
 /* ---- parameters and buffers ---- */
 
 bool tp__entry_add(tp_module *m, tp_entry e)
@@ -275,23 +290,33 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
                                              .init = tp_init_constant(value) });
 }
 
-tp_entry *tp__entry_find(tp_module *m, const char *path)
+tp_module *tp__owner(tp_module *m, const char *path, const char **name)
 {
-    const char *rest = path;
     tp_child *c;
 
-    while (strchr(rest, '.')) {
-        if (!(c = step(m, &rest))) return NULL;
-        m = c->m;
-    }
-    for (int i = 0; i < m->n_entry; i++)
-        if (!strcmp(m->entry[i].name, rest)) return &m->entry[i];
+    for (*name = path; strchr(*name, '.'); m = c->m)
+        if (!(c = step(m, name))) return NULL;
+    return m;
+}
+
+static tp_entry *find(tp_module *m, const char *path, bool computed_too)
+{
+    const char *name;
+
+    m = tp__owner(m, path, &name);
+    for (int i = 0; m && i < m->n_entry; i++)
+        if (!strcmp(m->entry[i].name, name) && (computed_too || !m->entry[i].computed)) return &m->entry[i];
     return NULL;
+}
+
+tp_entry *tp__entry_find(tp_module *m, const char *path)
+{
+    return find(m, path, false);
 }
 
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path)
 {
-    tp_entry *e = m && path && tp_ok() ? tp__entry_find(m, path) : NULL;
+    tp_entry *e = m && path && tp_ok() ? find(m, path, true) : NULL;
 
     return e ? e->t : NULL;
 }
@@ -336,6 +361,7 @@ static bool walk_tree(tp_module *m, const char *name, const walk *w)
 
     if (w->module && !w->module(w->user, name, m)) return false;
     for (int i = 0; w->entry && i < m->n_entry; i++) {
+        if (m->entry[i].computed) continue;
         snprintf(longer, sizeof longer, "%s%s%s", name, dot, m->entry[i].name);
         if (!w->entry(w->user, longer, m, &m->entry[i])) return false;
     }

@@ -44,6 +44,7 @@ bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
 int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */
+int64_t tp_nn_count_trained(const tp_module *m); /* elements of those that aren't frozen */
 int tp_nn_children(const tp_module *m);  /* how many; in the order in which they were added: */
 tp_module *tp_nn_child(tp_module *m, int i); /* a negative i counts from the end */
 const char *tp_nn_child_name(const tp_module *m, int i);
@@ -112,6 +113,7 @@ typedef struct tp_load_report {
 } tp_load_report;
 typedef struct tp_load_opts {
     const char *skip;         /* names that are left alone, as a pattern */
+    const char *only;         /* names that aren't left alone; NULL: all */
     const char *strip_prefix; /* taken off the file's names: "module." */
     bool partial;             /* load what fits instead of nothing */
     tp_load_report *report;
@@ -120,6 +122,11 @@ typedef struct tp_load_opts {
  * the error tells which. */
 bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o) __attribute__((warn_unused_result));
 bool tp_nn_save(tp_module *m, const char *path) __attribute__((warn_unused_result));
+typedef struct tp_save_opts {
+    const char *skip, *only; /* patterns, as of loading */
+} tp_save_opts;
+/* Some of them: with these patterns no name left is an error. */
+bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o) __attribute__((warn_unused_result));
 
 TP_API_END
 

@@ -55,6 +55,19 @@ int64_t tp_nn_count(const tp_module *m)
     return n;
 }
 
+static bool count_trained(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    return e->frozen || count_one(user, name, m, e);
+}
+
+int64_t tp_nn_count_trained(const tp_module *m)
+{
+    int64_t n = 0;
+
+    if (m) tp__entries((tp_module *)m, count_trained, &n);
+    return n;
+}
+
 /* ---- freeze ---- */
 
 typedef struct freezing {
@@ -142,7 +155,7 @@ static tp_module *clone_tree(tp_module *m)
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     TP_REQUIRE(!m->self, TP_ERR_ARG, "%s was made with a self: build another and tp_nn_copy", m->kind);
     to = tp__layer(m->kind, m->forward, m->opts, m->opts_bytes);
-    if (to) to->training = m->training;
+    if (to) to->training = m->training, to->settle = m->settle;
     ok = to != NULL;
     for (int i = 0; ok && i < m->n_entry; i++)
         ok = clone_entry(to, &m->entry[i]);

@@ -76,7 +76,7 @@ static void weigh(const table *k, line *l)
         const tp_entry *e = &l->m->entry[i];
         int64_t n = tp__elements(&e->shape);
 
-        if (e->t && counted(k, l->m, i, e->t)) continue;
+        if (e->computed || (e->t && counted(k, l->m, i, e->t))) continue;
         l->param_bytes += (double)n * (double)tp_dtype_size(e->dtype);
         if (e->buffer) continue;
         l->params += n, l->trainable += e->t && tp_needs_grad(e->t) ? n : 0;

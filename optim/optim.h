@@ -112,9 +112,9 @@ tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
 /* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last
  * history_size changes of the gradient; each is followed by lr, or as far as the strong Wolfe
- * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and again:
- * tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds 2 history_size
- * + 2 tensors as large as all parameters together, from the start. */
+ * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and
+ * again: tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds
+ * 2 history_size + 2 tensors as large as all parameters together, from the start. */
 typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 typedef struct tp_lbfgs_opts {
     double lr;

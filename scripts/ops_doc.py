@@ -16,12 +16,18 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
-LAYERS = ["nn/layers.h", "nn/nn.h", "nn/init.h"]
+LAYERS = [
+    "nn/layers.h", "nn/attention.h", "nn/transformer.h", "nn/parametrize.h", "nn/lora.h", "nn/nn.h", "nn/init.h",
+]
 TITLES = {
     "autograd/ops_math.h": "Mathematics",
     "autograd/ops_shape.h": "Shapes and indices",
     "autograd/ops_layer.h": "What layers are made of",
     "autograd/ops_loss.h": "Losses",
+    "nn/attention.h": "Multi-head attention",
+    "nn/transformer.h": "The Transformer",
+    "nn/parametrize.h": "Weight norm and spectral norm",
+    "nn/lora.h": "Adapters of low rank",
     "nn/layers.h": "Layers",
     "nn/nn.h": "Modules",
     "nn/init.h": "Initial values",
@@ -129,7 +135,8 @@ def document():
     for path in LAYERS:
         out += ["", f"## {TITLES[path]}"]
         for s in rows_of(path):
-            out += ["", f"### {s.title[:1].upper()}{s.title[1:]}", "", "| function | what it does |", "|---|---|"]
+            out += ["", f"### {s.title[:1].upper()}{s.title[1:]}"] if s.title else []
+            out += ["", "| function | what it does |", "|---|---|"]
             out += [f"| `{r.call}` | {cell(r.text)} |" for r in s.rows]
     return "\n".join(out) + "\n"
 

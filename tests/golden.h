@@ -16,7 +16,7 @@
 #define TP_GOLDEN "tests/golden"
 #endif
 
-enum { MOST = 24 };
+enum { MOST = 48 };
 static const double tolerance_factor = 8;
 
 typedef struct kase {

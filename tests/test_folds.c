@@ -17,6 +17,14 @@ F(f_median, tp_square(tp_median(a, -1, NULL)))
 F(f_var, tp_var(a, TP_AXES(1), 1))
 F(f_var_all, tp_var(a, TP_KEEPDIM(0, 2), 0))
 F(f_std, tp_std(a, TP_ALL, 1))
+static tp_tensor *var_and_mean(tp_tensor *x, tp_axes axes, double correction)
+{
+    tp_tensor *mean, *var = tp_var_mean(x, axes, correction, &mean);
+
+    return tp_add(var, tp_square(mean));
+}
+
+F(f_var_mean, var_and_mean(a, TP_AXES(1), 1))
 F(f_norm1, tp_norm(a, 1, TP_AXES(0)))
 F(f_norm2, tp_norm(a, 2, TP_AXES(1)))
 F(f_norm3, tp_norm(a, 3, TP_ALL))
@@ -45,6 +53,7 @@ static const row rows[] = {
     { "var", f_var, 1, { R2(2, 3) }, -1, NULL, 0 },
     { "var two axes", f_var_all, 1, { R3(2, 3, 2) }, -1, NULL, 0 },
     { "std", f_std, 1, { R2(2, 3) }, -1, NULL, 0 },
+    { "var and mean", f_var_mean, 1, { R3(2, 3, 2) }, -1, NULL, 0 },
     { "norm 1", f_norm1, 1, { R2(2, 3) }, 0.25, NULL, 0 },
     { "norm 2", f_norm2, 1, { R2(2, 3) }, -1, NULL, 0 },
     { "norm 3", f_norm3, 1, { R2(2, 3) }, -1, NULL, 0 },
@@ -375,6 +384,19 @@ ON_EACH_DEVICE(folds, memory_ends)
     }
 }
 
+ON_EACH_DEVICE(folds, var_with_mean)
+{
+    tp_tensor *x, *var, *mean;
+
+    TP_SCOPE;
+    x = check_numbers(TP_SHAPE(3, 5), TP_F32, -1, 1, dev);
+    var = tp_var_mean(x, TP_KEEPDIM(1), 0, &mean);
+    if (check_not_offered(dev)) return;
+    CHECK(tp_item(tp_all(tp_eq(var, tp_var(x, TP_KEEPDIM(1), 0)), TP_ALL)) == 1);
+    CHECK(tp_item(tp_all(tp_eq(mean, tp_mean(x, TP_KEEPDIM(1))), TP_ALL)) == 1);
+    CHECK(tp_var_mean(x, TP_ALL, 1, NULL) != NULL);
+}
+
 /* ---- refusals ---- */
 
 ON_EACH_DEVICE(folds, refusals)
@@ -394,6 +416,9 @@ ON_EACH_DEVICE(folds, refusals)
     CHECK_REFUSED(tp_amin(x, TP_AXES(0, 0)), TP_ERR_ARG, "amin");
     CHECK_REFUSED(tp_var(x, TP_AXES(3), 1), TP_ERR_ARG, "no axis 3");
     CHECK_REFUSED(tp_var(x, TP_ALL, NAN), TP_ERR_ARG, "the correction is nan");
+    index = x;
+    CHECK_REFUSED(tp_var_mean(i, TP_ALL, 1, &index), TP_ERR_DTYPE, "var: not offered for i64 (2)");
+    CHECK(index == NULL);
     CHECK_REFUSED(tp_std(i, TP_ALL, 1), TP_ERR_DTYPE, "std: not offered for i64 (2)");
     CHECK_REFUSED(tp_norm(i, 2, TP_ALL), TP_ERR_DTYPE, "norm: not offered for i64 (2)");
     CHECK_REFUSED(tp_norm(x, NAN, TP_ALL), TP_ERR_ARG, "norm: p is no number");

@@ -303,6 +303,59 @@ Test(nothing, catalogue, WITH_ALL)
     S(tp_nn_lambda(NULL, NULL, NULL));
 }
 
+Test(nothing, layers_of_attention_and_adapters, WITH_ALL)
+{
+    const tp_transformer_opts unfilled = { 0 }, filled = tp_transformer_defaults();
+    tp_module *attention = tp_nn_init(tp_nn_multihead_attention(2, 1, (tp_multihead_attention_opts){ 0 }), D);
+    tp_module *encoder = tp_nn_transformer_encoder_layer(2, 1, filled);
+    tp_module *decoder = tp_nn_transformer_decoder_layer(2, 1, filled);
+
+    TP_SCOPE;
+    S(tp_rotary(NULL, (tp_rotary_opts){ 0 }));
+    S(tp_rotary(x, (tp_rotary_opts){ .dims = -4, .base = NAN }));
+    S(tp_dropout2d(NULL, .5));
+    S(tp_alpha_dropout(NULL, NAN));
+    S(tp_alpha_dropout(x, NAN));
+    S(tp_var_mean(NULL, TP_ALL, 1, NULL));
+    S(tp_nn_multihead_attention(0, 0, (tp_multihead_attention_opts){ 0 }));
+    S(tp_nn_multihead_attention(INT64_MAX, 1, (tp_multihead_attention_opts){ .kdim = INT64_MIN }));
+    S(tp_nn_multihead_attention(2, 1, (tp_multihead_attention_opts){ .dropout = NAN }));
+    S(tp_nn_multihead_attention_forward(NULL, NULL, NULL, NULL, (tp_attention_masks){ 0 }));
+    S(tp_nn_multihead_attention_forward(m, x, x, x, (tp_attention_masks){ 0 }));
+    S(tp_nn_multihead_attention_forward(attention, NULL, NULL, NULL, (tp_attention_masks){ 0 }));
+    S(tp_nn_multihead_attention_forward(attention, x, x, x, (tp_attention_masks){ x, x, true }));
+    S(tp_nn_apply(attention, (tp_list){ NULL, 0 }, out, 4));
+    S(tp_nn_transformer_encoder_layer(2, 1, unfilled));
+    S(tp_nn_transformer_decoder_layer(0, 0, filled));
+    S(tp_nn_transformer_encoder(NULL, 2, NULL));
+    S(tp_nn_transformer_decoder(NULL, -2, NULL));
+    S(tp_nn_transformer_encoder_forward(NULL, NULL, (tp_encoder_masks){ 0 }));
+    S(tp_nn_transformer_encoder_forward(encoder, NULL, (tp_encoder_masks){ 0 }));
+    S(tp_nn_transformer_encoder_forward(encoder, x, (tp_encoder_masks){ 0 }));
+    S(tp_nn_transformer_decoder_forward(NULL, NULL, NULL, (tp_decoder_masks){ 0 }));
+    S(tp_nn_transformer_decoder_forward(decoder, NULL, NULL, (tp_decoder_masks){ 0 }));
+    S(tp_nn_apply(decoder, (tp_list){ NULL, 0 }, out, 4));
+    S(tp_nn_weight_norm(NULL, NULL, (tp_weight_norm_opts){ 0 }));
+    S(tp_nn_weight_norm(m, NULL, (tp_weight_norm_opts){ 0 }));
+    S(tp_nn_weight_norm(m, "", (tp_weight_norm_opts){ .dim = INT32_MIN }));
+    S(tp_nn_spectral_norm(NULL, "weight", (tp_spectral_norm_opts){ 0 }));
+    S(tp_nn_spectral_norm(m, NULL, (tp_spectral_norm_opts){ 0 }));
+    S(tp_nn_spectral_norm(m, "weight", (tp_spectral_norm_opts){ .eps = NAN, .dim = INT32_MAX }));
+    S(tp_nn_computed(NULL, NULL));
+    S(tp_nn_computed(m, "."));
+    S(tp_nn_remove_parametrizations(NULL, NULL));
+    S(tp_nn_remove_parametrizations(m, "weight"));
+    S(tp_nn_lora(NULL, NULL, (tp_lora_opts){ 0 }));
+    S(tp_nn_lora(m, NULL, (tp_lora_opts){ 0 }));
+    S(tp_nn_lora(m, "*", (tp_lora_opts){ .rank = INT64_MAX, .alpha = NAN }));
+    S(tp_nn_lora_merge(NULL));
+    S(tp_nn_lora_unmerge(NULL));
+    S(tp_nn_count_trained(NULL));
+    S(tp_nn_save_with(NULL, NULL, (tp_save_opts){ 0 }));
+    S(tp_nn_save_with(m, NULL, (tp_save_opts){ .only = "*" }));
+    tp_nn_free(attention), tp_nn_free(encoder), tp_nn_free(decoder);
+}
+
 Test(nothing, optimizers_and_schedules, WITH_ALL)
 {
     TP_SCOPE;

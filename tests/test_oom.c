@@ -4,37 +4,9 @@
  * What must hold each time: nothing crashes or leaks, the error is TP_ERR_MEMORY, parameters,
  * optimizer and step count are as before, and the next step gives what it would have given.
  */
-#include "tests/check.h"
+#include "tests/oom.h"
 
 #include <unistd.h>
-
-enum { MOST = 200000 }; /* allocations: a loop that never ends is a failure */
-
-/* Runs f with the n-th allocation failing, for n = 0, 1, ... until it succeeds; after each
- * failure `after` looks at what is left.  Gives the number of failures. */
-static int at_every_allocation(bool (*f)(void *user), void (*after)(void *user, bool done),
-                               void *user)
-{
-    char name[sizeof check_name];
-    bool done = false;
-    int n = 0;
-
-    memcpy(name, check_name, sizeof name);
-    for (; !done && n < MOST; n++) {
-        CASE("%.80s, allocation %d", name, n);
-        tp__fail_after = n;
-        done = f(user);
-        tp__fail_after = -1;
-        if (!done) CHECK(tp_error_code() == TP_ERR_MEMORY);
-        CHECK(!done || tp_ok());
-        tp_clear_error();
-        after(user, done);
-    }
-    CASE("%.80s", name);
-    fprintf(stderr, "out of memory, %s: %d places\n", name, n - 1);
-    CHECK(n > 1 && n < MOST);
-    return n - 1;
-}
 
 /* ---- snapshots of all tensors of a model and its optimizer ---- */
 

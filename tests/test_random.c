@@ -94,9 +94,91 @@ ON_EACH_DEVICE_WITH(random, searchsorted, search)
 }
 
 F(f_masked, tp_square(tp_masked_fill(tp_exp(a), tp_gt_scalar(a, .2), 3)))
-static const row rows[] = { { "masked_fill", f_masked, 1, { R2(3, 4) }, -1, NULL, 0 } };
+
+/* The same is dropped at each call. */
+static tp_tensor *seeded(tp_tensor *(*drop)(tp_tensor *x, double p), tp_tensor *x, double p)
+{
+    tp_seed(5);
+    return drop(x, p);
+}
+
+F(f_channels, tp_square(seeded(tp_dropout2d, tp_exp(a), .4)))
+F(f_alpha, tp_square(seeded(tp_alpha_dropout, tp_exp(a), .4)))
+static const row rows[] = {
+    { "masked_fill", f_masked, 1, { R2(3, 4) }, -1, NULL, 0 },
+    { "dropout2d", f_channels, 1, { R4(2, 3, 2, 2) }, -1, NULL, 0 },
+    { "alpha_dropout", f_alpha, 1, { R2(3, 4) }, -1, NULL, 0 },
+};
 
 GRADIENTS(random, rows)
+
+/* ---- dropping ---- */
+
+ON_EACH_DEVICE_WITH(random, whole_channels, compare)
+{
+    const int64_t C = 500;
+    tp_tensor *x, *y, *last;
+    int64_t dropped = 0;
+
+    TP_SCOPE;
+    CASE("dropout2d");
+    x = check_numbers(TP_SHAPE(2, C, 2, 3), TP_F64, 1, 2, dev);
+    y = seeded(tp_dropout2d, x, .25), last = seeded(tp_dropout2d, tp_channels_last(x), .25);
+    CHECK(tp__layout_of(last) == TP_CHANNELS_LAST && tp_item(tp_all(tp_eq(y, last), TP_ALL)) == 1);
+    for (int64_t c = 0; c < 2 * C; c++) {
+        double kept = check_at(y, 6 * c) != 0;
+
+        dropped += kept == 0;
+        for (int64_t i = 6 * c; c < 40 && i < 6 * c + 6; i++)
+            CHECK_NEAR(check_at(y, i), kept * check_at(x, i) / .75, 1e-15);
+    }
+    fair(dropped, .25, 2 * (double)C);
+    CHECK(tp_item(tp_all(tp_eq(x, tp_dropout2d(x, 0)), TP_ALL)) == 1);
+    CHECK(tp_item(tp_sum(tp_dropout2d(x, 1), TP_ALL)) == 0);
+    CHECK(tp_count(tp_dropout2d(F32(0, 3, 2), .5)) == 0 && tp_count(tp_dropout2d(F32(2, 3), .5)) == 6);
+}
+
+ON_EACH_DEVICE_WITH(random, mean_and_deviation_stay, compare)
+{
+    const double n = 40000, p = .3, low = -1.7580993408473766;
+    const double a = 1 / sqrt((1 - p) * (1 + p * low * low));
+    tp_tensor *x, *y, *dropped, *kept;
+
+    TP_SCOPE;
+    CASE("alpha_dropout");
+    tp_seed(3);
+    x = tp_cast(tp_randn(TP_SHAPE((int64_t)n), dev), TP_F64), y = tp_alpha_dropout(x, p);
+    CHECK_NEAR(tp_item(tp_mean(y, TP_ALL)), 0, 5 / sqrt(n));
+    CHECK_NEAR(tp_item(tp_mean(tp_square(y), TP_ALL)), 1, 5 * sqrt(3 / n));
+    dropped = tp_lt_scalar(tp_abs(tp_shift(y, -(a * low - a * p * low))), 1e-12);
+    fair((int64_t)tp_item(tp_count_nonzero(dropped, TP_ALL)), p, n);
+    kept = tp_lt_scalar(tp_abs(tp_sub(y, tp_affine(x, a, -a * p * low))), 1e-12);
+    CHECK(tp_item(tp_all(tp_logical_xor(kept, dropped), TP_ALL)) == 1);
+    CHECK(tp_item(tp_all(tp_isclose(x, tp_alpha_dropout(x, 0), 1e-14, 0), TP_ALL)) == 1);
+    CHECK(tp_item(tp_sum(tp_square(tp_alpha_dropout(x, 1)), TP_ALL)) == 0);
+    CHECK(tp_count(tp_alpha_dropout(F32(0, 3), .5)) == 0);
+}
+
+/* A failed op consumes no random numbers. */
+ON_EACH_DEVICE_WITH(random, failure_draws_nothing, compare)
+{
+    static tp_tensor *(*const drop[])(tp_tensor *, double) = { tp_dropout2d, tp_alpha_dropout };
+    tp_tensor *x, *want;
+
+    TP_SCOPE;
+    x = F32(2, 3, 4);
+    for (int i = 0; i < 2; i++) {
+        tp_seed(3), want = tp_rand(TP_SHAPE(4), dev);
+        for (int after = 0, done = 0; !done && after < 100; after++) {
+            CASE("op %d, allocation %d on %s", i, after, tp_device_name(dev));
+            tp_seed(3), tp__fail_after = after, done = drop[i](x, .5) != NULL, tp__fail_after = -1;
+            if (done) break;
+            CHECK(tp_error_code() == TP_ERR_MEMORY);
+            tp_clear_error();
+            CHECK(tp_item(tp_all(tp_eq(want, tp_rand(TP_SHAPE(4), dev)), TP_ALL)) == 1);
+        }
+    }
+}
 
 ON_EACH_DEVICE_WITH(random, refusals, search)
 {
@@ -119,6 +201,13 @@ ON_EACH_DEVICE_WITH(random, refusals, search)
     ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 1, true), "or none");
     SHAPE(tp_searchsorted(x, F32(3), false), "as many axes are wanted");
     SHAPE(tp_searchsorted(x, F32(3, 3), false), "must differ along the last axis alone");
+    SHAPE(tp_dropout2d(F32(3), .5), "x must be (N, C, ...), not f32 (3)");
+    ARG(tp_dropout2d(x, -1), "dropout2d: p is -1: a probability is wanted");
+    DTYPE(tp_dropout2d(I64(2, 3), .5), "dropout2d: not offered for i64 (2, 3)");
+    ARG(tp_alpha_dropout(x, 1.5), "alpha_dropout: p is 1.5");
+    DTYPE(tp_alpha_dropout(mask, .5), "alpha_dropout: not offered for bool (2, 3)");
+    ARG(tp_alpha_dropout(NULL, .5), "alpha_dropout: missing input");
+    ARG(tp_dropout2d(NULL, .5), "dropout2d: missing input");
     DTYPE(tp_masked_fill(x, x, 0), "the mask must be bool, not f32 (2, 3)");
     SHAPE(tp_masked_fill(F32(3), mask, 0), "the mask bool (2, 3) doesn't broadcast to f32 (3)");
 }

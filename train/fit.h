@@ -46,7 +46,7 @@ typedef struct tp_fit_opts {
     tp_dtype amp;             /* TP_BF16: products run in it */
     tp_ema *average;          /* of m, or NULL: updated after a step, and in m's place, once it has
                                * been, in validations: score, on_validation, best and restore_best
-                               * see the averages.  At the end m has its own weights, or the best. */
+                               * see the averages.  In the end m has its own weights, or the best */
     int64_t average_from;     /* the first step after which it is updated, and then */
     int64_t average_every;    /* after so many steps; 0: 1 */
     tp_loader *statistics;    /* training data again, by a loader of its own, or NULL: for

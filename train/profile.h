@@ -8,8 +8,8 @@
  * Ops are timed as they run, forward and backward, with the floating-point operations of products,
  * convolutions, attention and recurrent layers (from their shapes; a multiplication and an addition
  * are two; causal attention counts all scores) and the bytes of what goes in and comes out.  What
- * no op is responsible for, an optimizer's step for one, appears under its kernels' names.  On a GPU
- * every kernel is waited for.
+ * no op is responsible for, an optimizer's step for one, appears under its kernels' names.  On a
+ * GPU every kernel is waited for.
  */
 #ifndef TP_TRAIN_PROFILE_H
 #define TP_TRAIN_PROFILE_H

@@ -47,8 +47,8 @@ void tp_state_free(tp_state *s);
 /* ---- averaged weights ---- */
 
 /* The running statistics of m's batch norms anew: means over one pass of l, as if their momentum
- * were PyTorch's None, in training mode and without gradients; modes and momenta come back.  For weights
- * that no batch has seen: after tp_ema_copy_to, or within TP_WITH_EMA.  l is at the beginning of a
+ * were PyTorch's None, in training mode and without gradients; modes and momenta come back.  For
+ * weights that no batch has seen: after tp_ema_copy_to, or within TP_WITH_EMA.  l is at the beginning of a
  * pass.  torch.optim.swa_utils.update_bn */
 bool tp_swa_update_bn(tp_loader *l, tp_module *m);
 

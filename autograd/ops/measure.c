@@ -149,6 +149,14 @@ tp_tensor *tp_std(tp_tensor *x, tp_axes axes, double correction)
     return variance(&std_op, x, axes, correction);
 }
 
+tp_tensor *tp_var_mean(tp_tensor *x, tp_axes axes, double correction, tp_tensor **mean)
+{
+    tp_tensor *y = tp_var(x, axes, correction), *m = mean ? tp_mean(x, axes) : NULL;
+
+    if (mean) *mean = m;
+    return tp_ok() ? y : NULL;
+}
+
 /* ---- norm ---- */
 
 /* sign(x) |x|^(p - 1); with p < 1 it would be infinite at 0, and is 0. */
