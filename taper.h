@@ -14,6 +14,7 @@
 #include "nn/transformer.h"
 #include "nn/parametrize.h"
 #include "nn/lora.h"
+#include "models/models.h"
 #include "optim/optim.h"
 #include "data/data.h"
 #include "data/datasets.h"

@@ -149,7 +149,7 @@ static int attend(void *self, tp_list in, tp_tensor **out, int room)
     o.key_padding_mask = x[PADDING], o.causal = x[CAUSAL];
     if (!project(m, k, x, qkv) || !mask_for(k, qkv[0], qkv[1], x[MASK], &o.mask)) return -1;
     y = tp_nn_forward(m->child[0].m, joined(k, tp_attention(qkv[0], qkv[1], qkv[2], o)));
-    return tp__one(out, batched ? y : tp_squeeze(y, TP_AXES(k->o.batch_first ? 0 : 1)));
+    return tp_nn_gives(out, batched ? y : tp_squeeze(y, TP_AXES(k->o.batch_first ? 0 : 1)));
 }
 
 tp_tensor *tp_nn_multihead_attention_forward(tp_module *m, tp_tensor *query, tp_tensor *key,
@@ -210,6 +210,6 @@ tp_module *tp_nn_multihead_attention(int64_t embed_dim, int64_t num_heads,
                (long long)k.vdim);
     TP_REQUIRE(o.dropout >= 0 && o.dropout <= 1, TP_ERR_ARG,
                "dropout is %g: a probability is wanted", o.dropout);
-    m = tp__layer("multihead_attention", attend, &k, sizeof k);
+    m = tp_nn_layer("multihead_attention", attend, &k, sizeof k);
     return tp__made(m, m && describe(m, &k));
 }

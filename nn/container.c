@@ -22,7 +22,7 @@ static int sequential(void *self, tp_list in, tp_tensor **out, int room)
         if (x != in.t[0] && y != x) tp__drop(x); /* lives on only in what backward saved */
         x = y;
     }
-    return tp__one(out, x);
+    return tp_nn_gives(out, x);
 }
 
 static bool named_before(tp_module *const *layers, int i)
@@ -55,7 +55,7 @@ static tp_module *filled(const char *where, tp_module *m, const char *const *nam
 
 tp_module *tp_nn_sequential(tp_module **layers, int n)
 {
-    return filled(__func__, tp__layer("sequential", sequential, NULL, 0), NULL, layers, n);
+    return filled(__func__, tp_nn_layer("sequential", sequential, NULL, 0), NULL, layers, n);
 }
 
 /* ---- by number and by name ---- */
@@ -98,7 +98,7 @@ static int residual(void *self, tp_list in, tp_tensor **out, int room)
         return tp__fail(TP_ERR_SHAPE, m->kind, "the body gives %s, the shortcut %s", tp__text(y),
                         tp__text(x)),
                -1;
-    return tp__one(out, tp_add(x, y));
+    return tp_nn_gives(out, tp_add(x, y));
 }
 
 tp_module *tp_nn_residual(tp_module *body, tp_module *shortcut)
@@ -106,7 +106,7 @@ tp_module *tp_nn_residual(tp_module *body, tp_module *shortcut)
     static const char *const names[] = { "body", "shortcut" };
     tp_module *both[] = { body, shortcut };
 
-    return filled(__func__, tp__layer("residual", residual, NULL, 0), names, both,
+    return filled(__func__, tp_nn_layer("residual", residual, NULL, 0), names, both,
                   shortcut ? 2 : 1);
 }
 
@@ -122,7 +122,7 @@ static int run_lambda(void *self, tp_list in, tp_tensor **out, int room)
     const lambda *k = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, k->fn(in.t[0], k->user));
+    return tp_nn_gives(out, k->fn(in.t[0], k->user));
 }
 
 tp_module *tp_nn_lambda(const char *kind, tp_nn_lambda_fn *fn, void *user)
@@ -131,5 +131,5 @@ tp_module *tp_nn_lambda(const char *kind, tp_nn_lambda_fn *fn, void *user)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(kind && fn, TP_ERR_ARG, "missing %s", kind ? "function" : "kind");
-    return tp__layer(kind, run_lambda, &k, sizeof k);
+    return tp_nn_layer(kind, run_lambda, &k, sizeof k);
 }

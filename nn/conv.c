@@ -58,7 +58,7 @@ static int run(void *self, tp_list in, tp_tensor **out, int room)
     (void)room;
     if (x && o.padding_mode != TP_PAD_CONSTANT && x->shape.rank == k->kind->axes + 2)
         x = padded(x, k, w, &o);
-    return tp__one(out, k->kind->op(x, w, tp__param(m, BIAS), o));
+    return tp_nn_gives(out, k->kind->op(x, w, tp__param(m, BIAS), o));
 }
 
 static bool options_fit(const conv_kind *k, tp_conv2d_opts o)
@@ -105,7 +105,7 @@ static tp_module *made(const conv_kind *kind, int64_t in, int64_t out, int kerne
     s = kind->axes == 2 ? TP_SHAPE(first, second, kernel, width) : TP_SHAPE(first, second, kernel);
     bound = 1 / sqrt((double)second * kernel * (kind->axes == 2 ? width : 1));
     init = tp_init_uniform(-bound, bound);
-    m = tp__layer(kind->name, run, &k, sizeof k);
+    m = tp_nn_layer(kind->name, run, &k, sizeof k);
     return tp__made(m, tp_nn_param(m, "weight", s, init) &&
                            (o.no_bias || tp_nn_param(m, "bias", TP_SHAPE(out), init)));
 }

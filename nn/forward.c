@@ -6,7 +6,7 @@
 #include <fnmatch.h>
 #include <string.h>
 
-int tp__one(tp_tensor **out, tp_tensor *y)
+int tp_nn_gives(tp_tensor **out, tp_tensor *y)
 {
     out[0] = y;
     return y ? 1 : -1;
@@ -69,6 +69,11 @@ tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x)
     int n = tp_nn_apply(m, TP_LIST(x), &y, 1);
 
     return m ? single(m, n, y) : NULL;
+}
+
+tp_tensor *tp_nn_call(tp_module *m, const char *path, tp_tensor *x)
+{
+    return tp_nn_forward(tp_nn_get(m, path), x);
 }
 
 bool tp_nn_add_hook(tp_module *m, tp_nn_hook_fn *f, void *user)

@@ -47,12 +47,8 @@ struct tp_module {
     void *opts; /* a layer's own: plain data, copied by clone */
 };
 
-/* A layer: forward(m), with options that it finds in m->opts. */
-tp_module *tp__layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes);
 /* m, or, when a parameter could not be described, NULL with m freed. */
 tp_module *tp__made(tp_module *m, bool ok);
-/* One output, or -1. */
-int tp__one(tp_tensor **out, tp_tensor *y);
 bool tp__entry_add(tp_module *m, tp_entry e);
 /* The entry becomes t, whose reference it takes; what it was knows that it was replaced. */
 void tp__entry_put(tp_entry *e, tp_tensor *t);

@@ -15,7 +15,7 @@ static int linear(void *self, tp_list in, tp_tensor **out, int room)
     const tp_linear_layer_opts *o = m->opts;
 
     (void)room;
-    return tp__one(out, tp_linear_with(in.t[0], tp__param(m, WEIGHT), tp__param(m, BIAS),
+    return tp_nn_gives(out, tp_linear_with(in.t[0], tp__param(m, WEIGHT), tp__param(m, BIAS),
                                        (tp_linear_opts){ o->activation }));
 }
 
@@ -31,7 +31,7 @@ tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o)
     TP_REQUIRE_IN("tp_nn_linear", (unsigned)o.activation <= TP_GELU_TANH, TP_ERR_ARG,
                   "there is no activation %d", (int)o.activation);
     init = tp_init_uniform(-1 / sqrt((double)in), 1 / sqrt((double)in));
-    m = tp__layer("linear", linear, &o, sizeof o);
+    m = tp_nn_layer("linear", linear, &o, sizeof o);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(out, in), init) &&
                            (o.no_bias || tp_nn_param(m, "bias", TP_SHAPE(out), init)));
 }
@@ -48,7 +48,7 @@ static int embedding(void *self, tp_list in, tp_tensor **out, int room)
     const tp_module *m = self;
 
     (void)room;
-    return tp__one(
+    return tp_nn_gives(
         out, tp_embedding_with(in.t[0], tp__param(m, WEIGHT), *(const tp_embedding_opts *)m->opts));
 }
 
@@ -62,7 +62,7 @@ tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
                   (long long)rows, (long long)cols);
     TP_REQUIRE_IN("tp_nn_embedding", o.padding_idx >= -1 && o.padding_idx < rows, TP_ERR_ARG,
                   "padding_idx %lld of %lld rows", (long long)o.padding_idx, (long long)rows);
-    m = tp__layer("embedding", embedding, &o, sizeof o);
+    m = tp_nn_layer("embedding", embedding, &o, sizeof o);
     if (!tp_nn_param(m, "weight", TP_SHAPE(rows, cols), tp_init_normal(0, 1)))
         return tp__made(m, false);
     m->entry[WEIGHT].zero_row = o.padding_idx + 1;
@@ -81,7 +81,7 @@ static int prelu(void *self, tp_list in, tp_tensor **out, int room)
     const tp_module *m = self;
 
     (void)room;
-    return tp__one(out, tp_prelu(in.t[0], tp__param(m, WEIGHT)));
+    return tp_nn_gives(out, tp_prelu(in.t[0], tp__param(m, WEIGHT)));
 }
 
 tp_module *tp_nn_prelu(int64_t n, double a)
@@ -90,6 +90,6 @@ tp_module *tp_nn_prelu(int64_t n, double a)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE(n > 0, TP_ERR_ARG, "%lld slopes", (long long)n);
-    m = tp__layer("prelu", prelu, NULL, 0);
+    m = tp_nn_layer("prelu", prelu, NULL, 0);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(n), tp_init_constant(a)));
 }

@@ -52,10 +52,10 @@ static int lora_linear(void *self, tp_list in, tp_tensor **out, int room)
     (void)room;
     y = tp_linear_with(x, m->entry[WEIGHT].t, b,
                        (tp_linear_opts){ k->merged ? k->linear.activation : TP_LINEAR });
-    if (k->merged || !y) return tp__one(out, y);
+    if (k->merged || !y) return tp_nn_gives(out, y);
     if (m->training && k->dropout > 0) x = tp_dropout(x, k->dropout);
     thin = tp_scale(tp_nn_forward(half(m, "lora_A"), x), k->scale);
-    return tp__one(
+    return tp_nn_gives(
         out, activated(k->linear.activation, tp_add(y, tp_nn_forward(half(m, "lora_B"), thin))));
 }
 

@@ -33,7 +33,7 @@ tp_module *tp_nn_container(const char *kind)
     return tp_nn_from(kind, NULL, NULL, NULL);
 }
 
-tp_module *tp__layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes)
+tp_module *tp_nn_layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes)
 {
     tp_module *m = tp_nn_from(kind, NULL, forward, NULL);
 
@@ -52,6 +52,16 @@ tp_module *tp__made(tp_module *m, bool ok)
     if (ok && tp_ok()) return m;
     tp_nn_free(m);
     return NULL;
+}
+
+tp_module *tp_nn_made(tp_module *m)
+{
+    return tp__made(m, true);
+}
+
+const void *tp_nn_opts(const tp_module *m)
+{
+    return m ? m->opts : NULL;
 }
 
 static void let_go(tp_entry *e)
@@ -161,18 +171,23 @@ static tp_child *step(tp_module *m, const char **path)
     return NULL;
 }
 
+/* The module of that name, or NULL. */
+static tp_module *below(tp_module *m, const char *path)
+{
+    while (m && *path) {
+        tp_child *c = step(m, &path);
+
+        m = c ? c->m : NULL;
+    }
+    return m;
+}
+
 tp_module *tp_nn_get(tp_module *m, const char *path)
 {
-    const char *rest = path;
-    tp_child *c;
-
     if (!tp_ok()) return NULL;
     TP_REQUIRE(m && path, TP_ERR_ARG, "missing module or path");
-    while (*rest) {
-        c = step(m, &rest);
-        TP_REQUIRE(c, TP_ERR_ARG, "there is no module %s", path);
-        m = c->m;
-    }
+    m = below(m, path);
+    TP_REQUIRE(m, TP_ERR_ARG, "there is no module %s", path);
     return m;
 }
 
@@ -312,6 +327,11 @@ static tp_entry *find(tp_module *m, const char *path, bool computed_too)
 tp_entry *tp__entry_find(tp_module *m, const char *path)
 {
     return find(m, path, false);
+}
+
+bool tp_nn_has(tp_module *m, const char *path)
+{
+    return m && path && (below(m, path) || find(m, path, true));
 }
 
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path)

@@ -26,7 +26,14 @@ tp_module *tp_nn_container(const char *kind); /* children and parameters, no for
 /* release(self) when the module is freed, also after a failure here; both may be NULL, then
  * forward is given the module itself. */
 tp_module *tp_nn_from(const char *kind, void *self, tp_nn_fn *forward, void (*release)(void *self));
+/* The same with options: plain data, copied, which clones share; forward is given the module. */
+tp_module *tp_nn_layer(const char *kind, tp_nn_fn *forward, const void *opts, size_t bytes);
+const void *tp_nn_opts(const tp_module *m); /* those; NULL without */
 tp_module *tp_nn_add(tp_module *parent, const char *name, tp_module *child); /* returns child */
+/* The end of a constructor: gives m, or, after an error, NULL, with m freed. */
+tp_module *tp_nn_made(tp_module *m);
+/* The end of a forward with one output: puts y there and gives 1, or -1 where y is NULL. */
+int tp_nn_gives(tp_tensor **out, tp_tensor *y);
 
 /* A parameter of m, drawn by tp_nn_init. */
 bool tp_nn_param(tp_module *m, const char *name, tp_shape s, tp_init init);
@@ -36,6 +43,7 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
 /* ---- the tree ---- */
 
 tp_module *tp_nn_get(tp_module *m, const char *path);     /* "layer1.0.conv1"; "" is m itself */
+bool tp_nn_has(tp_module *m, const char *path); /* a module, parameter or buffer of that name */
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path);  /* the module's own, not lent */
 /* The parameter or buffer becomes t itself, kept: for tied weights.  t is a dense leaf of its
  * shape; a parameter that isn't frozen makes it require a gradient.  An optimizer that holds
@@ -64,6 +72,7 @@ bool tp_nn_cast(tp_module *m, tp_dtype d);
 /* Runs m: up to `room` outputs, gives how many, or -1.  tp_nn_forward is for one of each. */
 int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room);
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x);
+tp_tensor *tp_nn_call(tp_module *m, const char *path, tp_tensor *x); /* that of tp_nn_get(m, path) */
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x); /* eval and no-grad, both restored */
 /* As tp_checkpoint, with the train and eval modes of the tree restored for the second run. */
 int tp_nn_checkpoint(tp_module *m, tp_list in, tp_tensor **out, int room);

@@ -50,7 +50,7 @@ static int batch_norm(void *self, tp_list in, tp_tensor **out, int room)
     y = tp_batch_norm(in.t[0], entry_of(m, affine, WEIGHT), entry_of(m, affine, BIAS),
                       entry_of(m, affine, RUNNING_MEAN), entry_of(m, affine, RUNNING_VAR), o);
     if (y && moves && !count_batch(entry_of(m, affine, TRACKED))) return -1;
-    return tp__one(out, y);
+    return tp_nn_gives(out, y);
 }
 
 tp_module *tp_nn_batch_norm_with(int64_t channels, tp_batch_norm_opts o)
@@ -64,7 +64,7 @@ tp_module *tp_nn_batch_norm_with(int64_t channels, tp_batch_norm_opts o)
                   (long long)channels);
     TP_REQUIRE_IN("tp_nn_batch_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
                   "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
-    m = tp__layer("batch_norm", batch_norm, &o, sizeof o);
+    m = tp_nn_layer("batch_norm", batch_norm, &o, sizeof o);
     return tp__made(m, add_affine(m, s, !o.no_affine, !o.no_affine) &&
                            (o.no_running || add_running(m, s)));
 }
@@ -93,7 +93,7 @@ static int layer_norm(void *self, tp_list in, tp_tensor **out, int room)
     const norm *k = m->opts;
 
     (void)room;
-    return tp__one(
+    return tp_nn_gives(
         out, tp_layer_norm(in.t[0], k->shape, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
 }
 
@@ -108,7 +108,7 @@ static int group_norm(void *self, tp_list in, tp_tensor **out, int room)
         return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, ...), not %s",
                         (long long)k->shape.n[0], tp__text(x)),
                -1;
-    return tp__one(out,
+    return tp_nn_gives(out,
                    tp_group_norm(x, k->groups, tp__param(m, WEIGHT), tp__param(m, BIAS), k->eps));
 }
 
@@ -118,7 +118,7 @@ static int rms_norm(void *self, tp_list in, tp_tensor **out, int room)
     const norm *k = m->opts;
 
     (void)room;
-    return tp__one(out, tp_rms_norm(in.t[0], k->shape, tp__param(m, WEIGHT), k->eps));
+    return tp_nn_gives(out, tp_rms_norm(in.t[0], k->shape, tp__param(m, WEIGHT), k->eps));
 }
 
 static bool norm_fits(const char *where, tp_norm_layer_opts o)
@@ -133,7 +133,7 @@ static tp_module *over_last(const char *kind, tp_nn_fn *run, tp_shape shape, dou
                             tp_norm_layer_opts o)
 {
     norm k = { .shape = shape, .eps = o.eps < 0 ? eps : o.eps };
-    tp_module *m = tp__layer(kind, run, &k, sizeof k);
+    tp_module *m = tp_nn_layer(kind, run, &k, sizeof k);
 
     return tp__made(m, add_affine(m, shape, !o.no_affine, !o.no_affine && !o.no_bias));
 }
@@ -174,7 +174,7 @@ tp_module *tp_nn_group_norm_with(int64_t groups, int64_t channels, tp_norm_layer
     TP_REQUIRE_IN("tp_nn_group_norm", groups > 0 && channels > 0 && channels % groups == 0,
                   TP_ERR_ARG, "%lld groups of %lld channels", (long long)groups,
                   (long long)channels);
-    m = tp__layer("group_norm", group_norm, &k, sizeof k);
+    m = tp_nn_layer("group_norm", group_norm, &k, sizeof k);
     return tp__made(m, add_affine(m, k.shape, !o.no_affine, !o.no_affine && !o.no_bias));
 }
 
@@ -241,12 +241,12 @@ static int instance_norm(void *self, tp_list in, tp_tensor **out, int room)
         return tp__fail(TP_ERR_SHAPE, m->kind, "x must be (N, %lld, L, ...), not %s",
                         (long long)k->channels, tp__text(x)),
                -1;
-    if (k->o.track_running_stats && !m->training) return tp__one(out, by_running(m, x, k->o.eps));
+    if (k->o.track_running_stats && !m->training) return tp_nn_gives(out, by_running(m, x, k->o.eps));
     y = tp_instance_norm(x, instance_entry(m, WEIGHT), instance_entry(m, BIAS), k->o.eps);
     if (y && k->o.track_running_stats && tp_count(x) && !tp__me()->second_run &&
         !move_running(m, x, k->o.momentum))
         return -1;
-    return tp__one(out, y);
+    return tp_nn_gives(out, y);
 }
 
 tp_module *tp_nn_instance_norm_with(int64_t channels, tp_instance_norm_opts o)
@@ -262,7 +262,7 @@ tp_module *tp_nn_instance_norm_with(int64_t channels, tp_instance_norm_opts o)
                   (long long)channels);
     TP_REQUIRE_IN("tp_nn_instance_norm", o.eps >= 0 && o.momentum >= 0, TP_ERR_ARG,
                   "eps %g, momentum %g: neither may be negative", o.eps, o.momentum);
-    m = tp__layer("instance_norm", instance_norm, &k, sizeof k);
+    m = tp_nn_layer("instance_norm", instance_norm, &k, sizeof k);
     return tp__made(m, add_affine(m, s, o.affine, o.affine) &&
                            (!o.track_running_stats || add_running(m, s)));
 }

@@ -83,7 +83,7 @@ static int weight_norm(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *v = m->entry[V].t;
 
     (void)in, (void)room;
-    return tp__one(out, tp_mul(v, tp_div(m->entry[G].t, lengths(v, m->opts))));
+    return tp_nn_gives(out, tp_mul(v, tp_div(m->entry[G].t, lengths(v, m->opts))));
 }
 
 static bool settle_lengths(tp_module *m)
@@ -136,10 +136,10 @@ static int spectral_norm(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *w = m->entry[0].t;
 
     (void)in, (void)room;
-    if (!state->n_entry) return tp__one(out, unit(w, o->eps));
+    if (!state->n_entry) return tp_nn_gives(out, unit(w, o->eps));
     if (m->training && !tp__me()->second_run && !iterate(state, w, o, o->n_power_iterations))
         return -1;
-    return tp__one(out, tp_div(w, largest_singular_value(state, w, o->dim)));
+    return tp_nn_gives(out, tp_div(w, largest_singular_value(state, w, o->dim)));
 }
 
 static bool settle_directions(tp_module *m)
@@ -235,7 +235,7 @@ tp_module *tp_nn_weight_norm(tp_module *m, const char *path, tp_weight_norm_opts
     if (!e || (!o.whole && !axis_ok(__func__, path, e, &o.dim))) return m;
     g = *e, g.shape = shape_of_lengths(&e->shape, &o), g.zero_row = 0;
     g.init = tp_init_constant(0);
-    from = tp__layer("weight_norm", weight_norm, &o, sizeof o);
+    from = tp_nn_layer("weight_norm", weight_norm, &o, sizeof o);
     if (!from || !describe(from, "original0", &g) || !describe(from, "original1", e)) {
         tp_nn_free(from);
         return m;
@@ -273,7 +273,7 @@ tp_module *tp_nn_spectral_norm(tp_module *m, const char *path, tp_spectral_norm_
         return tp__fail(TP_ERR_ARG, __func__, "%s %s, %d power iterations, eps %g", path,
                         tp__shape_text(e->shape), o.n_power_iterations, o.eps),
                m;
-    from = tp__layer("spectral_norm", spectral_norm, &o, sizeof o);
+    from = tp_nn_layer("spectral_norm", spectral_norm, &o, sizeof o);
     if (!from || !describe(from, "original", e) ||
         !describe_directions(from, e, e->shape.n[o.dim])) {
         tp_nn_free(from);

@@ -154,7 +154,7 @@ static tp_module *clone_tree(tp_module *m)
     if (!tp_ok()) return NULL;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
     TP_REQUIRE(!m->self, TP_ERR_ARG, "%s was made with a self: build another and tp_nn_copy", m->kind);
-    to = tp__layer(m->kind, m->forward, m->opts, m->opts_bytes);
+    to = tp_nn_layer(m->kind, m->forward, m->opts, m->opts_bytes);
     if (to) to->training = m->training, to->settle = m->settle;
     ok = to != NULL;
     for (int i = 0; ok && i < m->n_entry; i++)

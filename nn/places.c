@@ -16,7 +16,7 @@ static int pool(void *self, tp_list in, tp_tensor **out, int room)
     const pooling *k = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, k->op(in.t[0], k->kernel, k->o));
+    return tp_nn_gives(out, k->op(in.t[0], k->kernel, k->o));
 }
 
 static tp_module *pooled(const char *where, const char *kind, pooling k)
@@ -26,7 +26,7 @@ static tp_module *pooled(const char *where, const char *kind, pooling k)
     TP_REQUIRE_IN(where, k.o.stride >= 0 && k.o.padding >= 0 && k.o.dilation >= 0, TP_ERR_ARG,
                   "stride %d, padding %d, dilation %d: none may be negative", k.o.stride,
                   k.o.padding, k.o.dilation);
-    return tp__layer(kind, pool, &k, sizeof k);
+    return tp_nn_layer(kind, pool, &k, sizeof k);
 }
 
 tp_module *tp_nn_max_pool2d_with(int kernel, tp_pool2d_opts o)
@@ -81,7 +81,7 @@ static int adapt(void *self, tp_list in, tp_tensor **out, int room)
     const adapting *k = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, k->op(in.t[0], k->h, k->w));
+    return tp_nn_gives(out, k->op(in.t[0], k->h, k->w));
 }
 
 static tp_module *adapted(const char *where, const char *kind, adapting k)
@@ -89,7 +89,7 @@ static tp_module *adapted(const char *where, const char *kind, adapting k)
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, k.h > 0 && k.w > 0, TP_ERR_ARG, "%lld by %lld parts", (long long)k.h,
                   (long long)k.w);
-    return tp__layer(kind, adapt, &k, sizeof k);
+    return tp_nn_layer(kind, adapt, &k, sizeof k);
 }
 
 tp_module *tp_nn_adaptive_avg_pool2d(int64_t h, int64_t w)
@@ -109,12 +109,12 @@ static int through(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *(*const *op)(tp_tensor * x) = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, (*op)(in.t[0]));
+    return tp_nn_gives(out, (*op)(in.t[0]));
 }
 
 static tp_module *plain(const char *kind, tp_tensor *(*op)(tp_tensor *x))
 {
-    return tp__layer(kind, through, &op, sizeof op);
+    return tp_nn_layer(kind, through, &op, sizeof op);
 }
 
 static tp_tensor *flatten(tp_tensor *x)
@@ -144,7 +144,7 @@ static int upsample(void *self, tp_list in, tp_tensor **out, int room)
     const tp_interpolate_opts *o = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, tp_interpolate(in.t[0], *o));
+    return tp_nn_gives(out, tp_interpolate(in.t[0], *o));
 }
 
 tp_module *tp_nn_upsample(tp_interpolate_opts o)
@@ -155,7 +155,7 @@ tp_module *tp_nn_upsample(tp_interpolate_opts o)
                    !o.h == (o.scale > 0),
                TP_ERR_ARG, "either h and w or a scale is wanted, not %lld, %lld and %g",
                (long long)o.h, (long long)o.w, o.scale);
-    return tp__layer("upsample", upsample, &o, sizeof o);
+    return tp_nn_layer("upsample", upsample, &o, sizeof o);
 }
 
 typedef struct shuffling {
@@ -168,7 +168,7 @@ static int shuffle(void *self, tp_list in, tp_tensor **out, int room)
     const shuffling *k = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, k->op(in.t[0], k->r));
+    return tp_nn_gives(out, k->op(in.t[0], k->r));
 }
 
 static tp_module *shuffled(const char *where, const char *kind, shuffling k)
@@ -176,7 +176,7 @@ static tp_module *shuffled(const char *where, const char *kind, shuffling k)
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, k.r > 0 && k.r <= INT16_MAX, TP_ERR_ARG, "blocks of %lld by %lld",
                   (long long)k.r, (long long)k.r);
-    return tp__layer(kind, shuffle, &k, sizeof k);
+    return tp_nn_layer(kind, shuffle, &k, sizeof k);
 }
 
 tp_module *tp_nn_pixel_shuffle(int64_t r)
@@ -201,7 +201,7 @@ static int pad(void *self, tp_list in, tp_tensor **out, int room)
     const padding *k = ((const tp_module *)self)->opts;
 
     (void)room;
-    return tp__one(out, tp_pad(in.t[0], k->pads, k->o));
+    return tp_nn_gives(out, tp_pad(in.t[0], k->pads, k->o));
 }
 
 tp_module *tp_nn_pad(tp_shape pads, tp_pad_opts o)
@@ -212,7 +212,7 @@ tp_module *tp_nn_pad(tp_shape pads, tp_pad_opts o)
     TP_REQUIRE((unsigned)o.mode <= TP_PAD_CIRCULAR, TP_ERR_ARG, "there is no mode %d", (int)o.mode);
     TP_REQUIRE(pads.rank > 0 && pads.rank <= TP_MAX_AXES && pads.rank % 2 == 0, TP_ERR_ARG,
                "%d numbers: two for each axis are wanted", pads.rank);
-    return tp__layer("pad", pad, &k, sizeof k);
+    return tp_nn_layer("pad", pad, &k, sizeof k);
 }
 
 /* ---- one axis in several ---- */
@@ -238,7 +238,7 @@ static tp_tensor *split(tp_tensor *x, const splitting *k)
 static int unflatten(void *self, tp_list in, tp_tensor **out, int room)
 {
     (void)room;
-    return tp__one(out, tp__check("unflatten", TP_LIST(in.t[0]), 1)
+    return tp_nn_gives(out, tp__check("unflatten", TP_LIST(in.t[0]), 1)
                             ? split(in.t[0], ((const tp_module *)self)->opts)
                             : NULL);
 }
@@ -250,5 +250,5 @@ tp_module *tp_nn_unflatten(int axis, tp_shape sizes)
     if (!tp_ok()) return NULL;
     TP_REQUIRE(sizes.rank > 0 && sizes.rank <= TP_MAX_AXES, TP_ERR_ARG, "an axis in %d",
                sizes.rank);
-    return tp__layer("unflatten", unflatten, &k, sizeof k);
+    return tp_nn_layer("unflatten", unflatten, &k, sizeof k);
 }

@@ -147,7 +147,7 @@ static tp_module *made(cell c, int64_t in, int64_t hidden, tp_lstm_opts o)
                   k.o.layers, MOST_LAYERS, o.dropout);
     TP_REQUIRE_IN(cell_name[c], hidden <= INT64_MAX / 8, TP_ERR_SHAPE, "%lld hidden: weights would have too many elements",
                   (long long)hidden);
-    m = tp__layer(cell_name[c], recurrent, &k, sizeof k);
+    m = tp_nn_layer(cell_name[c], recurrent, &k, sizeof k);
     ok = m != NULL;
     for (int layer = 0; ok && layer < k.o.layers; layer++)
         for (int d = 0; ok && d < directions(&k); d++)

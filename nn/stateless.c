@@ -8,36 +8,36 @@
     static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
     {                                                                                              \
         (void)self, (void)room;                                                                    \
-        return tp__one(out, y);                                                                    \
+        return tp_nn_gives(out, y);                                                                    \
     }                                                                                              \
     tp_module *tp_nn_##name(void)                                                                  \
     {                                                                                              \
-        return tp__layer(#name, run_##name, NULL, 0);                                              \
+        return tp_nn_layer(#name, run_##name, NULL, 0);                                              \
     }
 #define LAYER_OF(type, name, p, fits, ...)                                                         \
     static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
     {                                                                                              \
         (void)room;                                                                                \
-        return tp__one(out, tp_##name(in.t[0], *(const type *)((const tp_module *)self)->opts));   \
+        return tp_nn_gives(out, tp_##name(in.t[0], *(const type *)((const tp_module *)self)->opts));   \
     }                                                                                              \
     tp_module *tp_nn_##name(type p)                                                                \
     {                                                                                              \
         if (!tp_ok()) return NULL;                                                                 \
         TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
-        return tp__layer(#name, run_##name, &p, sizeof p);                                         \
+        return tp_nn_layer(#name, run_##name, &p, sizeof p);                                         \
     }
 #define LAYER_OF_TWO(name, p, q, fits, ...)                                                        \
     static int run_##name(void *self, tp_list in, tp_tensor **out, int room)                       \
     {                                                                                              \
         const double *k = ((const tp_module *)self)->opts;                                         \
         (void)room;                                                                                \
-        return tp__one(out, tp_##name(in.t[0], k[0], k[1]));                                       \
+        return tp_nn_gives(out, tp_##name(in.t[0], k[0], k[1]));                                       \
     }                                                                                              \
     tp_module *tp_nn_##name(double p, double q)                                                    \
     {                                                                                              \
         if (!tp_ok()) return NULL;                                                                 \
         TP_REQUIRE(fits, TP_ERR_ARG, __VA_ARGS__);                                                 \
-        return tp__layer(#name, run_##name, (double[]){ p, q }, 2 * sizeof(double));               \
+        return tp_nn_layer(#name, run_##name, (double[]){ p, q }, 2 * sizeof(double));               \
     }
 
 /* ---- activations ---- */
@@ -77,15 +77,15 @@ static int dropout(void *self, tp_list in, tp_tensor **out, int room)
     double p = *(const double *)m->opts;
 
     (void)room;
-    if (m->training && p > 0) return tp__one(out, tp_dropout(in.t[0], p));
-    return tp__one(out, tp__check("dropout", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL);
+    if (m->training && p > 0) return tp_nn_gives(out, tp_dropout(in.t[0], p));
+    return tp_nn_gives(out, tp__check("dropout", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL);
 }
 
 tp_module *tp_nn_dropout(double p)
 {
     if (!tp_ok()) return NULL;
     TP_REQUIRE(p >= 0 && p <= 1, TP_ERR_ARG, "p is %g: a probability is wanted", p);
-    return tp__layer("dropout", dropout, &p, sizeof p);
+    return tp_nn_layer("dropout", dropout, &p, sizeof p);
 }
 
 LAYER(identity, tp__check("identity", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL)

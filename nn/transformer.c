@@ -78,7 +78,7 @@ static int run_block(void *self, tp_list in, tp_tensor **out, int room)
         x = tp_add(x, through(m, "dropout", i, part(m, k, i, y, all)));
         if (!k->o.norm_first) x = through(m, "norm", i, x);
     }
-    return tp__one(out, x);
+    return tp_nn_gives(out, x);
 }
 
 /* ---- making a block ---- */
@@ -128,7 +128,7 @@ static tp_module *make_block(const char *kind, const char *where, int64_t width,
     TP_REQUIRE_IN(where, o.filled, TP_ERR_ARG, "start from tp_transformer_defaults()");
     TP_REQUIRE_IN(where, o.layer_norm_eps >= 0, TP_ERR_ARG, "layer_norm_eps %g: at least 0",
                   o.layer_norm_eps);
-    m = tp__layer(kind, run_block, &k, sizeof k);
+    m = tp_nn_layer(kind, run_block, &k, sizeof k);
     return tp__made(
         m, tp_nn_add(m, "self_attn", attention_of(width, heads, &o)) &&
                (!decoder || tp_nn_add(m, "multihead_attn", attention_of(width, heads, &o))) &&
@@ -175,7 +175,7 @@ static int run_stack(void *self, tp_list in, tp_tensor **out, int room)
         all[X] = y;
     }
     if (tp__child_find(m, "norm") >= 0) all[X] = through(m, "norm", 0, all[X]);
-    return tp__one(out, all[X]);
+    return tp_nn_gives(out, all[X]);
 }
 
 /* layers.0, ... into m; `layer` is taken, also after a failure. */
@@ -203,7 +203,7 @@ static tp_module *make_stack(const char *kind, const char *where, tp_module *lay
         tp__fail(TP_ERR_ARG, where, "%s is no %s_layer", layer ? layer->kind : "nothing", kind);
     if (tp_ok() && n <= 0) tp__fail(TP_ERR_ARG, where, "%d layers", n);
     if (end && end == layer) tp__fail(TP_ERR_ARG, where, "the norm is the layer"), end = NULL;
-    m = tp__layer(kind, run_stack, NULL, 0);
+    m = tp_nn_layer(kind, run_stack, NULL, 0);
     ok = add_layers(m, layer, n);
     if (end) ok = tp_nn_add(m, "norm", end) && ok; /* takes it, also after a failure */
     return tp__made(m, ok);

@@ -5,6 +5,7 @@
 #     sh scripts/deps.sh build data   and to train on Fashion-MNIST
 #     sh scripts/deps.sh build test   and to run the tests
 #     sh scripts/deps.sh build fuzz   and the fuzzers
+#     sh scripts/deps.sh build test coverage docs   and to count covered lines, and check headers
 set -eu
 
 wanted=
@@ -13,9 +14,11 @@ for what; do
     build) wanted="$wanted gcc libc6-dev make cmake pkg-config zlib1g-dev libjansson-dev libstb-dev libopenblas-openmp-dev" ;;
     data) wanted="$wanted dataset-fashion-mnist" ;;
     test) wanted="$wanted g++ libcriterion-dev python3" ;;
+    coverage) wanted="$wanted gcovr" ;;
+    docs) wanted="$wanted doxygen" ;;
     fuzz) wanted="$wanted clang libclang-rt-14-dev" ;;
     *)
-        echo "deps.sh: build, data, test or fuzz, not \"$what\"" >&2
+        echo "deps.sh: build, data, test, fuzz, coverage or docs, not \"$what\"" >&2
         exit 2
         ;;
     esac

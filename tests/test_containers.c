@@ -113,3 +113,43 @@ ON_EACH_DEVICE(containers, functions_as_layers)
     CHECK_REFUSED(tp_nn_lambda("f", NULL, NULL), TP_ERR_ARG, "tp_nn_lambda: missing function");
     tp_nn_free(m), tp_nn_free(copy), tp_nn_free(bad);
 }
+
+/* ---- a layer of one's own, with options ---- */
+
+typedef struct twice_opts {
+    double factor;
+} twice_opts;
+
+static int twice_forward(void *self, tp_list in, tp_tensor **out, int room)
+{
+    const twice_opts *o = tp_nn_opts(self);
+
+    (void)room;
+    return tp_nn_gives(out, tp_scale(tp_nn_call(self, "inner.0", in.t[0]), o->factor));
+}
+
+static tp_module *twice(twice_opts o, int64_t width)
+{
+    tp_module *m = tp_nn_layer("twice", twice_forward, &o, sizeof o);
+    tp_module *inner = tp_nn_add(m, "inner", tp_nn_list(NULL, 0));
+
+    tp_nn_append(inner, tp_nn_linear(width, width));
+    return tp_nn_made(m);
+}
+
+Test(containers, a_layer_with_options)
+{
+    TP_SCOPE;
+    tp_device *dev = tp_device_open("cpu");
+    tp_module *m = tp_nn_init(twice((twice_opts){ 2 }, 3), dev), *copy = tp_nn_clone(m);
+    tp_tensor *x = tp_ones(TP_SHAPE(1, 3), TP_F32, dev), *one = tp_nn_call(m, "inner.0", x);
+
+    CHECK(tp_allclose(tp_nn_forward(m, x), tp_scale(one, 2), 0, 0));
+    CHECK(tp_allclose(tp_nn_forward(copy, x), tp_nn_forward(m, x), 0, 0));
+    CHECK(tp_nn_has(m, "inner.0") && tp_nn_has(m, "inner.0.weight") && tp_nn_has(m, "") && !tp_nn_has(m, "inner.1"));
+    CHECK(!tp_nn_has(m, "inner.0.weights") && !tp_nn_has(NULL, "a") && !tp_nn_has(m, NULL) && !tp_nn_opts(NULL));
+    CHECK_REFUSED(tp_nn_call(m, "outer", x), TP_ERR_ARG, "there is no module outer");
+    CHECK_REFUSED(twice((twice_opts){ 2 }, 0), TP_ERR_ARG, "0 in, 0 out"); /* frees what was made */
+    CHECK(!tp_nn_made(NULL) && tp_ok());
+    tp_nn_free(copy), tp_nn_free(m);
+}

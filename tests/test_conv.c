@@ -11,6 +11,7 @@ F(f_line_groups, tp_conv1d(a, b, NULL, (tp_conv2d_opts){ .groups = 2, .dilation 
 F(f_same, tp_square(tp_conv2d(a, b, c, (tp_conv2d_opts){ .same = true })))
 F(f_turned, tp_square(tp_conv_transpose2d(a, b, c, (tp_conv2d_opts){ .stride = 2, .padding = 1, .output_padding = 1 })))
 F(f_turned_groups, tp_conv_transpose2d(a, b, NULL, (tp_conv2d_opts){ .groups = 2, .dilation = 2 }))
+F(f_turned_plain, tp_square(tp_conv_transpose2d(a, b, c, plain)))
 F(f_turned_line, tp_square(tp_conv_transpose1d(a, b, c, (tp_conv2d_opts){ .stride = 2 })))
 
 static const row rows[] = {
@@ -19,6 +20,7 @@ static const row rows[] = {
     { "conv2d same", f_same, 3, { R4(1, 2, 3, 3), R4(2, 2, 2, 3), R1(2) }, -1, NULL, 0 },
     { "conv_transpose2d", f_turned, 3, { R4(1, 2, 2, 3), R4(2, 3, 3, 2), R1(3) }, -1, NULL, 0 },
     { "conv_transpose2d groups", f_turned_groups, 2, { R4(1, 4, 2, 2), R4(4, 1, 2, 2) }, -1, NULL, 0 },
+    { "conv_transpose2d of one place", f_turned_plain, 3, { R4(2, 3, 1, 1), R4(3, 2, 2, 3), R1(2) }, -1, NULL, 0 },
     { "conv_transpose1d", f_turned_line, 3, { R3(1, 2, 3), R3(2, 2, 3), R1(2) }, -1, NULL, 0 },
 };
 

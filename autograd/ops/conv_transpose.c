@@ -53,6 +53,22 @@ static bool geometry(const char *name, const tp_tensor *x, const tp_tensor *w, t
            extent(name, g->OW, g->KW, g->stride_w, g->pad_w, g->dilation_w, o.output_padding_w, &g->W);
 }
 
+/* Of one place, onto which the kernel falls once: a product, without a window to look for. */
+static bool one_place(const tp_window *g)
+{
+    return g->OH * g->OW == 1 && g->groups == 1 && g->H == g->KH && g->W == g->KW && !g->pad_h && !g->pad_w &&
+           g->dilation_h * g->dilation_w == 1;
+}
+
+static tp_tensor *onto_kernel(tp_tensor *x, tp_tensor *w, const tp_window *g)
+{
+    tp_tensor *rows = tp_reshape(x, TP_SHAPE(g->N, g->O));
+    tp_tensor *cols = tp_reshape(tp_permute(w, TP_AXES(0, 2, 3, 1)), TP_SHAPE(g->O, g->KH * g->KW * g->C));
+    tp_tensor *y = tp_reshape(tp_matmul(rows, cols), TP_SHAPE(g->N, g->KH, g->KW, g->C));
+
+    return tp_permute(y, TP_AXES(0, 3, 1, 2));
+}
+
 static tp_tensor *transposed(const char *name, tp_tensor *x, tp_tensor *w, tp_tensor *bias, tp_conv2d_opts o)
 {
     tp_window g;
@@ -60,7 +76,7 @@ static tp_tensor *transposed(const char *name, tp_tensor *x, tp_tensor *w, tp_te
     TP_REQUIRE_IN(name, !o.same, TP_ERR_ARG, "the same size isn't offered: choose padding and output padding");
     x = tp__autocast(x), w = tp__autocast(w), bias = tp__autocast(bias);
     if (!tp_ok() || !shapes_fit(name, x, w, bias, or_one(o.groups)) || !geometry(name, x, w, o, &g)) return NULL;
-    x = tp__conv2d_dx(TP_FRESH, x, w, &g);
+    x = one_place(&g) ? onto_kernel(x, w, &g) : tp__conv2d_dx(TP_FRESH, x, w, &g);
     return x && bias ? tp_add(x, tp_reshape(bias, TP_SHAPE(1, g.C, 1, 1))) : x;
 }
 

@@ -23,7 +23,7 @@ enum {
     TP__LANES_RUN = 16384,    /* elements of a group along one lane */
     TP__LANES_WIDTH = 512,    /* lanes side by side */
     TP__LANES_ROWS = 1024,    /* of a group of many lanes: longer sums would lose digits */
-    TP__LANES_WAYS = 16,      /* sums side by side in a run */
+    TP__LANES_WAYS = 32,      /* sums side by side in a run; compilers unroll 16 to single numbers */
     TP__LANES_GRAIN = 16384   /* elements worth a thread */
 };
 

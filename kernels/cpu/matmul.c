@@ -15,6 +15,7 @@
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/brgemm_pack.h"
 #include "kernels/cpu/brgemm_tiles.h"
+#include "kernels/cpu/dot_bf16.h"
 
 enum {
     K_BLOCK = 1024, /* a panel of that many rows stays in the second-level cache */
@@ -307,6 +308,9 @@ int KERNEL(gemm)(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
 #if TP_IS(f64)
     if (tp__blas_wants(g)) return tp__blas_gemm_f64(c, g, a, b, y);
+#endif
+#if TP_IS(bf16) && defined(TP_DOT_BF16)
+    if (tp__dot_bf16_runs()) return tp__dot_bf16(c, g, a, b, y);
 #endif
     choose_sides(&w), plan(&w);
     items = g->batch * w.tiles;

@@ -7,7 +7,7 @@
 #include "kernels/cpu/map.h"
 #include "kernels/cpu/taps.h"
 
-enum { CHANNELS = 256 /* worked on at a time, on the stack */ };
+enum { CHANNELS = 64 /* worked on at a time, in registers */ };
 
 typedef struct job {
     int64_t rows, cols, C; /* of the result */
@@ -18,7 +18,7 @@ typedef struct job {
     bool add;
 } job;
 
-static void put(int64_t n, const A *sum, A over, bool add, T *restrict y)
+static inline void put(int64_t n, const A *sum, A over, bool add, T *restrict y)
 {
     if (add)
         for (int64_t k = 0; k < n; k++)
@@ -29,7 +29,7 @@ static void put(int64_t n, const A *sum, A over, bool add, T *restrict y)
 }
 
 /* n channels of one place; x is the first of them in the image's first place. */
-static void place(const job *j, const tp__run *h, const tp__run *w, int64_t n, const T *x, T *y)
+static inline __attribute__((always_inline)) void place(const job *j, const tp__run *h, const tp__run *w, int64_t n, const T *x, T *y)
 {
     A sum[CHANNELS] = { 0 };
 
@@ -55,9 +55,11 @@ static void body(void *user, int worker, int64_t from, int64_t to)
 
         for (int64_t c = 0; c < j->cols; c++)
             for (int64_t k = 0; k < j->C; k += CHANNELS) {
-                int64_t n = j->C - k < CHANNELS ? j->C - k : CHANNELS;
+                const tp__run *h = &j->h[i % j->rows], *w = &j->w[c];
+                T *y = j->y + (i * j->cols + c) * j->C + k;
 
-                place(j, &j->h[i % j->rows], &j->w[c], n, x + k, j->y + (i * j->cols + c) * j->C + k);
+                if (j->C - k >= CHANNELS) place(j, h, w, CHANNELS, x + k, y);
+                else place(j, h, w, j->C - k, x + k, y);
             }
     }
 }

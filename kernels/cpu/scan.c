@@ -13,7 +13,7 @@
 
 #if !TP_IS(b8)
 
-enum { WIDTH = 64, GRAIN = 16384 };
+enum { WIDTH = 64, LANES = 8, GRAIN = 16384 };
 
 #if TP_IS_FLOAT
 typedef double S;
@@ -56,11 +56,26 @@ static int over(tp_ctx *c, job *j, tp_body *body)
 /* ---- sums and products ---- */
 
 #if TP_IS_FLOAT || TP_IS(i64)
+/* LANES lanes that lie one behind the other: one alone would wait for each of its additions. */
+static void cumsum_lanes(const job *j, int64_t first)
+{
+    walk w = walk_of(j, first, j->reverse);
+    S s[LANES] = { 0 };
+
+    for (int64_t i = 0, at = w.first; i < j->d.n; i++, at += w.step)
+        for (int64_t k = 0; k < LANES; k++) {
+            s[k] += (S)LOAD(j->x[at + k * j->d.n]);
+            j->y[at + k * j->d.n] = STORE((A)s[k]);
+        }
+}
+
 static void cumsum_body(void *user, int worker, int64_t from, int64_t to)
 {
     const job *j = user;
 
     (void)worker;
+    for (; j->d.inner == 1 && from + LANES <= to; from += LANES)
+        cumsum_lanes(j, from);
     for (int64_t item = from; item < to; item++) {
         walk w = walk_of(j, item, j->reverse);
         S s[WIDTH] = { 0 };

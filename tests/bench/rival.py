@@ -20,102 +20,32 @@ import warnings
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
-
-BATCHES = 50
-
-
-class Mlp:
-    """784-512-512-10, batch 64."""
-
-    def __init__(self, **_):
-        self.model = nn.Sequential(
-            nn.Linear(784, 512), nn.ReLU(inplace=True),
-            nn.Linear(512, 512), nn.ReLU(inplace=True), nn.Linear(512, 10),
-        )  # fmt: skip
-        self.x = torch.rand(BATCHES, 64, 784)
-        self.y = torch.randint(0, 10, (BATCHES, 64))
-
-    def loss(self, i):
-        return F.cross_entropy(self.model(self.x[i]), self.y[i])
-
-
-class Cnn(Mlp):
-    """Two 3x3 convolutions with max-pool, one hidden layer; 28x28, batch 64.
-
-    relu and max-pool commute: with the pooling first relu has a quarter of the work.
-    """
-
-    def __init__(self, pool_first=False):
-        after = [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-        if pool_first:
-            after.reverse()
-        self.model = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1), *after,
-            nn.Conv2d(32, 64, 3, padding=1), *after,
-            nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(inplace=True), nn.Linear(128, 10),
-        )  # fmt: skip
-        self.x = torch.rand(BATCHES, 64, 1, 28, 28)
-        self.y = torch.randint(0, 10, (BATCHES, 64))
-
-
-class VaeNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc1 = nn.Linear(784, 400)
-        self.fc21 = nn.Linear(400, 20)
-        self.fc22 = nn.Linear(400, 20)
-        self.fc3 = nn.Linear(20, 400)
-        self.fc4 = nn.Linear(400, 784)
-
-    def forward(self, x):
-        h = F.relu(self.fc1(x))
-        mu, logvar = self.fc21(h), self.fc22(h)
-        z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
-        return self.fc4(F.relu(self.fc3(z))), mu, logvar
-
-
-class Vae:
-    """784-400-20 (Kingma & Welling), batch 128; the likelihood from logits, which is faster."""
-
-    def __init__(self, **_):
-        self.model = VaeNet()
-        self.x = torch.rand(BATCHES, 128, 784)
-
-    def loss(self, i):
-        logits, mu, logvar = self.model(self.x[i])
-        bce = F.binary_cross_entropy_with_logits(logits, self.x[i], reduction="sum")
-        return bce - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
-
-
-WORKLOADS = {"mlp": Mlp, "cnn": Cnn, "vae": Vae}
+from workloads import BATCHES, WORKLOADS
 
 
 class Variant:
-    """One way of running a workload: a model, an optimizer and a step of its own."""
+    """One way of running a workload: its models, an optimizer for each, and a step."""
 
-    def __init__(self, workload, channels_last=False, pool_first=False, compiled=None, **adam):
+    def __init__(self, workload, channels_last=False, compiled=None, **options):
         torch.manual_seed(0)
-        self.work = workload(pool_first=pool_first)
+        self.work = workload()
         if channels_last:
-            self.work.model.to(memory_format=torch.channels_last)
-            self.work.x = torch.stack(
-                [x.contiguous(memory_format=torch.channels_last) for x in self.work.x]
-            )
-        self.loss = self.work.loss
+            self.work.use(torch.channels_last)
+        models = self.work.models
         if compiled:
-            self.work.model = torch.compile(self.work.model, mode=compiled)
-        self.optimizer = torch.optim.Adam(self.work.model.parameters(), lr=1e-3, **adam)
+            self.work.compile(compiled)
+        self.parameters = [list(m.parameters()) for m in models]
+        self.optimizers = [self.work.optimizer(p, **options) for p in self.parameters]
         self.count = 0
 
     def step(self):
-        i = self.count % BATCHES
+        for loss, which in self.work.losses(self.count % BATCHES):
+            self.optimizers[which].zero_grad(set_to_none=True)
+            loss.backward()
+            if self.work.clip:
+                nn.utils.clip_grad_norm_(self.parameters[which], self.work.clip)
+            self.optimizers[which].step()
         self.count += 1
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(i)
-        loss.backward()
-        self.optimizer.step()
-        return loss
 
     def times(self, steps):
         """Milliseconds of each of so many steps."""
@@ -134,17 +64,14 @@ VARIANTS = {
     "compile": {"fused": True, "compiled": "default"},
     "compile_autotune": {"fused": True, "compiled": "max-autotune-no-cudagraphs"},
 }
-CNN_VARIANTS = {
+PICTURE_VARIANTS = {
     "channels_last": {"fused": True, "channels_last": True},
-    "pool_first": {"fused": True, "channels_last": True, "pool_first": True},
-    "compile_channels_last": {
-        "fused": True, "compiled": "default", "channels_last": True, "pool_first": True
-    },
-}  # fmt: skip
+    "compile_channels_last": {"fused": True, "compiled": "default", "channels_last": True},
+}
 
 
 def variants_of(name):
-    return {**VARIANTS, **CNN_VARIANTS} if name == "cnn" else VARIANTS
+    return {**VARIANTS, **PICTURE_VARIANTS} if WORKLOADS[name].picture else VARIANTS
 
 
 def prepare(name, chosen):

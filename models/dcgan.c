@@ -1,0 +1,109 @@
+/*
+ * dcgan.c - the networks of DCGAN (Radford et al. 2016, "Unsupervised representation learning with deep
+ * convolutional generative adversarial networks") for pictures of 32x32, as PyTorch's example.
+ *
+ * Conditional ones (Mirza & Osindero 2014): an embedding of the label is more of z for the generator, and one
+ * more map for the discriminator.  A critic for gradient penalties has no batch norm (Gulrajani et al.
+ * 2017): the penalty is of each sample by itself.
+ */
+#include "models/models.h"
+
+enum { SIZE = 32, LABEL_WIDTH = 16 };
+
+static tp_dcgan_opts filled(tp_dcgan_opts o)
+{
+    o.channels = o.channels ? o.channels : 1, o.latent = o.latent ? o.latent : 100, o.width = o.width ? o.width : 64;
+    return o;
+}
+
+static tp_tensor *label_of(tp_module *m, tp_list in)
+{
+    const tp_dcgan_opts *o = tp_nn_opts(m);
+
+    if (!o->classes) return NULL;
+    if (in.n > 1) return tp_nn_call(m, "label", in.t[1]);
+    tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
+    return NULL;
+}
+
+/* normal around 0, and around 1 for the weights of norms, deviation 0.02, as in the paper */
+static tp_module *drawn_as_published(tp_module *m)
+{
+    tp_module *main = tp_nn_get(m, "main");
+
+    for (int i = 0; tp_ok() && i < tp_nn_children(main); i++) {
+        tp_module *layer = tp_nn_child(main, i);
+        bool norm = tp_nn_has(layer, "running_mean");
+
+        if (tp_nn_has(layer, "weight")) tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
+    }
+    return tp_nn_made(m);
+}
+
+/* ---- the generator ---- */
+
+static int generate(void *self, tp_list in, tp_tensor **out, int room)
+{
+    tp_tensor *z = in.t[0], *label = label_of(self, in);
+
+    (void)room;
+    if (label) z = tp_concat(TP_LIST(z, label), 1);
+    if (!z) return -1;
+    return tp_nn_gives(out, tp_nn_call(self, "main", tp_reshape(z, TP_SHAPE(tp_dim(z, 0), tp_dim(z, 1), 1, 1))));
+}
+
+static tp_module *up(int64_t in, int64_t out)
+{
+    return tp_nn_conv_transpose2d(in, out, 4, (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
+}
+
+tp_module *tp_model_generator(tp_dcgan_opts o)
+{
+    int64_t w = (o = filled(o)).width, z = o.latent + (o.classes ? LABEL_WIDTH : 0);
+    tp_module *m = tp_nn_layer("generator", generate, &o, sizeof o);
+    tp_module *l[] = { tp_nn_conv_transpose2d(z, 4 * w, 4, (tp_conv2d_opts){ .no_bias = true }),
+                       tp_nn_batch_norm(4 * w), tp_nn_relu(),      /* (N, 4 w, 4, 4) */
+                       up(4 * w, 2 * w), tp_nn_batch_norm(2 * w), tp_nn_relu(), /* (N, 2 w, 8, 8) */
+                       up(2 * w, w), tp_nn_batch_norm(w), tp_nn_relu(),         /* (N, w, 16, 16) */
+                       up(w, o.channels), tp_nn_tanh() };
+
+    tp_nn_add(m, "main", tp_nn_sequential(l, TP_LEN(l)));
+    if (o.classes) tp_nn_add(m, "label", tp_nn_embedding(o.classes, LABEL_WIDTH));
+    return drawn_as_published(m);
+}
+
+/* ---- the discriminator ---- */
+
+static int discriminate(void *self, tp_list in, tp_tensor **out, int room)
+{
+    tp_tensor *x = in.t[0], *label = label_of(self, in);
+
+    (void)room;
+    if (label) x = tp_concat(TP_LIST(x, tp_reshape(label, TP_SHAPE(tp_dim(label, 0), 1, SIZE, SIZE))), 1);
+    x = tp_nn_call(self, "main", x);
+    return x ? tp_nn_gives(out, tp_reshape(x, TP_SHAPE(tp_dim(x, 0)))) : -1;
+}
+
+static tp_module *down(int64_t in, int64_t out)
+{
+    return tp_nn_conv2d(in, out, 4, (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
+}
+
+static tp_module *norm(const tp_dcgan_opts *o, int64_t channels)
+{
+    return o->critic ? tp_nn_identity() : tp_nn_batch_norm(channels);
+}
+
+tp_module *tp_model_discriminator(tp_dcgan_opts o)
+{
+    int64_t w = (o = filled(o)).width, channels = o.channels + (o.classes ? 1 : 0);
+    tp_module *m = tp_nn_layer("discriminator", discriminate, &o, sizeof o);
+    tp_module *l[] = { down(channels, w), tp_nn_leaky_relu(0.2), /* (N, w, 16, 16) */
+                       down(w, 2 * w), norm(&o, 2 * w), tp_nn_leaky_relu(0.2),     /* (N, 2 w, 8, 8) */
+                       down(2 * w, 4 * w), norm(&o, 4 * w), tp_nn_leaky_relu(0.2), /* (N, 4 w, 4, 4) */
+                       tp_nn_conv2d(4 * w, 1, 4, (tp_conv2d_opts){ .no_bias = true }) };
+
+    tp_nn_add(m, "main", tp_nn_sequential(l, TP_LEN(l)));
+    if (o.classes) tp_nn_add(m, "label", tp_nn_embedding(o.classes, SIZE * SIZE));
+    return drawn_as_published(m);
+}
