@@ -166,20 +166,40 @@ static bool save_modes(tp_module *m, modes *k)
     return (k->on = tp__alloc(k->bytes)) && tp__modules(m, save_one, k);
 }
 
-int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user)
 {
-    int n = -1;
+    bool ok = false;
     modes k;
 
-    TP_NO_GRAD;
     if (save_modes(m, &k)) {
-        tp_nn_train(m, "*", false);
-        n = tp_nn_apply(m, in, out, room);
+        ok = tp_nn_train(m, "*", training) >= 0 && f(user);
         k.at = 0;
         tp__modules(m, swap_one, &k);
     }
     tp__release(k.on, k.bytes);
-    return n;
+    return ok;
+}
+
+typedef struct predicting {
+    tp_module *m;
+    tp_list in;
+    tp_tensor **out;
+    int room, n;
+} predicting;
+
+static bool predict(void *user)
+{
+    predicting *p = user;
+
+    return (p->n = tp_nn_apply(p->m, p->in, p->out, p->room)) >= 0;
+}
+
+int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+{
+    predicting p = { m, in, out, room, -1 };
+
+    TP_NO_GRAD;
+    return tp__in_mode(m, false, predict, &p) ? p.n : -1;
 }
 
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
