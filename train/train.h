@@ -70,6 +70,16 @@ bool tp_image_grid(const char *png, tp_tensor *images, tp_grid_opts o)
 
 /* ---- programs ---- */
 
+typedef enum tp_flag_kind { TP_FLAG_TEXT, TP_FLAG_WHOLE, TP_FLAG_REAL, TP_FLAG_YES } tp_flag_kind;
+/* A flag of the program's own: --name VALUE, or --name alone where it is a yes.  `to` points to a
+ * const char *, int64_t, double or bool, which holds the default. */
+typedef struct tp_train_flag {
+    const char *name, *help;
+    tp_flag_kind kind;
+    void *to;
+    double least, most; /* of numbers; both 0: any */
+} tp_train_flag;
+
 typedef struct tp_train_args {
     const char *program, *about, *device, *data, *out, *amp;
     const char *resume; /* a checkpoint, or NULL */
@@ -78,6 +88,8 @@ typedef struct tp_train_args {
     double lr;
     uint64_t seed;
     bool plot;
+    const tp_train_flag *flags; /* more of them, and how many; at most 32 */
+    int n_flags;
 } tp_train_args;
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
  * is wrong, 1 when help can't be written.  Sets threads and the seed; notes and warnings go to stderr from here on. */
