@@ -24,7 +24,7 @@ tp_module *tp_model_cnn(tp_cnn_opts o)
     int64_t channels = o.channels ? o.channels : 1, size = o.size ? o.size : 28, width = o.width ? o.width : 32;
     int64_t hidden = o.hidden ? o.hidden : 128, flat = 2 * width * (size / 4) * (size / 4);
     tp_conv2d_opts same = { .padding = 1 };
-    tp_module *m = tp_nn_from("cnn", NULL, forward, NULL);
+    tp_module *m = tp_nn_layer("cnn", forward, &o, sizeof o);
 
     tp_nn_add(m, "conv1", tp_nn_conv2d(channels, width, 3, same));
     tp_nn_add(m, "conv2", tp_nn_conv2d(width, 2 * width, 3, same));

@@ -21,7 +21,7 @@ tp_module *tp_model_vae(tp_vae_opts o)
 {
     int64_t pixels = o.pixels ? o.pixels : 784, hidden = o.hidden ? o.hidden : 400, latent = o.latent ? o.latent : 20;
     tp_linear_layer_opts relu = { TP_RELU, false };
-    tp_module *m = tp_nn_from("vae", NULL, forward, NULL);
+    tp_module *m = tp_nn_layer("vae", forward, &o, sizeof o);
 
     tp_nn_add(m, "fc1", tp_nn_linear_with(pixels, hidden, relu));
     tp_nn_add(m, "fc21", tp_nn_linear(hidden, latent));

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP, OWN = 256 /* beyond any letter */ };
 enum { MOST_FLAGS = 32 };
@@ -253,6 +255,29 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
     tp_set_threads(a->threads);
     tp_seed(a->seed);
     return -1;
+}
+
+/* ---- the folder --out ---- */
+
+static bool make_folders(const char *dir)
+{
+    char path[4096];
+
+    if (strlen(dir) >= sizeof path) return errno = ENAMETOOLONG, false;
+    for (size_t i = 0; i <= strlen(dir); i++) {
+        if ((dir[i] && dir[i] != '/') || i == 0) continue;
+        memcpy(path, dir, i), path[i] = 0;
+        if (mkdir(path, 0777) && errno != EEXIST) return false;
+    }
+    return access(dir, W_OK) == 0;
+}
+
+bool tp_train_folder(const char *dir)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE(dir && *dir, TP_ERR_ARG, "missing folder");
+    TP_REQUIRE(make_folders(dir), TP_ERR_IO, "the folder %s can't be written to: %s", dir, strerror(errno));
+    return true;
 }
 
 /* ---- Ctrl-C ---- */

@@ -94,6 +94,9 @@ typedef struct tp_train_args {
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
  * is wrong, 1 when help can't be written.  Sets threads and the seed; notes and warnings go to stderr from here on. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
+/* Makes the folder, those above it too, where it isn't there; false and an error where it can't be
+ * written to. */
+bool tp_train_folder(const char *dir);
 /* Writes to standard output, at once; false and an error when that is full or closed. */
 bool tp_train_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* From now on Ctrl-C and SIGTERM ask instead of ending the program, a second one ends it; a reader
