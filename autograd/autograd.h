@@ -59,7 +59,11 @@ typedef struct tp_mode {
         __attribute__((cleanup(tp__mode_close), unused)) = begin
 #define TP_NO_GRAD         TP__MODE(tp_grad_begin(false)) /* nothing is recorded */
 #define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))  /* recorded again, inside TP_NO_GRAD */
-#define TP_AUTOCAST(dtype) TP__MODE(tp_autocast_begin(dtype)) /* products run in dtype */
+/* As torch.autocast("cpu"): products (linear, matmul, einsum, convolutions, attention, recurrent
+ * layers) take f32 operands in dtype and give it; losses and prod take theirs in f32; all other ops
+ * run in what they are given.  A parameter is cast once in the outermost region, and again after
+ * tp_copy_, tp_fill_ or an optimizer's step; what is written through tp_f32 isn't seen. */
+#define TP_AUTOCAST(dtype) TP__MODE(tp_autocast_begin(dtype))
 #define TP_ANOMALY         TP__MODE(tp_anomaly_begin(true))   /* the first NaN is an error */
 
 /* The same without the cleanup attribute: end each, the last begun first. */

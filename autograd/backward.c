@@ -3,6 +3,8 @@
  */
 #include "autograd/pass.h"
 
+#include "autograd/cost.h"
+
 #include <string.h>
 
 /* ---- which nodes, in which order: a heap by number ---- */
@@ -194,6 +196,14 @@ static bool gave_no_nan(const tp_node *n)
     return true;
 }
 
+static void watched_backward(tp_thread *me, tp_node *n)
+{
+    int in = me->probe->enter(me->probe, TP_PROBE_BACKWARD, tp__node_name(n), tp__cost_backward(n));
+
+    n->op->backward(n);
+    if (me->probe) me->probe->leave(me->probe, in);
+}
+
 static bool differentiate(tp_node *n)
 {
     tp_thread *me = tp__me();
@@ -205,12 +215,13 @@ static bool differentiate(tp_node *n)
         any = any || n->out[k].grad;
     }
     if (!any || !n->wanted) return true;
-    if (n->path) tp__path_push(n->path);
+    if (n->note) tp__path_push(n->note->path);
     me->backward_of = tp__node_name(n);
-    n->op->backward(n);
+    if (me->probe) watched_backward(me, n);
+    else n->op->backward(n);
     me->backward_of = outer;
     any = me->error == TP_OK && (!tp__anomaly(me) || gave_no_nan(n));
-    if (n->path) tp__path_pop();
+    if (n->note) tp__path_pop();
     return any;
 }
 

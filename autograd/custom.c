@@ -67,8 +67,8 @@ static bool run_forward(const tp_user_op *op, tp_call *c)
     return tp_ok();
 }
 
-int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes, tp_tensor **out,
-                 int room)
+static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes,
+                 tp_tensor **out, int room)
 {
     tp_tensor *all[MOST + 2 * TP_CALL_SAVED];
     size_t bytes = sizeof(attributes) + opts_bytes;
@@ -77,9 +77,11 @@ int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts
     int n;
 
     TP_SCOPE;
-    if (!tp__check(op && op->name ? op->name : __func__, in, 0)) return -1;
+    if (!tp__check(op && op->name ? op->name : "tp_apply_all", in, 0)) return -1;
     if (!op || !op->name || !op->forward || !op->backward || in.n > MOST)
-        return tp__fail(TP_ERR_ARG, __func__, "an op has a name, forward, backward and at most %d inputs", MOST), -1;
+        return tp__fail(TP_ERR_ARG, "tp_apply_all",
+                        "an op has a name, forward, backward and at most %d inputs", MOST),
+               -1;
     if ((opts_bytes && !opts) || (room > 0 && !out))
         return tp__fail(TP_ERR_ARG, op->name, "missing options, or no room for outputs"), -1;
     if (!run_forward(op, &c) || !(a = tp__alloc(bytes))) return -1;
@@ -97,6 +99,17 @@ int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts
     for (int k = 0; tp_ok() && k < c.n_out && k < room; k++)
         out[k] = tp_pass(c.out[k]);
     return tp_ok() ? c.n_out : -1;
+}
+
+int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes,
+                 tp_tensor **out, int room)
+{
+    tp_probe *p = op && op->name ? tp__me()->probe : NULL;
+    int entered = p ? p->enter(p, TP_PROBE_OP, op->name, (tp_cost){ 0, 0 }) : 0;
+    int n = apply(op, in, opts, opts_bytes, out, room);
+
+    if (p && p == tp__me()->probe) p->leave(p, entered);
+    return n;
 }
 
 tp_tensor *tp_apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes)

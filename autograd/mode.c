@@ -1,29 +1,17 @@
 /*
- * mode.c - the modes of a thread: recording, autocast, anomaly.
+ * mode.c - the modes of a thread: recording, anomaly; autocast.c has its own.
  */
 #include "autograd/node.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAD, AUTOCAST, ANOMALY };
-
 tp_mode tp_grad_begin(bool on)
 {
     tp_thread *me = tp__me();
-    tp_mode m = { GRAD, me->no_grad };
+    tp_mode m = { TP_MODE_GRAD, me->no_grad };
 
     me->no_grad = !on;
-    return m;
-}
-
-tp_mode tp_autocast_begin(tp_dtype d)
-{
-    tp_thread *me = tp__me();
-    tp_mode m = { AUTOCAST, (unsigned char)me->autocast };
-
-    if (d == TP_F32 || d == TP_BF16) me->autocast = d;
-    else tp__fail(TP_ERR_DTYPE, "autocast", "to %s isn't offered: bf16", tp_dtype_name(d));
     return m;
 }
 
@@ -42,7 +30,7 @@ unsigned char tp__anomaly_first(void)
 tp_mode tp_anomaly_begin(bool on)
 {
     tp_thread *me = tp__me();
-    tp_mode m = { ANOMALY, me->anomaly };
+    tp_mode m = { TP_MODE_ANOMALY, me->anomaly };
 
     me->anomaly = on ? TP_ANOMALY_ON : TP_ANOMALY_OFF;
     return m;
@@ -52,9 +40,9 @@ void tp_mode_end(tp_mode m)
 {
     tp_thread *me = tp__me();
 
-    if (m.what == GRAD) me->no_grad = m.old;
-    if (m.what == AUTOCAST) me->autocast = (tp_dtype)m.old;
-    if (m.what == ANOMALY) me->anomaly = m.old;
+    if (m.what == TP_MODE_GRAD) me->no_grad = m.old;
+    if (m.what == TP_MODE_AUTOCAST) tp__autocast_end(me, (tp_dtype)m.old);
+    if (m.what == TP_MODE_ANOMALY) me->anomaly = m.old;
 }
 
 void tp__mode_close(tp_mode *m)
@@ -70,20 +58,6 @@ bool tp_grad_enabled(void)
 bool tp_recomputing(void)
 {
     return tp__me()->second_run;
-}
-
-tp_tensor *tp__autocast(tp_tensor *x)
-{
-    tp_dtype to = tp__me()->autocast;
-
-    return x && to != TP_F32 && x->dtype == TP_F32 ? tp_cast(x, to) : x;
-}
-
-tp_tensor *tp__autocast_loss(tp_tensor *x)
-{
-    tp_dtype to = tp__me()->autocast;
-
-    return x && to != TP_F32 && x->dtype == to ? tp_cast(x, TP_F32) : x;
 }
 
 /* Anomaly mode waits for every result, so it is for finding, not for training. */

@@ -1,7 +1,7 @@
 /*
  * node.c - recorded calls: made in one block, released without recursion.
  */
-#include "autograd/node.h"
+#include "autograd/cost.h"
 
 #include <string.h>
 
@@ -40,7 +40,7 @@ static void drop(tp_node *n)
     }
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i].node) tp__counted_release(&n->in[i].node->counted);
-    if (n->path) tp__release(n->path, strlen(n->path) + 1);
+    if (n->note) tp__release(n->note, n->note->size);
     tp_free(n->aside);
     tp__release(n, n->bytes);
 }
@@ -103,7 +103,7 @@ static tp_node *make(const tp_op *op, int n_in, tp_list out, tp_list saved, size
     atomic_init(&n->handles, 1); /* a leaf's tensor */
     n->in = (tp_edge *)(block + in_at), n->out = (tp_slot *)(block + out_at);
     n->saved = (tp_saved *)(block + saved_at), n->attr = block + attr_at;
-    n->path = NULL, n->aside = NULL, n->next = NULL;
+    n->note = NULL, n->aside = NULL, n->next = NULL;
     *sizes = (int64_t *)(block + sizes_at);
     return n;
 }
@@ -171,6 +171,18 @@ static void connect(tp_node *n, tp_list in)
     }
 }
 
+static tp_note *note(const tp_op *op, tp_list in, tp_list out)
+{
+    const char *path = tp__path_text();
+    size_t size = sizeof(tp_note) + strlen(path) + 1;
+    tp_note *n = tp__alloc(size);
+
+    if (!n) return NULL;
+    n->size = size, n->cost = tp__cost_whole(op->name, in, out);
+    strcpy(n->path, path);
+    return n;
+}
+
 bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, const void *attr,
                     size_t bytes)
 {
@@ -179,6 +191,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     tp_node *n;
 
     if (me->error != TP_OK) return false;
+    if (me->probe) me->probe->op(me->probe, op->name, tp__cost_own(op->name, in, out));
     if (tp__anomaly(me) && !tp__nan_free(op->name, "output", 0, out)) return false;
     if (!tp__will_record(in)) return true;
     if (!(n = make(op, in.n, out, saved, bytes, &sizes))) return false;
@@ -191,8 +204,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     for (int k = 0; k < out.n; k++)
         sizes = adopt(n, k, out.t[k], sizes);
     if (bytes) memcpy(n->attr, attr, bytes);
-    if (tp__anomaly(me) && *tp__path_text()) n->path = tp__strdup(tp__path_text());
-    return true;
+    return (!me->probe && !tp__anomaly(me)) || (n->note = note(op, in, out));
 }
 
 tp_tensor *tp__record(const tp_op *op, tp_list in, tp_tensor *out, tp_list saved,

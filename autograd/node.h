@@ -59,7 +59,7 @@ struct tp_node {
     tp_slot *out;
     tp_saved *saved;
     void *attr;
-    char *path;       /* where in the model, in anomaly mode */
+    struct tp_note *note; /* for the profiler and anomaly mode: see autograd/cost.h */
     tp_tensor *aside; /* a leaf with hooks: its gradient of earlier passes */
     tp_node *next;    /* while being released */
 };
@@ -68,6 +68,10 @@ const char *tp__node_name(const tp_node *n);
 tp_shape tp__slot_shape(const tp_slot *s);
 void tp__attach(tp_tensor *t, tp_node *n, int out); /* t is that output, or leaf */
 void tp__free_saved(tp_node *n);
+/* The modes that end in tp_mode_end. */
+enum { TP_MODE_GRAD, TP_MODE_AUTOCAST, TP_MODE_ANOMALY };
+void tp__autocast_end(tp_thread *me, tp_dtype before); /* autocast.c */
+
 /* Anomaly mode, which the environment turns on where the thread hasn't said. */
 enum { TP_ANOMALY_UNKNOWN, TP_ANOMALY_OFF, TP_ANOMALY_ON };
 unsigned char tp__anomaly_first(void); /* what the environment says, read once */

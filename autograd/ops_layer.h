@@ -133,6 +133,7 @@ tp_tensor *tp_pixel_unshuffle(tp_tensor *x, int64_t r);
 typedef struct tp_batch_norm_opts {
     double eps, momentum; /* tp_batch_norm_defaults(): 1e-5, 0.1 */
     bool training;        /* by the batch's own statistics; true in the defaults */
+    bool cumulative; /* of a module: momentum is 1 / batches seen, PyTorch's None */
     /* of the layer: neither weight nor bias; no running statistics, the batch's own in eval too */
     bool no_affine, no_running;
     bool filled;

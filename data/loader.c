@@ -121,6 +121,7 @@ static void *worker(void *user)
     while (!l->stop) {
         slot *s;
         int64_t k;
+        double watched;
 
         if (!work_to_do(l)) {
             pthread_cond_wait(&l->wanted, &l->lock);
@@ -129,7 +130,9 @@ static void *worker(void *user)
         k = l->next++, s = &l->slots[k % l->depth];
         s->k = k, s->ready = false, l->busy++;
         pthread_mutex_unlock(&l->lock);
+        watched = tp__probe_begins();
         prepare(l, s, k);
+        tp__probe_did("a batch", watched);
         pthread_mutex_lock(&l->lock);
         s->ready = true, l->busy--;
         if (l->n < 0 && s->size < l->o.batch) l->drained = true;
@@ -282,11 +285,11 @@ static bool next_batch(tp_loader *l, tp_batch *b)
     return ok;
 }
 
-bool tp_data_next(tp_loader *l, tp_batch *b)
+static bool next(tp_loader *l, tp_batch *b)
 {
     if (b) memset(b, 0, sizeof *b);
     if (!tp_ok()) return false;
-    TP_REQUIRE(l && b, TP_ERR_ARG, "missing loader or batch");
+    TP_REQUIRE_IN("tp_data_next", l && b, TP_ERR_ARG, "missing loader or batch");
     if (l->failed) resume_workers(l);
     if (l->ended && !begin_pass(l, 0)) return false;
     for (int tries = 0; tries < 2; tries++) {
@@ -296,6 +299,16 @@ bool tp_data_next(tp_loader *l, tp_batch *b)
         if (!l->o.endless || !begin_pass(l, 0)) return false;
     }
     return false;
+}
+
+bool tp_data_next(tp_loader *l, tp_batch *b)
+{
+    tp_probe *p = tp__me()->probe;
+    int entered = p ? p->enter(p, TP_PROBE_SPAN, __func__, (tp_cost){ 0, 0 }) : 0;
+    bool ok = next(l, b);
+
+    if (p && p == tp__me()->probe) p->leave(p, entered);
+    return ok;
 }
 
 /* ---- making ---- */

@@ -102,19 +102,15 @@ static int block_forward(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_gpt_opts *g = tp_nn_opts(self);
     double p = tp_nn_training(self) ? g->dropout : 0;
-    tp_tensor *x = in.t[0], *a[3], *y;
-    int n = room < 3 ? 1 : 3;
+    tp_tensor *x = in.t[0], *a[3] = { tp_nn_call(self, "ln_1", x) }, *y;
 
-    a[0] = tp_nn_call(self, "ln_1", x);
     for (int i = 1; i < in.n; i++)
         a[i] = in.t[i];
-    if (tp_nn_apply(tp_nn_get(self, "attn"), (tp_list){ a, in.n }, a, n) < 0) return -1;
-    x = tp_add(x, p > 0 ? tp_dropout(a[0], p) : a[0]);
+    if (tp_nn_apply(tp_nn_get(self, "attn"), (tp_list){ a, in.n }, out, room < 3 ? 1 : 3) < 0) return -1;
+    x = tp_add(x, p > 0 ? tp_dropout(out[0], p) : out[0]);
     y = tp_nn_call(self, "mlp", tp_nn_call(self, "ln_2", x));
     out[0] = tp_add(x, p > 0 ? tp_dropout(y, p) : y);
-    for (int i = 1; i < n; i++)
-        out[i] = a[i];
-    return tp_ok() ? n : -1;
+    return tp_ok() ? room < 3 ? 1 : 3 : -1;
 }
 
 static tp_module *block(const tp_gpt_opts *g)
@@ -157,11 +153,11 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
                        g->layers, in.n), -1;
     x = embedded(t, g, in.t[0], past);
     for (int i = 0; tp_ok() && i < g->layers; i++) {
-        tp_tensor *a[3] = { x, in.n > 1 ? in.t[1 + 2 * i] : NULL, in.n > 1 ? in.t[2 + 2 * i] : NULL };
+        tp_tensor *a[3] = { x, in.n > 1 ? in.t[1 + 2 * i] : NULL, in.n > 1 ? in.t[2 + 2 * i] : NULL }, *b[3];
 
-        if (tp_nn_apply(tp_nn_child(h, i), (tp_list){ a, in.n > 1 ? 3 : 1 }, a, n) < 0) return -1;
-        x = a[0];
-        if (n == 3) out[1 + 2 * i] = a[1], out[2 + 2 * i] = a[2];
+        if (tp_nn_apply(tp_nn_child(h, i), (tp_list){ a, in.n > 1 ? 3 : 1 }, b, n) < 0) return -1;
+        x = b[0];
+        if (n == 3) out[1 + 2 * i] = b[1], out[2 + 2 * i] = b[2];
     }
     x = tp_nn_call(t, "ln_f", x);
     out[0] = tp_linear(x, tp_nn_tensor(self, g->untied ? "lm_head.weight" : "transformer.wte.weight"), NULL);

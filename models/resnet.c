@@ -76,7 +76,7 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
     (void)room;
     if (o->large) x = tp_max_pool2d(x, 3, (tp_pool2d_opts){ .stride = 2, .padding = 1 });
     for (int i = 0; i < o->stages; i++) {
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof name, "layer%d", i + 1);
         x = tp_nn_call(self, name, x);
@@ -115,7 +115,7 @@ tp_module *tp_model_resnet(tp_resnet_opts o)
     tp_nn_add(m, "bn1", tp_nn_batch_norm(o.width));
     for (int i = 0; tp_ok() && i < o.stages; i++) {
         int64_t width = o.width << i;
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof name, "layer%d", i + 1);
         tp_nn_add(m, name, stage(&o, i, in, width));

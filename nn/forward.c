@@ -17,6 +17,8 @@ static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
     TP_REQUIRE_IN("tp_nn_apply", m, TP_ERR_ARG, "missing module");
     TP_REQUIRE_IN("tp_nn_apply", out && room > 0, TP_ERR_ARG, "no room for an output of %s", m->kind);
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
+    TP_REQUIRE_IN("tp_nn_apply", out + room <= (tp_tensor **)in.t || in.t + in.n <= (tp_tensor *const *)out, TP_ERR_ARG,
+                  "the outputs of %s would overwrite its inputs: use another array", m->kind);
     TP_REQUIRE_IN(m->kind, m->forward, TP_ERR_ARG, "a container has no forward");
     for (int i = 0; i < m->n_entry; i++)
         TP_REQUIRE_IN(m->kind, m->entry[i].t || m->entry[i].computed, TP_ERR_ARG,
@@ -164,20 +166,40 @@ static bool save_modes(tp_module *m, modes *k)
     return (k->on = tp__alloc(k->bytes)) && tp__modules(m, save_one, k);
 }
 
-int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user)
 {
-    int n = -1;
+    bool ok = false;
     modes k;
 
-    TP_NO_GRAD;
     if (save_modes(m, &k)) {
-        tp_nn_train(m, "*", false);
-        n = tp_nn_apply(m, in, out, room);
+        ok = tp_nn_train(m, "*", training) >= 0 && f(user);
         k.at = 0;
         tp__modules(m, swap_one, &k);
     }
     tp__release(k.on, k.bytes);
-    return n;
+    return ok;
+}
+
+typedef struct predicting {
+    tp_module *m;
+    tp_list in;
+    tp_tensor **out;
+    int room, n;
+} predicting;
+
+static bool predict(void *user)
+{
+    predicting *p = user;
+
+    return (p->n = tp_nn_apply(p->m, p->in, p->out, p->room)) >= 0;
+}
+
+int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+{
+    predicting p = { m, in, out, room, -1 };
+
+    TP_NO_GRAD;
+    return tp__in_mode(m, false, predict, &p) ? p.n : -1;
 }
 
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)

@@ -68,6 +68,8 @@ bool tp__entries(tp_module *m, tp__entry_fn *f, void *user);
 typedef bool tp__module_fn(void *user, const char *name, tp_module *m);
 bool tp__modules(tp_module *m, tp__module_fn *f, void *user);
 
+/* f with all of m in one mode; every module gets back its own, also after a failure. */
+bool tp__in_mode(tp_module *m, bool training, bool (*f)(void *user), void *user);
 /* Entry i, or NULL where there are fewer: a bias that isn't there. */
 static inline tp_tensor *tp__param(const tp_module *m, int i)
 {

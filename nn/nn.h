@@ -69,7 +69,8 @@ bool tp_nn_cast(tp_module *m, tp_dtype d);
 
 /* ---- running ---- */
 
-/* Runs m: up to `room` outputs, gives how many, or -1.  tp_nn_forward is for one of each. */
+/* Runs m: up to `room` outputs, gives how many, or -1; out is no part of in.t.  tp_nn_forward is for
+ * one of each. */
 int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room);
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x);
 tp_tensor *tp_nn_call(tp_module *m, const char *path, tp_tensor *x); /* that of tp_nn_get(m, path) */

@@ -46,6 +46,7 @@ static int batch_norm(void *self, tp_list in, tp_tensor **out, int room)
 
     (void)room;
     o.training = m->training || o.no_running;
+    if (o.cumulative && moves) o.momentum = 1 / (tp_item(entry_of(m, affine, TRACKED)) + 1);
     y = tp_batch_norm(in.t[0], entry_of(m, affine, WEIGHT), entry_of(m, affine, BIAS),
                       entry_of(m, affine, RUNNING_MEAN), entry_of(m, affine, RUNNING_VAR), o);
     if (y && moves && !count_batch(entry_of(m, affine, TRACKED))) return -1;

@@ -49,7 +49,8 @@ typedef struct tp_group {
 /* What one optimizer does differently from another. */
 typedef struct tp_rule {
     const char *name;
-    /* runs its kernel over n tensors of p's dtype; u.w is k->made where there is one */
+    /* runs its kernel over n tensors of p's dtype; u.w is k->made where there is one.  NULL: it
+     * steps with a closure alone */
     bool (*launch)(const tp_tensor *p, int n, const tp_update *u, const tp_group *g, tp_scalars s);
     /* NULL, or: can it train t?  An error tells why not. */
     bool (*takes)(const char *where, const char *name, const tp_tensor *t);
@@ -68,6 +69,7 @@ struct tp_optim {
     tp_update *update; /* room for one launch */
     int n, room, n_group;
     int schedules; /* that live */
+    struct tp_bfgs *lbfgs; /* of that rule alone, which has no launch */
     bool loading; /* its state is being replaced */
     bool broken; /* a kernel of an update failed to launch: nobody knows what was written */
 };
@@ -83,6 +85,18 @@ bool tp__optim_gather(const char *where, tp_optim *o);
 bool tp__optim_step(tp_optim *o, const tp_tensor *scale, const double *skip);
 /* Fills o->update with the parameters of one launch with the first-th: how many. */
 int tp__optim_launch_of(tp_optim *o, int first);
+
+/* Casts *state to p's dtype. */
+bool tp__optim_follow(tp_tensor **state, const tp_tensor *p);
+
+/* lbfgs.c */
+typedef struct tp_bfgs tp_bfgs;
+tp_tensor *tp__lbfgs_step(tp_optim *o, tp_closure_fn *closure,
+                          void *user); /* kept; after tp__optim_gather */
+int tp__lbfgs_each(tp_bfgs *k, tp_nn_each_fn *f, void *user);
+bool tp__lbfgs_loaded(tp_bfgs *k); /* can what was loaded be? */
+bool tp__lbfgs_follow(tp_optim *o, tp_bfgs *k);
+void tp__lbfgs_free(tp_bfgs *k);
 
 /* ---- schedules ---- */
 

@@ -114,6 +114,23 @@ typedef struct tp_muon_opts {
 tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, nesterov */
 tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
+/* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last
+ * history_size changes of the gradient; each is followed by lr, or as far as the strong Wolfe
+ * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and
+ * again: tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds
+ * 2 history_size + 2 tensors as large as all parameters together, from the start. */
+typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
+typedef struct tp_lbfgs_opts {
+    double lr;
+    int64_t max_iter, max_eval; /* max_eval 0: max_iter 5 / 4 */
+    double tolerance_grad, tolerance_change;
+    int history_size;
+    tp_line_search line_search;
+    bool maximize, filled;
+} tp_lbfgs_opts;
+tp_lbfgs_opts tp_lbfgs(double lr); /* 20, 0, 1e-7, 1e-9, 100, none; PyTorch's lr is 1 */
+tp_optim *tp_optim_lbfgs(tp_params p, tp_lbfgs_opts o);
+
 /* More parameters, under options of their own; none may be there already. */
 bool tp_optim_add_sgd_group(tp_optim *o, tp_params p, tp_sgd_opts opts);
 bool tp_optim_add_adam_group(tp_optim *o, tp_params p, tp_adam_opts opts); /* AdamW's too */
@@ -132,9 +149,20 @@ bool tp_optim_zero_grad(tp_optim *o); /* drops the gradients of its parameters *
 /* Parameters without a gradient are left alone.  Refused once tp_nn_set or tp_nn_replace has put
  * another tensor in a parameter's place: it would train what no module uses. */
 bool tp_optim_step(tp_optim *o);
+/* Zeroes the gradients, computes the loss, tp_backward, and gives the loss: one number. */
+typedef tp_tensor *tp_closure_fn(void *user);
+/* A step that may call closure several times, with gradients recorded: L-BFGS.  The others call it
+ * once, before.  The first loss, lent, without history; NULL when closure or the step failed: then
+ * the parameters and the optimizer are as they were. */
+tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user);
 /* Scales all gradients so that their joint norm is at most max; gives the norm before, lent,
  * without waiting for the device. */
 tp_tensor *tp_optim_clip_norm(tp_optim *o, double max);
+typedef struct tp_clip_opts {
+    double norm_type; /* p > 0 of (sum |g|^p)^(1/p), INFINITY: the largest |g|;  0: 2 */
+    bool error_if_nonfinite; /* refuse a norm that is NaN or infinite; this waits for the device */
+} tp_clip_opts;
+tp_tensor *tp_optim_clip_norm_with(tp_optim *o, double max, tp_clip_opts opts);
 /* Every element of every gradient to within -max and max; NaN stays. */
 bool tp_optim_clip_value(tp_optim *o, double max);
 tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting */
@@ -146,7 +174,8 @@ int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device
 void tp_optim_free(tp_optim *o);                         /* before or after its module */
 
 /* The optimizer's tensors by group and name, for saving: "0.lr", "0.fc.weight.step", and
- * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's top v, RMSprop's mean). */
+ * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's top v, RMSprop's mean);
+ * L-BFGS has "0.direction", "0.gradient", "0.y.I", "0.s.I" and "0.numbers". */
 int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user);
 /* Around a change of what tp_optim_each shows, as loading makes. */
 bool tp_optim_load_begin(tp_optim *o);
@@ -273,7 +302,7 @@ tp_ema *tp_ema_new(tp_module *m, double decay);
 /* With min(decay, n / (9 + n)) at the n-th update, so that the first weights are forgotten */
 tp_ema *tp_ema_new_warm(tp_module *m, double decay);
 /* The mean of all updates: stochastic weight averaging (Izmailov et al. 2018).  Running values of
- * norms are the module's own: run batches through it in training mode after tp_ema_copy_to. */
+ * norms are the module's own: tp_swa_update_bn makes those that fit the mean. */
 tp_ema *tp_swa_new(tp_module *m);
 bool tp_ema_update(tp_ema *e); /* after an optimizer step */
 int64_t tp_ema_updates(tp_ema *e); /* waits for the device */

@@ -39,6 +39,7 @@ void tp_optim_free(tp_optim *o)
 {
     if (!o || atomic_fetch_sub(&o->refs, 1) != 1) return;
     take_back(o, 0);
+    tp__lbfgs_free(o->lbfgs);
     for (int i = 0; i < o->n_group; i++)
         tp_free(o->group[i].lr);
     tp__release(o->each, sizeof *o->each * (size_t)o->room);
@@ -170,7 +171,7 @@ static bool current(const char *where, const tp_optim *o)
     return true;
 }
 
-static bool follow_one(tp_tensor **state, const tp_tensor *p)
+bool tp__optim_follow(tp_tensor **state, const tp_tensor *p)
 {
     tp_tensor *t;
 
@@ -188,8 +189,8 @@ static bool follow_dtypes(tp_optim *o)
     TP_NO_GRAD;
     for (int i = 0; i < o->n; i++)
         for (int j = 0; j < TP_STATES; j++)
-            if (!follow_one(&o->each[i].state[j], o->each[i].p)) return false;
-    return true;
+            if (!tp__optim_follow(&o->each[i].state[j], o->each[i].p)) return false;
+    return !o->lbfgs || tp__lbfgs_follow(o, o->lbfgs);
 }
 
 bool tp__optim_gather(const char *where, tp_optim *o)
@@ -283,6 +284,8 @@ bool tp__optim_step(tp_optim *o, const tp_tensor *scale, const double *skip)
     tp_scalars s = { .scale = tp__data(scale), .skip = skip };
     bool ok = true;
 
+    TP_REQUIRE_IN("tp_optim_step", o->rule->launch, TP_ERR_ARG,
+                  "%s evaluates the loss again and again: call tp_optim_step_with", o->rule->name);
     if (!split_clocks(o) || !prepare(o, scale)) return false;
     for (int i = 0; i < o->n; i++)
         o->each[i].done = false;
@@ -302,6 +305,37 @@ bool tp_optim_step(tp_optim *o)
 {
     TP_SCOPE;
     return tp__optim_gather(__func__, o) && tp__optim_step(o, NULL, NULL);
+}
+
+/* One evaluation, then a step as any other. */
+static tp_tensor *plain_step(tp_optim *o, tp_closure_fn *closure, void *user)
+{
+    tp_tensor *loss;
+    TP_WITH_GRAD;
+
+    loss = closure(user);
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER,
+                  "the closure gave no loss, and no error that says why");
+    return tp_optim_step(o) ? tp_keep(tp_detach(loss)) : NULL;
+}
+
+tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user)
+{
+    tp_tensor *loss, *lent = NULL;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(closure, TP_ERR_ARG, "missing closure");
+    {
+        TP_SCOPE;
+        if (!tp__optim_gather(__func__, o)) return NULL;
+        tp__optim_retain(o); /* the closure may free it */
+        loss = o->lbfgs ? tp__lbfgs_step(o, closure, user) : plain_step(o, closure, user);
+        tp_optim_free(o);
+        if (loss) lent = tp_pass(tp__alias(loss));
+        tp_free(loss);
+    }
+    return lent;
 }
 
 bool tp_optim_zero_grad(tp_optim *o)
@@ -376,6 +410,12 @@ int tp_optim_each(tp_optim *o, tp_nn_each_fn *f, void *user)
         snprintf(name, sizeof name, "%d.lr", i);
         if (n++, !f(user, name, &o->group[i].lr)) return -1;
     }
+    if (o->lbfgs) {
+        int own = tp__lbfgs_each(o->lbfgs, f, user);
+
+        if (own < 0) return -1;
+        n += own;
+    }
     for (int i = 0; i < o->n; i++) {
         tp_slotted *k = &o->each[i];
 
@@ -407,6 +447,7 @@ bool tp_optim_load_end(tp_optim *o)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(o, TP_ERR_ARG, "missing optimizer");
+    if (o->lbfgs && !tp__lbfgs_loaded(o->lbfgs)) return o->broken = true, false;
     for (int i = 0; i < o->n_group; i++)
         o->group[i].host_lr = tp_item(o->group[i].lr);
     for (int i = 1; i < o->n; i++) {

@@ -145,6 +145,7 @@ bool tp__check(const char *where, tp_list in, int n_must)
     const tp_tensor *first = NULL;
 
     if (!tp_ok()) return false;
+    if (tp__me()->probe) tp__me()->probe->check(tp__me()->probe);
     TP_REQUIRE_IN(where, in.n >= 0 && (in.t || !in.n), TP_ERR_ARG, in.n < 0 ? "a list of %d tensors"
                   : "a list of %d tensors, and no pointer to them", in.n);
     for (int i = 0; i < in.n; i++) {

@@ -210,11 +210,21 @@ static inline bool tp__is_float(const tp_tensor *t)
 #define TP_RUN_SLOT(text, slots, t, ...)                                                 \
     tp__ran(text, t,                                                                     \
             (slots)[(t)->dtype] && tp__ctx(t)                                            \
-                ? (slots)[(t)->dtype](tp__me()->ctx[tp__device(t)->id], __VA_ARGS__)     \
+                ? (tp__kernel_begins(),                                                  \
+                   (slots)[(t)->dtype](tp__me()->ctx[tp__device(t)->id], __VA_ARGS__))   \
                 : TP_NO_KERNEL)
 bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status);
+static inline void tp__kernel_begins(void)
+{
+    tp_probe *p = tp__me()->probe;
+
+    if (p) p->kernel_begins(p);
+}
 static inline bool tp__ran(const char *kernel, const tp_tensor *t, int status)
 {
+    tp_probe *p = tp__me()->probe;
+
+    if (p) p->kernel(p, kernel, t);
     return status == 0 || tp__kernel_failed(kernel, t, status);
 }
 

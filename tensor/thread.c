@@ -46,6 +46,7 @@ void tp_thread_end(void)
 {
     tp_thread *me = tp__me();
 
+    if (me->casts) me->forget_casts(me);
     me->mark[1] = 0, me->depth = 1;
     tp_scope_end((tp_scope){ 1 });
     tp__quarantine_end();

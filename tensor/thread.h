@@ -5,6 +5,7 @@
 #define TP_TENSOR_THREAD_H
 
 #include "kernels/backend.h"
+#include "tensor/probe.h"
 #include "tensor/tensor.h"
 
 enum { TP_SCOPE_DEPTH = 256, TP_DEVICES = 17, TP_SIZE_CLASSES = 64, TP_PATH_DEPTH = 32 };
@@ -35,9 +36,12 @@ typedef struct tp_thread {
     bool no_grad, releasing, second_run;
     unsigned char anomaly; /* 0: not asked yet; see autograd/node.h */
     tp_dtype autocast; /* TP_F32: off */
+    struct tp_made *casts; /* made in this region of autocast; see autograd/autocast.c */
+    void (*forget_casts)(struct tp_thread *me); /* set where there are any */
     struct tp_node *released;
     const char *backward_of; /* the op whose backward runs, or NULL */
 
+    tp_probe *probe; /* who watches, or NULL */
     tp_ctx *ctx[TP_DEVICES];
     tp_cache cache; /* of host memory */
     long live;      /* blocks that this thread has taken and not given back */

@@ -148,6 +148,11 @@ Test(containers, a_layer_with_options)
     CHECK(tp_allclose(tp_nn_forward(copy, x), tp_nn_forward(m, x), 0, 0));
     CHECK(tp_nn_has(m, "inner.0") && tp_nn_has(m, "inner.0.weight") && tp_nn_has(m, "") && !tp_nn_has(m, "inner.1"));
     CHECK(!tp_nn_has(m, "inner.0.weights") && !tp_nn_has(NULL, "a") && !tp_nn_has(m, NULL) && !tp_nn_opts(NULL));
+    {
+        tp_tensor *both[] = { x };
+
+        CHECK_REFUSED(tp_nn_apply(m, (tp_list){ both, 1 }, both, 1) >= 0, TP_ERR_ARG, "would overwrite its inputs");
+    }
     CHECK_REFUSED(tp_nn_call(m, "outer", x), TP_ERR_ARG, "there is no module outer");
     CHECK_REFUSED(twice((twice_opts){ 2 }, 0), TP_ERR_ARG, "0 in, 0 out"); /* frees what was made */
     CHECK(!tp_nn_made(NULL) && tp_ok());

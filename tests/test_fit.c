@@ -272,6 +272,12 @@ static tp_tensor *infinite(tp_tensor *y, tp_batch b, void *user)
     return tp_shift(tp_cross_entropy(y, b.y), INFINITY);
 }
 
+static tp_tensor *squares_of_nan(tp_tensor *y, tp_batch b, void *user)
+{
+    (void)b, (void)user;
+    return tp_mse(y, tp_full(tp_shape_of(y), NAN, TP_F32, tp_device_of(y)));
+}
+
 static tp_tensor *nothing(tp_tensor *y, tp_batch b, void *user)
 {
     (void)y, (void)b, (void)user;
@@ -308,6 +314,10 @@ Test(fit, a_loss_that_is_no_number, IN_FOLDER)
     CASE("infinite");
     o.loss = infinite;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE, "tp_train_fit: the loss of step 1 is inf: no op gave NaN");
+    CASE("a target that is NaN: the op and the step are named");
+    o.loss = squares_of_nan;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE,
+                  "tp_train_fit: the loss of step 1 is nan: sub: output 0, f32 (4, 2), holds NaN");
     CASE("no loss");
     o.loss = nothing;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_USER, "tp_train_fit: no loss, and no error that says why");

@@ -183,6 +183,26 @@ ON_EACH_DEVICE_WITH(loss, extremes, softmax)
     CHECK_NEAR(tp_item(tp_huber_loss(tp_full(TP_SHAPE(1), 3e38, TP_F32, dev), zero, 1, mean)), 3e38, 1e32);
 }
 
+/* A target that is no number is no error: the loss isn't either, and nor is the gradient there. */
+ON_EACH_DEVICE_WITH(loss, nan_targets, softmax)
+{
+    static tp_tensor *(*const of[])(tp_tensor * x, tp_tensor * t,
+                                    tp_loss_opts o) = { tp_mse_loss, tp_l1_loss, tp_bce,
+                                                        tp_bce_with_logits_with };
+
+    for (int i = 0; i < TP_LEN(of); i++) {
+        TP_SCOPE;
+        tp_tensor *x = tp_requires_grad(tp_full(TP_SHAPE(2), 0.5, TP_F32, dev), true);
+        tp_tensor *t = tp_to(
+            tp_from((float[]){ NAN, 0.25f }, TP_SHAPE(2), TP_F32, tp_device_open("cpu")), dev);
+        tp_tensor *loss = of[i](x, t, (tp_loss_opts){ TP_SUM });
+
+        CASE("loss %d on %s", i, tp_device_name(dev));
+        CHECK(isnan(tp_item(loss)) && tp_backward(loss));
+        CHECK((i == 1 || isnan(check_at(tp_grad(x), 0))) && isfinite(check_at(tp_grad(x), 1)));
+    }
+}
+
 /* ---- refusals ---- */
 
 ON_EACH_DEVICE_WITH(loss, refusals, softmax)

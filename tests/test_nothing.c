@@ -366,6 +366,11 @@ Test(nothing, optimizers_and_schedules, WITH_ALL)
     S(tp_optim_step(NULL));
     S(tp_optim_zero_grad(NULL));
     S(tp_optim_clip_norm(NULL, 1));
+    S(tp_optim_clip_norm_with(NULL, 1, (tp_clip_opts){ 0 }));
+    S(tp_optim_lbfgs((tp_params){ 0 }, tp_lbfgs(1)));
+    S(tp_optim_lbfgs(tp_nn_params(m, NULL), tp_lbfgs(1)));
+    S(tp_optim_step_with(NULL, NULL, NULL));
+    S(tp_optim_step_with(o, NULL, NULL));
     S(tp_optim_rmsprop((tp_params){ 0 }, tp_rmsprop(1)));
     S(tp_optim_add_rmsprop_group(NULL, (tp_params){ 0 }, tp_rmsprop(1)));
     S(tp_optim_add_rmsprop_group(o, tp_nn_params(m, "*"), tp_rmsprop(1)));
@@ -449,7 +454,9 @@ Test(nothing, data, WITH_ALL)
     S(tp_data_tensors(lost));
     S(tp_data_source((tp_source){ 0 }));
     S(tp_data_source((tp_source){ .fields=99, .count=3 }));
-    S(tp_data_source((tp_source){.fields=1, .count=INT64_MAX, .get=never_get, .shape={ TP_SHAPE(1LL<<50) }}));
+    S(tp_data_set_free(tp_data_source((tp_source){
+          .fields = 1, .count = INT64_MAX, .get = never_get, .shape = { TP_SHAPE(1LL << 50) } })),
+      0);
     S(tp_data_retain(NULL));
     S(tp_data_range(NULL, 0, 1));
     S(tp_data_lanes(NULL, 1, 1));
@@ -489,6 +496,15 @@ Test(nothing, train, WITH_ALL)
     S(tp_log_step(NULL), 0);
     S(tp_log_items(NULL, 1), 0);
     S(tp_log_close(NULL));
+    S(tp_swa_update_bn(NULL, NULL));
+    S(tp_swa_update_bn(l, NULL));
+    S(tp_swa_update_bn(NULL, m));
+    S(tp_profile_end(NULL));
+    S(tp_profile_rows(NULL, NULL));
+    S(tp_profile_seconds(NULL));
+    S(tp_profile_peak(NULL));
+    S(tp_profile_print(NULL));
+    S(tp_profile_free(NULL), 0);
     S(tp_train_accuracy(NULL, NULL));
     S(tp_train_accuracy(m, NULL));
     S(tp_train_accuracy(NULL, l));

@@ -543,6 +543,7 @@ ON_EACH_DEVICE(optim, schedules)
     odd = .5;
     CHECK(tp_sched_advance(s) && tp_sched_at(s) == 5 && tp_optim_lr(o, 1) == .1);
     CHECK_REFUSED(tp_sched_cosine(o, 5, 4, 0), TP_ERR_ARG, "warm-up 5 of 4 steps");
+    CHECK_REFUSED(tp_sched_cosine(o, 0, 0, 0), TP_ERR_ARG, "warm-up 0 of 0 steps");
     CHECK_REFUSED(tp_sched_step(o, 0, .5), TP_ERR_ARG, "every 0 steps");
     CHECK_REFUSED(tp_sched_from(NULL, halves, NULL), TP_ERR_ARG, "missing optimizer or function");
     CHECK_REFUSED(tp_sched_advance(NULL), TP_ERR_ARG, "missing schedule");

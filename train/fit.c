@@ -144,6 +144,13 @@ static bool move(run *k)
     return tp_optim_step(k->o.optim) && (!k->o.sched || tp_sched_advance(k->o.sched));
 }
 
+static bool averages_now(const run *k)
+{
+    int64_t since = k->at.step - k->o.average_from;
+
+    return k->o.average && since >= 0 && since % k->o.average_every == 0;
+}
+
 /* false at a pass's end, and after an error. */
 static bool step(run *k)
 {
@@ -157,6 +164,7 @@ static bool step(run *k)
     if (!n) k->at.loss = before;
     if (!n || !tp_ok() || !move(k)) return false;
     k->at.step++;
+    if (averages_now(k) && !tp_ema_update(k->o.average)) return false;
     tp_log_items(k->log, k->samples), tp_log_step(k->log);
     tp_log_value(k->log, "loss", k->at.loss);
     return true;
@@ -206,11 +214,11 @@ static bool keep_best(run *k)
     return !k->o.best || tp_nn_save(k->at.m, k->o.best);
 }
 
-static void validate(run *k)
+static void judge(run *k)
 {
     double score;
 
-    if (!k->o.validation || !tp_ok()) return;
+    if (!tp_ok()) return;
     score = k->o.score ? k->o.score(k->at.m, k->o.validation, k->o.user) : mean_loss(k);
     if (!tp_ok()) return;
     k->at.score = score, k->at.improved = is_better(k, score), k->waited++;
@@ -218,6 +226,19 @@ static void validate(run *k)
     if (k->at.improved) k->at.best = score, k->waited = 0, keep_best(k);
     tell(k, k->o.on_validation);
     if (k->o.patience && k->waited >= k->o.patience) end(k, TP_FIT_PATIENCE);
+}
+
+static void judge_averages(run *k)
+{
+    TP_WITH_EMA(k->o.average);
+    if (!k->o.statistics || tp_swa_update_bn(k->o.statistics, k->at.m)) judge(k);
+}
+
+static void validate(run *k)
+{
+    if (!k->o.validation || !tp_ok()) return;
+    if (k->o.average && tp_ema_updates(k->o.average) > 0) judge_averages(k);
+    else judge(k);
 }
 
 static bool save(run *k)
@@ -260,6 +281,12 @@ static bool options_ok(const tp_module *m, const tp_fit_opts *o)
     else if (o->accumulate < 0 || o->validate_every < 0 || o->patience < 0 || o->checkpoint_every < 0)
         wrong = "accumulate, validate_every, patience and checkpoint_every can't be below 0";
     else if (!(o->clip_norm >= 0) || !(o->min_delta >= 0)) wrong = "clip_norm and min_delta can't be below 0";
+    else if (o->average_from < 0 || o->average_every < 0)
+        wrong = "average_from and average_every can't be below 0";
+    else if (!o->average && (o->average_from || o->average_every || o->statistics))
+        wrong = "average_from, average_every and statistics need an average";
+    else if (o->statistics && (o->statistics == o->train || o->statistics == o->validation))
+        wrong = "statistics needs a loader of its own";
     else if ((o->patience || o->best || o->restore_best || o->score) && !o->validation)
         wrong = "score, patience, best and restore_best need a loader to validate with";
     else if (o->higher_is_better && !o->score) wrong = "higher_is_better is for a score: of the loss less is better";
@@ -272,6 +299,7 @@ static bool register_all(run *k)
     tp_state *s = k->state = tp_state_new();
 
     return s && tp_state_module(s, "model", k->at.m) && tp_state_optim(s, "optim", k->o.optim) &&
+           (!k->o.average || tp_state_ema(s, "average", k->o.average)) &&
            (!k->o.sched || tp_state_sched(s, "sched", k->o.sched)) && tp_state_loader(s, "train", k->o.train) &&
            tp_state_count(s, "step", &k->at.step) && tp_state_count(s, "epoch", &k->at.epoch) &&
            tp_state_count(s, "waited", &k->waited) && tp_state_f64(s, "loss", &k->at.loss) &&
@@ -327,6 +355,7 @@ bool tp_train_fit(tp_module *m, tp_fit_opts o, tp_fit_result *r)
     run k = { .o = o, .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN }, .why = TP_FIT_FAILED };
 
     if (!k.o.accumulate) k.o.accumulate = 1;
+    if (!k.o.average_every) k.o.average_every = 1;
     if (options_ok(m, &o)) {
         if (begin(&k)) loop(&k);
         finish(&k);

@@ -44,6 +44,13 @@ typedef struct tp_fit_opts {
                                * end is a step of fewer; of a stream it is divided by accumulate. */
     double clip_norm;         /* 0: no clipping */
     tp_dtype amp;             /* TP_BF16: products run in it */
+    tp_ema *average;          /* of m, or NULL: updated after a step, and in m's place, once it has
+                               * been, in validations: score, on_validation, best and restore_best
+                               * see the averages.  In the end m has its own weights, or the best */
+    int64_t average_from;     /* the first step after which it is updated, and then */
+    int64_t average_every;    /* after so many steps; 0: 1 */
+    tp_loader *statistics;    /* training data again, by a loader of its own, or NULL: for
+                               * tp_swa_update_bn before each validation of averages */
     int64_t validate_every;   /* steps; 0: after each pass */
     int64_t patience;         /* validations without a better score by more than min_delta; 0: no end */
     double min_delta;

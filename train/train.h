@@ -1,7 +1,7 @@
 /*
  * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
  * plots, arguments.  Logs are in train/logs.h, metrics in train/metrics.h, plots in train/plots.h, a
- * run as one call in train/fit.h.
+ * run as one call in train/fit.h, where its time goes in train/profile.h.
  */
 #ifndef TP_TRAIN_H
 #define TP_TRAIN_H
@@ -13,6 +13,7 @@
 #include "train/logs.h"
 #include "train/metrics.h"
 #include "train/plots.h"
+#include "train/profile.h"
 
 TP_API_BEGIN
 
@@ -42,6 +43,14 @@ bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_res
 bool tp_state_try(tp_state *s, const char *path) __attribute__((warn_unused_result));
 bool tp_state_load(tp_state *s, const char *path) __attribute__((warn_unused_result));
 void tp_state_free(tp_state *s); /* what is registered stays */
+
+/* ---- averaged weights ---- */
+
+/* The running statistics of m's batch norms anew: means over one pass of l, as if their momentum
+ * were PyTorch's None, in training mode and without gradients; modes and momenta come back.  For
+ * weights that no batch has seen: after tp_ema_copy_to, or within TP_WITH_EMA.  l is at the beginning of a
+ * pass.  torch.optim.swa_utils.update_bn */
+bool tp_swa_update_bn(tp_loader *l, tp_module *m);
 
 /* ---- looking ---- */
 

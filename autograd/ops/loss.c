@@ -19,16 +19,22 @@ static bool reduction_ok(const char *where, tp_reduce how)
     return true;
 }
 
-/* Two tensors of one shape; in f32 where autocast would have them smaller. */
+/* Two tensors of one shape. */
+static bool alike(const char *where, tp_tensor *x, tp_tensor *t)
+{
+    if (!tp__check(where, TP_LIST(x, t), 2)) return false;
+    TP_REQUIRE_IN(where, tp__is_float(x) || tp__is_float(t), TP_ERR_DTYPE,
+                  "not offered for %s and %s", tp__text(x), tp__text(t));
+    TP_REQUIRE_IN(where, tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
+                  "%s and %s must have one shape", tp__text(x), tp__text(t));
+    return true;
+}
+
+/* The same, in f32 where autocast would have them smaller. */
 static bool pair(const char *where, tp_tensor **x, tp_tensor **t, tp_reduce how)
 {
     *x = tp__autocast_loss(*x), *t = tp__autocast_loss(*t);
-    if (!tp__check(where, TP_LIST(*x, *t), 2) || !reduction_ok(where, how)) return false;
-    TP_REQUIRE_IN(where, tp__is_float(*x) || tp__is_float(*t), TP_ERR_DTYPE, "not offered for %s and %s", tp__text(*x),
-                  tp__text(*t));
-    TP_REQUIRE_IN(where, tp__same(&(*x)->shape, &(*t)->shape), TP_ERR_SHAPE, "%s and %s must have one shape",
-                  tp__text(*x), tp__text(*t));
-    return true;
+    return tp__check(where, TP_LIST(*x, *t), 2) && reduction_ok(where, how) && alike(where, *x, *t);
 }
 
 /* ---- of numbers ---- */
@@ -131,7 +137,8 @@ tp_tensor *tp_cosine_similarity(tp_tensor *a, tp_tensor *b, int axis, double eps
     tp_axes along = { .n = 1, .axis = { axis } };
 
     TP_SCOPE;
-    if (!pair("cosine_similarity", &a, &b, TP_NONE) || tp__axis("cosine_similarity", a, axis) < 0) return NULL;
+    if (!alike("cosine_similarity", a, b) || tp__axis("cosine_similarity", a, axis) < 0)
+        return NULL;
     TP_REQUIRE_IN("cosine_similarity", eps >= 0, TP_ERR_ARG, "eps %g", eps);
     return tp_pass(tp_div(tp_sum(tp_mul(a, b), along), tp_mul(tp_clamp(tp_norm(a, 2, along), eps, INFINITY),
                                                               tp_clamp(tp_norm(b, 2, along), eps, INFINITY))));

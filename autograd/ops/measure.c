@@ -75,6 +75,7 @@ tp_tensor *tp_prod(tp_tensor *x, tp_axes axes)
     tp_tensor *y;
 
     TP_SCOPE;
+    x = tp__autocast_loss(x);
     if (!tp__check("prod", TP_LIST(x), 1)) return NULL;
     if (!tp__is_float(x)) x = tp_cast(x, TP_I64);
     if (!x || !tp__fold_lanes("prod", x, axes, &f) || !(y = tp__new_like(x, f.ones))) return NULL;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # compare.sh - our training steps against PyTorch's, interleaved in one run.
 #
-#     sh tests/bench/compare.sh [mlp|cnn|vae ...]
+#     sh tests/bench/compare.sh [mlp|cnn|vae|lstm|gpt|gpt384|dcgan|ddpm|resnet18 ...]
 #     compare model=mlp ours_ms=1.602 rival=fused rival_ms=3.561 ratio=2.223
 #
 # ratio is rival's time over ours, the median over the rounds (above 1: we are faster).  A round is
@@ -150,7 +150,7 @@ command -v "$python" >/dev/null || {
     echo "compare.sh: no PyTorch: run scripts/torch-venv.sh or set TAPER_PYTHON" >&2
     exit 2
 }
-[ $# -gt 0 ] || set -- mlp cnn vae
+[ $# -gt 0 ] || set -- mlp cnn vae lstm gpt gpt384 dcgan ddpm resnet18
 status=0
 for model; do
     compare "$model" || status=$?

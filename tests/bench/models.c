@@ -1,7 +1,7 @@
 /*
  * models.c - whole training steps, timed.
  *
- *   models [mlp|cnn|vae ...] [--threads N] [--seconds S]
+ *   models [mlp|cnn|vae|lstm|gpt|gpt384|dcgan|ddpm|resnet18 ...] [--threads N] [--seconds S]
  *   bench model=mlp threads=2 step_ms=1.602 gflop=0.205 bound=0.620 tensor_mib=9.1 rss_mib=40.2 layout_copies=0
  *
  * step_ms is a median.  bound is what, in ms, the floating-point operations of the products would
@@ -23,7 +23,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { BATCHES = 50, MOST_STEPS = 100000 };
+enum { BATCHES = 20, MOST_STEPS = 100000 };
 
 static double now(void)
 {
@@ -35,10 +35,13 @@ static double now(void)
 
 /* ---- workloads ---- */
 
+enum { MOST_NETS = 2 };
+
 typedef struct run {
-    tp_module *net;
-    tp_optim *opt;
+    tp_module *net[MOST_NETS];
+    tp_optim *opt[MOST_NETS];
     tp_tensor *x, *y; /* (BATCHES, N, ...) */
+    tp_tensor *kept;  /* (1000, 1, 1, 1): what is left of a picture at each time */
     int at;
 } run;
 
@@ -46,15 +49,25 @@ typedef struct workload {
     const char *name;
     double gflop; /* of the products in one step */
     void (*open)(run *r, tp_device *dev);
-    tp_tensor *(*loss)(run *r, tp_tensor *x, tp_tensor *y);
+    void (*step)(run *r, tp_tensor *x, tp_tensor *y);
 } workload;
 
-static void data(run *r, tp_shape s, int64_t labels, tp_device *dev)
+static void uniform(run *r, tp_shape s, tp_device *dev)
 {
     TP_SCOPE;
     r->x = tp_keep(tp_rand(s, dev));
-    if (labels)
-        r->y = tp_keep(tp_cast(tp_scale(tp_rand(TP_SHAPE(s.n[0], s.n[1]), dev), (double)labels), TP_I64));
+}
+
+static tp_tensor *integers(int64_t below, int64_t n, int64_t m, tp_device *dev)
+{
+    TP_SCOPE;
+    return tp_keep(tp_randint(0, below, TP_SHAPE(BATCHES, n, m), dev));
+}
+
+static void labels(run *r, int64_t classes, int64_t n, tp_device *dev)
+{
+    TP_SCOPE;
+    r->y = tp_keep(tp_randint(0, classes, TP_SHAPE(BATCHES, n), dev));
 }
 
 static tp_tensor *batch(tp_tensor *all, int i)
@@ -66,68 +79,170 @@ static tp_tensor *batch(tp_tensor *all, int i)
     return tp_reshape(tp_slice(all, 0, i, i + 1), s);
 }
 
-static tp_tensor *classify(run *r, tp_tensor *x, tp_tensor *y)
+static void begin(run *r, tp_module *net, tp_optim *(*make)(tp_params p, tp_adam_opts o), tp_adam_opts o, tp_device *dev)
 {
-    return tp_cross_entropy(tp_nn_forward(r->net, x), y);
+    int i = r->net[0] != NULL;
+
+    r->net[i] = tp_nn_init(net, dev);
+    r->opt[i] = make(tp_nn_params(net, "*"), o);
+}
+
+static void update(run *r, int i, tp_tensor *loss, double clip)
+{
+    tp_optim_zero_grad(r->opt[i]);
+    tp_backward(loss);
+    if (clip > 0) tp_optim_clip_norm(r->opt[i], clip);
+    tp_optim_step(r->opt[i]);
+}
+
+static void classify(run *r, tp_tensor *x, tp_tensor *y)
+{
+    update(r, 0, tp_cross_entropy(tp_nn_forward(r->net[0], x), y), 0);
 }
 
 /* 784-512-512-10, batch 64, Adam */
 static void open_mlp(run *r, tp_device *dev)
 {
-    tp_linear_layer_opts relu = { TP_RELU, false };
-    tp_module *l[] = { tp_nn_linear_with(784, 512, relu), tp_nn_linear_with(512, 512, relu), tp_nn_linear(512, 10) };
+    const int64_t sizes[] = { 784, 512, 512, 10 };
 
-    r->net = tp_nn_sequential(l, TP_LEN(l));
-    data(r, TP_SHAPE(BATCHES, 64, 784), 10, dev);
+    begin(r, tp_model_mlp(sizes, TP_LEN(sizes)), tp_optim_adam, tp_adam(1e-3), dev);
+    uniform(r, TP_SHAPE(BATCHES, 64, 784), dev), labels(r, 10, 64, dev);
 }
 
-/* Two 3x3 convolutions with max-pool, one hidden layer; 28x28, batch 64, Adam.  relu and
- * max-pool commute: with the pooling first relu has a quarter of the work. */
+/* Two 3x3 convolutions with max-pool, one hidden layer; 28x28, batch 64, Adam */
 static void open_cnn(run *r, tp_device *dev)
 {
-    tp_conv2d_opts same = { .padding = 1 };
-    tp_module *l[] = { tp_nn_conv2d(1, 32, 3, same), tp_nn_max_pool2d(2), tp_nn_relu(),
-                       tp_nn_conv2d(32, 64, 3, same), tp_nn_max_pool2d(2), tp_nn_relu(), tp_nn_flatten(),
-                       tp_nn_linear_with(64 * 49, 128, (tp_linear_layer_opts){ TP_RELU, false }),
-                       tp_nn_linear(128, 10) };
-
-    r->net = tp_nn_sequential(l, TP_LEN(l));
-    data(r, TP_SHAPE(BATCHES, 64, 1, 28, 28), 10, dev);
+    begin(r, tp_model_cnn((tp_cnn_opts){ 0 }), tp_optim_adam, tp_adam(1e-3), dev);
+    uniform(r, TP_SHAPE(BATCHES, 64, 1, 28, 28), dev), labels(r, 10, 64, dev);
 }
 
 /* 784-400-20 (Kingma & Welling 2014), batch 128, Adam */
 static void open_vae(run *r, tp_device *dev)
 {
-    r->net = tp_nn_container("vae");
-    tp_nn_add(r->net, "fc1", tp_nn_linear_with(784, 400, (tp_linear_layer_opts){ TP_RELU, false }));
-    tp_nn_add(r->net, "fc21", tp_nn_linear(400, 20));
-    tp_nn_add(r->net, "fc22", tp_nn_linear(400, 20));
-    tp_nn_add(r->net, "fc3", tp_nn_linear_with(20, 400, (tp_linear_layer_opts){ TP_RELU, false }));
-    tp_nn_add(r->net, "fc4", tp_nn_linear(400, 784));
-    data(r, TP_SHAPE(BATCHES, 128, 784), 0, dev);
+    begin(r, tp_model_vae((tp_vae_opts){ 0 }), tp_optim_adam, tp_adam(1e-3), dev);
+    uniform(r, TP_SHAPE(BATCHES, 128, 784), dev);
 }
 
-static tp_tensor *layer(run *r, const char *name, tp_tensor *x)
+static void elbo(run *r, tp_tensor *x, tp_tensor *y)
 {
-    return tp_nn_forward(tp_nn_get(r->net, name), x);
-}
-
-static tp_tensor *elbo(run *r, tp_tensor *x, tp_tensor *y)
-{
-    tp_tensor *h = layer(r, "fc1", x), *mu = layer(r, "fc21", h), *logvar = layer(r, "fc22", h);
-    tp_tensor *z = tp_add(mu, tp_mul(tp_exp(tp_scale(logvar, 0.5)), tp_randn_like(mu)));
-    tp_tensor *logits = layer(r, "fc4", layer(r, "fc3", z));
-    tp_tensor *rec = tp_bce_with_logits_with(logits, x, (tp_loss_opts){ TP_SUM });
-    tp_tensor *kl = tp_sub(tp_add(tp_square(mu), tp_exp(logvar)), tp_shift(logvar, 1));
+    tp_tensor *out[3];
 
     (void)y;
-    return tp_add(rec, tp_scale(tp_sum(kl, TP_ALL), 0.5));
+    if (tp_nn_apply(r->net[0], TP_LIST(x), out, 3) == 3)
+        update(r, 0, tp_model_vae_loss(out[0], x, out[1], out[2], 1), 0);
+}
+
+/* 2 layers of 256, 64 characters of 96, batch 32, Adam */
+static void open_lstm(run *r, tp_device *dev)
+{
+    begin(r, tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 96 }), tp_optim_adam, tp_adam(1e-3), dev);
+    r->x = integers(96, 32, 65, dev);
+}
+
+static tp_tensor *next_symbol(tp_module *net, tp_tensor *x)
+{
+    int64_t T = tp_dim(x, 1) - 1;
+    tp_tensor *logits = tp_nn_forward(net, tp_slice(x, 1, 0, T)), *next = tp_slice(x, 1, 1, T + 1);
+
+    return tp_cross_entropy(tp_reshape(logits, TP_SHAPE(-1, 96)), tp_reshape(next, TP_SHAPE(-1)));
+}
+
+static void predict(run *r, tp_tensor *x, tp_tensor *y)
+{
+    (void)y;
+    update(r, 0, next_symbol(r->net[0], x), 0);
+}
+
+static void predict_clipped(run *r, tp_tensor *x, tp_tensor *y)
+{
+    (void)y;
+    update(r, 0, next_symbol(r->net[0], x), 1);
+}
+
+static void open_gpt_of(run *r, int layers, int heads, int64_t width, int64_t context, int64_t n, tp_device *dev)
+{
+    tp_gpt_opts o = { .vocabulary = 96, .context = context, .layers = layers, .heads = heads, .width = width,
+                      .no_bias = true, .erf_gelu = true };
+    tp_adam_opts adam = tp_adamw(1e-3);
+
+    adam.beta2 = 0.99, adam.weight_decay = 0.1;
+    begin(r, tp_model_gpt(o), tp_optim_adamw, adam, dev);
+    r->x = integers(96, n, context + 1, dev);
+}
+
+/* 4 layers, 128 wide, 4 heads, 64 tokens, batch 12, AdamW, clipped to 1 */
+static void open_gpt(run *r, tp_device *dev)
+{
+    open_gpt_of(r, 4, 4, 128, 64, 12, dev);
+}
+
+/* 6 layers, 384 wide, 6 heads, 256 tokens, batch 8 */
+static void open_gpt384(run *r, tp_device *dev)
+{
+    open_gpt_of(r, 6, 6, 384, 256, 8, dev);
+}
+
+/* Both networks for 32x32, 64 wide, batch 64, Adam */
+static void open_dcgan(run *r, tp_device *dev)
+{
+    tp_adam_opts adam = tp_adam(2e-4);
+
+    adam.beta1 = 0.5;
+    begin(r, tp_model_discriminator((tp_dcgan_opts){ 0 }), tp_optim_adam, adam, dev);
+    begin(r, tp_model_generator((tp_dcgan_opts){ 0 }), tp_optim_adam, adam, dev);
+    uniform(r, TP_SHAPE(BATCHES, 64, 1, 32, 32), dev);
+}
+
+static void play(run *r, tp_tensor *x, tp_tensor *y)
+{
+    tp_device *dev = tp_device_of(x);
+    tp_tensor *one = tp_ones(TP_SHAPE(64), TP_F32, dev), *zero = tp_zeros(TP_SHAPE(64), TP_F32, dev);
+    tp_tensor *fake = tp_nn_forward(r->net[1], tp_randn(TP_SHAPE(64, 100), dev));
+    tp_tensor *real = tp_bce_with_logits(tp_nn_forward(r->net[0], x), one);
+
+    (void)y;
+    update(r, 0, tp_add(real, tp_bce_with_logits(tp_nn_forward(r->net[0], tp_detach(fake)), zero)), 0);
+    update(r, 1, tp_bce_with_logits(tp_nn_forward(r->net[0], fake), one), 0);
+}
+
+/* U-Net 32x32x1, base 32, 2 blocks a level, attention at 16x16, batch 32, AdamW */
+static void open_ddpm(run *r, tp_device *dev)
+{
+    TP_SCOPE;
+    begin(r, tp_model_unet((tp_unet_opts){ 0 }), tp_optim_adamw, tp_adamw(2e-4), dev);
+    uniform(r, TP_SHAPE(BATCHES, 32, 1, 32, 32), dev);
+    r->kept = tp_cumprod(tp_affine(tp_linspace(1e-4, 0.02, 1000, TP_F32, dev), -1, 1), 0);
+    r->kept = tp_keep(tp_reshape(r->kept, TP_SHAPE(1000, 1, 1, 1)));
+}
+
+static void denoise(run *r, tp_tensor *x, tp_tensor *y)
+{
+    tp_tensor *t = tp_randint(0, 1000, TP_SHAPE(32), tp_device_of(x)), *noise = tp_randn_like(x);
+    tp_tensor *kept = tp_index_select(r->kept, 0, t), *guess = NULL;
+    tp_tensor *noisy = tp_add(tp_mul(tp_sqrt(kept), x), tp_mul(tp_sqrt(tp_affine(kept, -1, 1)), noise));
+
+    (void)y;
+    tp_nn_apply(r->net[0], TP_LIST(noisy, t), &guess, 1);
+    update(r, 0, tp_mse(guess, noise), 0);
+}
+
+/* ResNet-18 with a 3x3 stem, 3x32x32, batch 32, SGD with momentum and decay */
+static void open_resnet18(run *r, tp_device *dev)
+{
+    tp_sgd_opts sgd = tp_sgd(0.1);
+
+    sgd.momentum = 0.9, sgd.weight_decay = 5e-4;
+    r->net[0] = tp_nn_init(tp_model_resnet(tp_resnet18()), dev);
+    r->opt[0] = tp_optim_sgd(tp_nn_params(r->net[0], "*"), sgd);
+    uniform(r, TP_SHAPE(BATCHES, 32, 3, 32, 32), dev), labels(r, 10, 32, dev);
 }
 
 static const workload workloads[] = {
-    { "mlp", 0.205, open_mlp, classify },
-    { "cnn", 1.60, open_cnn, classify },
-    { "vae", 0.42, open_vae, elbo },
+    { "mlp", 0.205, open_mlp, classify },         { "cnn", 1.60, open_cnn, classify },
+    { "vae", 0.42, open_vae, elbo },              { "lstm", 13.2, open_lstm, predict },
+    { "gpt", 3.98, open_gpt, predict_clipped },   { "gpt384", 145, open_gpt384, predict_clipped },
+    { "dcgan", 26.2, open_dcgan, play },          { "ddpm", 80.2, open_ddpm, denoise },
+    { "resnet18", 106.5, open_resnet18, classify },
 };
 
 /* ---- steps ---- */
@@ -135,13 +250,9 @@ static const workload workloads[] = {
 static void step(const workload *w, run *r)
 {
     TP_SCOPE;
-    tp_tensor *x = batch(r->x, r->at), *y = r->y ? batch(r->y, r->at) : NULL;
-    tp_tensor *loss = w->loss(r, x, y);
 
+    w->step(r, batch(r->x, r->at), r->y ? batch(r->y, r->at) : NULL);
     r->at = (r->at + 1) % BATCHES;
-    tp_optim_zero_grad(r->opt);
-    tp_backward(loss);
-    tp_optim_step(r->opt);
 }
 
 static int by_value(const void *a, const void *b)
@@ -172,14 +283,14 @@ static void open_run(const workload *w, run *r, tp_device *dev)
     *r = (run){ 0 };
     tp_seed(1);
     w->open(r, dev);
-    tp_nn_init(r->net, dev);
-    r->opt = tp_optim_adam(tp_nn_params(r->net, "*"), tp_adam(1e-3));
     median_ms(w, r, 5);
 }
 
 static void close_run(run *r)
 {
-    tp_optim_free(r->opt), tp_nn_free(r->net), tp_free(r->x), tp_free(r->y);
+    for (int i = 0; i < MOST_NETS; i++)
+        tp_optim_free(r->opt[i]), tp_nn_free(r->net[i]);
+    tp_free(r->x), tp_free(r->y), tp_free(r->kept);
 }
 
 /* ---- the two ways of being asked ---- */
@@ -264,9 +375,9 @@ int main(int argc, char **argv)
         else return 2;
     }
     if (one) serve(one);
-    for (int i = optind; i < argc; i++)
+    for (int i = optind; tp_ok() && i < argc; i++)
         report(find(argv[i]), argv[0], seconds);
-    for (int i = 0; !one && optind == argc && i < TP_LEN(workloads); i++)
+    for (int i = 0; tp_ok() && !one && optind == argc && i < TP_LEN(workloads); i++)
         report(&workloads[i], argv[0], seconds);
     if (!tp_ok()) fprintf(stderr, "models: %s\n", tp_error());
     return !tp_ok();

@@ -297,9 +297,119 @@ def schedules():
     return tensors
 
 
+# ---- L-BFGS: a loss that is evaluated again and again ----
+#
+# NAME.CASE.fopts   lr max_iter max_eval tolerance_grad tolerance_change history_size line_search,
+#                   maximize; line_search 1: strong Wolfe
+# NAME.CASE.loss    the first loss of each step; .after.I the parameters after it
+# rosenbrock: .p.0 (4);  mlp: .x (20, 3), .y (20, 2), .p.I weights and biases of 3 - 5 - 2, tanh
+
+LBFGS_STEPS = 6
+LBFGS = {
+    "rosenbrock": [
+        [1, 4, 0, 1e-7, 1e-9, 100, 1, 0],
+        [0.5, 3, 20, 1e-7, 1e-9, 2, 1, 0],
+        [1, 5, 6, 1e-7, 1e-9, 3, 1, 0],
+        [1, 20, 0, 1e-5, 1e-9, 10, 1, 1],
+        [1e-3, 5, 0, 1e-7, 1e-9, 3, 0, 0],
+    ],
+    "mlp": [
+        [1, 5, 0, 1e-7, 1e-9, 100, 1, 0],
+        [0.5, 6, 0, 1e-7, 1e-9, 4, 0, 0],
+        [0.2, 3, 2, 1e-7, 1e-9, 100, 0, 1],
+        [1, 20, 0, 1e-1, 1e-9, 100, 1, 0],
+        [1, 20, 0, 1e-7, 1e-1, 100, 1, 0],
+    ],
+}
+
+
+def rosenbrock(values):
+    p = torch.tensor([-1.2, 1.0, 0.8, -0.5], dtype=torch.float64).requires_grad_()
+    return [p], lambda: (100 * (p[1:] - p[:-1] ** 2) ** 2 + (1 - p[:-1]) ** 2).sum(), {}
+
+
+def small_mlp(values):
+    x, y = values.normal(20, 3), values.normal(20, 2)
+    p = [values.normal(*s, scale=0.5).requires_grad_() for s in ((5, 3), (5,), (2, 5), (2,))]
+    model = lambda: torch.tanh(x @ p[0].T + p[1]) @ p[2].T + p[3]
+    return p, lambda: ((model() - y) ** 2).mean(), {"x": x, "y": y}
+
+
+def lbfgs():
+    tensors = {}
+    for name, make in (("rosenbrock", rosenbrock), ("mlp", small_mlp)):
+        for number, numbers in enumerate(LBFGS[name]):
+            params, value, given = make(Values(f"lbfgs.{name}"))
+            lr, iterations, evaluations, grad, change, history, wolfe, maximize = numbers
+            optimizer = torch.optim.LBFGS(
+                params, lr=lr, max_iter=iterations, max_eval=evaluations or None, tolerance_grad=grad,
+                tolerance_change=change, history_size=history,
+                line_search_fn="strong_wolfe" if wolfe else None, maximize=bool(maximize),
+            )  # fmt: skip
+
+            def closure():
+                optimizer.zero_grad()
+                loss = -value() if maximize else value()
+                loss.backward()
+                return loss
+
+            case = f"{name}.{number}"
+            tensors.update({f"{case}.{k}": v for k, v in given.items()})
+            tensors.update({f"{case}.p.{i}": stored(p) for i, p in enumerate(params)})
+            losses, after = [], [[] for _ in params]
+            for _ in range(LBFGS_STEPS):
+                losses.append(stored(optimizer.step(closure)))
+                for trace, p in zip(after, params):
+                    trace.append(stored(p))
+            tensors[f"{case}.loss"] = torch.stack(losses)
+            tensors.update({f"{case}.after.{i}": torch.stack(a) for i, a in enumerate(after)})
+            tensors[f"{case}.fopts"] = torch.tensor(numbers, dtype=torch.float64)
+    return tensors
+
+
+# ---- clipping: clip.CASE.fopts  max norm_type;  .grad.I before, .after.I, .norm ----
+
+CLIPS = [(1, 2), (1, 1), (0.5, float("inf")), (2, 3), (1, 0.5), (1e3, 1), (0, 1)]
+
+
+def clip():
+    tensors = {}
+    for number, (most, p) in enumerate(CLIPS):
+        values = Values(f"clip.{number}")
+        params = [torch.zeros(*s, dtype=torch.float64).requires_grad_() for s in ((3, 4), (5,), (2, 6))]
+        for i, x in enumerate(params):
+            x.grad = values.normal(*x.shape)
+            tensors[f"clip.{number}.grad.{i}"] = stored(x.grad)
+        norm = torch.nn.utils.clip_grad_norm_(params, most, norm_type=p)
+        tensors[f"clip.{number}.norm"] = stored(norm)
+        tensors.update({f"clip.{number}.after.{i}": stored(x.grad) for i, x in enumerate(params)})
+        tensors[f"clip.{number}.fopts"] = torch.tensor([most, p], dtype=torch.float64)
+    return tensors
+
+
+# ---- update_bn: x (14, 3) in batches of 4 through norm(linear(norm(x))), one norm twice ----
+#
+# weight, bias of the linear layer; mean, var, tracked as they begin, and .after
+
+
+def swa():
+    values = Values("swa")
+    x, norm, linear = values.normal(14, 3, scale=2), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 3)
+    model = torch.nn.Sequential(norm, linear, norm).double()
+    with torch.no_grad():
+        linear.weight.copy_(values.normal(3, 3))
+        linear.bias.copy_(values.normal(3))
+    model(x)
+    state = lambda: {"mean": norm.running_mean, "var": norm.running_var, "tracked": norm.num_batches_tracked}
+    tensors = {k: stored(v) for k, v in state().items()}
+    tensors.update({"x": x, "weight": stored(linear.weight), "bias": stored(linear.bias)})
+    torch.optim.swa_utils.update_bn(x.split(4), model)
+    return {**tensors, **{f"{k}.after": stored(v) for k, v in state().items()}}
+
+
 def families():
     tensors = {}
     for name, (make, keys, cases) in RULES.items():
         for number, numbers in enumerate(cases):
             tensors.update(case(name, number, make, keys, numbers))
-    return {"optim": tensors, "schedules": schedules()}
+    return {"optim": tensors, "schedules": schedules(), "lbfgs": lbfgs(), "clip": clip(), "swa": swa()}
