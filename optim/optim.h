@@ -114,12 +114,13 @@ typedef struct tp_muon_opts {
 tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, nesterov */
 tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
+/* How far to go along a direction: lr, or until the strong Wolfe conditions hold. */
+typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 /* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last
  * history_size changes of the gradient; each is followed by lr, or as far as the strong Wolfe
  * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and
  * again: tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds
  * 2 history_size + 2 tensors as large as all parameters together, from the start. */
-typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 typedef struct tp_lbfgs_opts {
     double lr;
     int64_t max_iter, max_eval; /* max_eval 0: max_iter 5 / 4 */
@@ -162,6 +163,7 @@ typedef struct tp_clip_opts {
     double norm_type; /* p > 0 of (sum |g|^p)^(1/p), INFINITY: the largest |g|;  0: 2 */
     bool error_if_nonfinite; /* refuse a norm that is NaN or infinite; this waits for the device */
 } tp_clip_opts;
+/* The same by another norm, or refused where the norm is no number. */
 tp_tensor *tp_optim_clip_norm_with(tp_optim *o, double max, tp_clip_opts opts);
 /* Every element of every gradient to within -max and max; NaN stays. */
 bool tp_optim_clip_value(tp_optim *o, double max);
