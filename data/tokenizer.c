@@ -251,6 +251,17 @@ size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, s
     return at;
 }
 
+tp_tokenizer *tp_data_chars_of(const char *path, const char *unknown)
+{
+    tp_tokenizer *t;
+    tp_bytes b;
+
+    if (!tp__input(__func__, path, &b)) return NULL;
+    t = tp_data_chars(b.p, b.n, unknown);
+    tp__bytes_free(&b);
+    return t;
+}
+
 tp_tensor *tp_data_text(const char *path, const tp_tokenizer *t)
 {
     tp_tensor *y;

@@ -14,6 +14,8 @@ typedef struct tp_tokenizer tp_tokenizer; /* made; threads may share one that no
  * unknown: a token, "<unk>", that stands for every other character, numbered last; NULL: another
  * character is an error of tp_data_encode. */
 tp_tokenizer *tp_data_chars(const char *text, size_t bytes, const char *unknown);
+/* Those of a file, gzip or plain. */
+tp_tokenizer *tp_data_chars_of(const char *path, const char *unknown);
 /* As JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...]}; a file that is
  * {"a": 0, ...} alone is read too.  Only of characters: GPT-2's have their own files. */
 bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)

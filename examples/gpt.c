@@ -37,20 +37,14 @@ static const tp_train_flag flags[] = {
 };
 
 /* Characters of the text, or GPT-2's pairs; what stands for them is kept beside the weights. */
-static tp_tokenizer *tokenizer(const char *data, const char *file)
+static tp_tokenizer *tokenizer(const tp_train_args *a, const char *file)
 {
-    TP_SCOPE;
-    tp_tensor *bytes = tokens ? NULL : tp_data_text(data, NULL);
-    int64_t n = tp_count(bytes);
-    char *text = malloc((size_t)n + 1);
-    tp_tokenizer *t = NULL;
+    tp_tokenizer *t = tp_train_folder(a->out) ? tokens ? tp_data_gpt2(tokens) : tp_data_chars_of(a->data, NULL) : NULL;
 
-    if (tokens) t = tp_data_gpt2(tokens);
-    else if (text && tp_read(bytes, text, (size_t)n)) t = tp_data_chars(text, (size_t)n, NULL);
-    if (t && tp_data_tokens(t) < 2) tp_fail(TP_ERR_ARG, "%s has one symbol: there is nothing to learn", data);
-    if (t && !tokens && !tp_data_tokenizer_save(t, file)) tp_data_tokenizer_free(t), t = NULL;
-    free(text);
-    return t;
+    if (t && tp_data_tokens(t) < 2) tp_fail(TP_ERR_ARG, "%s has one symbol: there is nothing to learn", a->data);
+    if (t && (tokens || tp_data_tokenizer_save(t, file)) && tp_ok()) return t;
+    tp_data_tokenizer_free(t);
+    return NULL;
 }
 
 static tp_tensor *next_token_loss(tp_tensor *logits, tp_batch b, void *unused)
@@ -76,7 +70,7 @@ static void train(tp_train_args *a, const char *weights, const char *names, cons
 {
     TP_SCOPE;
     tp_device *dev = tp_device_open(a->device);
-    tp_tokenizer *t = tp_train_folder(a->out) ? tokenizer(a->data, names) : NULL;
+    tp_tokenizer *t = tokenizer(a, names);
     tp_tensor *text = t ? tp_data_text(a->data, t) : NULL;
     int64_t n = tp_count(text), cut = n * 9 / 10, total = a->steps;
     tp_windows_opts random = { .steps = context }, all = { .steps = context, .stride = context };
