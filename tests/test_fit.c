@@ -106,6 +106,26 @@ Test(fit, does_what_a_loop_does, IN_FOLDER)
     }
 }
 
+/* A run that ends within a pass is validated all the same. */
+Test(fit, validates_at_the_end_of_steps, IN_FOLDER)
+{
+    bench b = begin();
+    tp_fit_opts o = opts_of(b);
+    tp_fit_result r;
+
+    o.steps = 8; /* of 6 a pass */
+    CHECK(tp_train_fit(b.m, o, &r) && r.why == TP_FIT_DONE && r.at.step == 8 && r.at.epoch == 1);
+    {
+        TP_SCOPE;
+        double sum = 0;
+
+        for (tp_batch batch; tp_data_next(b.test, &batch);)
+            sum += tp_item(tp_cross_entropy(tp_nn_predict(b.m, batch.x), batch.y)) * (double)batch.size;
+        CHECK(fabs(r.at.score - sum / N) < 1e-6);
+    }
+    end(b);
+}
+
 static tp_tensor *forward(tp_module *m, tp_batch b, void *user)
 {
     *(int *)user += tp_nn_training(m) ? 1 : 100;

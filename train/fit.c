@@ -24,6 +24,7 @@ typedef struct run {
     tp_state *state;
     tp_logger *log;
     copies best;
+    int64_t judged; /* the step of the last validation */
     int64_t waited, samples; /* validations since the best; of this step */
     bool ended;
 } run;
@@ -236,7 +237,8 @@ static void judge_averages(run *k)
 
 static void validate(run *k)
 {
-    if (!k->o.validation || !tp_ok()) return;
+    if (!k->o.validation || !tp_ok() || k->judged == k->at.step) return;
+    k->judged = k->at.step;
     if (k->o.average && tp_ema_updates(k->o.average) > 0) judge_averages(k);
     else judge(k);
 }
@@ -322,6 +324,7 @@ static bool open_log(run *k)
 static bool begin(run *k)
 {
     if (!register_all(k) || (k->o.resume && !tp_state_load(k->state, k->o.resume)) || !open_log(k)) return false;
+    k->judged = k->at.step;
     if ((k->o.steps && k->at.step >= k->o.steps) || (k->o.epochs && k->at.epoch >= k->o.epochs)) end(k, TP_FIT_DONE);
     if (k->o.patience && k->waited >= k->o.patience) end(k, TP_FIT_PATIENCE);
     return !k->o.checkpoint || tp_state_try(k->state, k->o.checkpoint);
@@ -337,10 +340,12 @@ static void loop(run *k)
     }
 }
 
-/* The checkpoint has the last weights, so that it can be gone on from; m then gets the best. */
+/* The checkpoint has the last weights, so that it can be gone on from, and is written before what a run
+ * that goes on wouldn't do here: the last validation.  m then gets the best. */
 static void finish(run *k)
 {
-    if (tp_ok() && k->ended && save(k) && k->o.restore_best && !isnan(k->at.best) && k->why != TP_FIT_INTERRUPTED)
+    if (tp_ok() && k->ended && save(k) && k->why == TP_FIT_DONE) validate(k);
+    if (tp_ok() && k->ended && k->o.restore_best && !isnan(k->at.best) && k->why != TP_FIT_INTERRUPTED)
         each_tensor(k, give_one);
     if (k->ended) tell(k, k->o.on_end);
     if (!tp_log_close(k->log) || !tp_ok()) k->why = TP_FIT_FAILED;

@@ -51,7 +51,7 @@ typedef struct tp_fit_opts {
     int64_t average_every;    /* after so many steps; 0: 1 */
     tp_loader *statistics;    /* training data again, by a loader of its own, or NULL: for
                                * tp_swa_update_bn before each validation of averages */
-    int64_t validate_every;   /* steps; 0: after each pass */
+    int64_t validate_every;   /* steps; 0: after each pass; and once more at the end of steps */
     int64_t patience;         /* validations without a better score by more than min_delta; 0: no end */
     double min_delta;
     const char *best;         /* the weights of the best validation, as a file; or NULL */

@@ -1,0 +1,107 @@
+/*
+ * resnet.c - a residual network (He et al. 2015) that tells pictures apart.
+ *
+ *   resnet [--data DIR] [--depth 20] [--epochs 5] ...        resnet --help
+ *
+ * DIR holds CIFAR-10 in its binary version, MNIST's four files, or a folder of pictures for each class (PNG,
+ * JPEG ...), of which 80 % train and the rest tests, resized to --size; without --data it is Debian's
+ * Fashion-MNIST.  Pictures are moved by up to --shift pixels and, with --flip, mirrored as they are taken.
+ * Into --out go log.csv, resnet.safetensors and state.safetensors.
+ */
+#include <taper.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int64_t depth = 20, size = 32, shift = 2;
+static bool flip;
+
+static const tp_train_flag flags[] = {
+    { "depth", "20, as in the paper for CIFAR, or 18, wider", TP_FLAG_WHOLE, &depth, 18, 20 },
+    { "size", "to which pictures in folders are resized", TP_FLAG_WHOLE, &size, 8, 1024 },
+    { "shift", "pixels by which pictures are moved", TP_FLAG_WHOLE, &shift, 0, 64 },
+    { "flip", "mirror half of the pictures", TP_FLAG_YES, &flip, 0, 0 },
+};
+
+static bool there(const char *dir, const char *name)
+{
+    char path[4096];
+    struct stat s;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return !stat(path, &s);
+}
+
+/* Both sets of whatever kind of data is there. */
+static bool read_data(const char *dir, uint64_t seed, tp_dataset **part)
+{
+    bool idx = !dir || there(dir, "train-images-idx3-ubyte") || there(dir, "train-images-idx3-ubyte.gz");
+
+    if (idx) part[0] = tp_data_fashion_mnist(dir, "train"), part[1] = tp_data_fashion_mnist(dir, "test");
+    else if (there(dir, "data_batch_1.bin") || there(dir, "data_batch_1.bin.gz"))
+        part[0] = tp_data_cifar10(dir, "train"), part[1] = tp_data_cifar10(dir, "test");
+    else
+        tp_data_split(tp_data_image_folder(dir, (tp_images_opts){ .channels = 3, .height = size }), (double[]){ .8, .2 }, 2, seed, part);
+    return tp_ok();
+}
+
+/* Moved, mirrored, and the channels' values around 0. */
+static tp_dataset *prepared(tp_dataset *d, bool training)
+{
+    static const double middle[] = { 0.5, 0.5, 0.5 }, spread[] = { 0.25, 0.25, 0.25 };
+    tp_shape s = tp_data_shape(d, 0);
+    tp_augment steps[3];
+    int n = 0;
+
+    if (training && shift) steps[n++] = tp_augment_crop(s.n[1], s.n[2], shift, TP_EDGE_ZERO);
+    if (training && flip) steps[n++] = tp_augment_flip(0.5);
+    steps[n++] = tp_augment_normalize(middle, spread, (int)s.n[0]);
+    return tp_data_augment(d, steps, n);
+}
+
+static double accuracy(tp_module *m, tp_loader *test, void *unused)
+{
+    (void)unused;
+    return tp_train_accuracy(m, test);
+}
+
+int main(int argc, char **argv)
+{
+    tp_train_args a = { .about = "a residual network that tells pictures apart", .epochs = 5, .batch = 128, .lr = 0.2, .seed = 1,
+                        .flags = flags, .n_flags = TP_LEN(flags) };
+    int status = tp_train_parse(&a, argc, argv);
+    char weights[4096], state[4096];
+    tp_dataset *part[2] = { NULL };
+
+    if (status >= 0) return status;
+    snprintf(weights, sizeof weights, "%s/resnet.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
+
+    tp_device *dev = tp_device_open(a.device);
+    bool read = read_data(a.data, a.seed, part);
+    int64_t classes = read ? tp_data_classes(part[0]) : 0, channels = read ? tp_data_shape(part[0], 0).n[0] : 0;
+    tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev };
+    tp_loader *train = tp_data_loader(read ? prepared(part[0], true) : NULL, how);
+    tp_loader *test = tp_data_loader(read ? prepared(part[1], false) : NULL, (tp_loader_opts){ .batch = 250, .workers = 1, .device = dev });
+    tp_resnet_opts o = depth == 18 ? tp_resnet18() : tp_resnet20();
+    tp_sgd_opts sgd = tp_sgd(a.lr);
+
+    o.classes = classes, o.channels = channels, sgd.momentum = 0.9, sgd.weight_decay = 5e-4;
+    tp_module *net = tp_nn_init(tp_model_resnet(o), dev);
+    tp_optim *opt = tp_optim_sgd(tp_nn_params(net, "*"), sgd);
+    int64_t total = a.steps ? a.steps : a.epochs * tp_data_batches(train);
+    tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0);
+    tp_fit_result r = { .why = TP_FIT_FAILED };
+    tp_fit_opts fit = { .optim = opt, .sched = sched, .train = train, .validation = test, .score = accuracy, .higher_is_better = true,
+                        .steps = total, .checkpoint = state, .resume = a.resume, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
+
+    tp_train_catch_interrupt();
+    if (tp_ok()) fprintf(stderr, "%lld pictures of %lld classes; %lld parameters\n", (long long)tp_data_count(part[0]), (long long)classes, (long long)tp_nn_count(net));
+    if (tp_train_fit(net, fit, &r) && tp_model_save(net, weights) && r.why == TP_FIT_DONE)
+        tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));
+    else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
+    if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
+    tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net), tp_data_free(train), tp_data_free(test);
+    return tp_train_status();
+}
