@@ -8,11 +8,9 @@
  * Products have weights (in, out), as the files do.  Initial values as in the paper: normal with
  * deviation 0.02, 0.02 / sqrt(2 layers) where they lead back into the residual stream.
  */
-#include "models/models.h"
+#include "models/fits.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 /* ---- products with weight (in, out) ---- */
 
@@ -127,6 +125,28 @@ static tp_module *block(const tp_gpt_opts *g)
 
 /* ---- the model ---- */
 
+/* Keys and values of the tokens before: all alike. */
+static bool past_fits(tp_module *m, const tp_gpt_opts *g, tp_list in)
+{
+    tp_shape s = TP_SHAPE(tp_dim(in.t[0], 0), g->heads, tp_dim(in.t[1], 2), g->width / g->heads);
+    bool fits = true;
+
+    for (int i = 1; fits && i < in.n; i++)
+        fits = shaped(m, in.t[i], i % 2 ? "keys" : "values", s, "(N, heads, past, width / heads), as long for each layer") &&
+               tp_dim(in.t[i], 2) == s.n[2];
+    return fits;
+}
+
+static bool inputs_fit(tp_module *m, const tp_gpt_opts *g, tp_list in)
+{
+    int most = 1 + 2 * g->layers;
+
+    if (!given(m, in, 1, most) || !shaped(m, in.t[0], "tokens", TP_SHAPE(0, 0), "(N, T)")) return false;
+    if (in.n == 1) return true;
+    if (in.n == most) return past_fits(m, g, in);
+    return tp_fail(TP_ERR_ARG, "gpt: tokens, then keys and values of all %d layers or of none, not %d inputs", g->layers, in.n);
+}
+
 static tp_tensor *embedded(tp_module *t, const tp_gpt_opts *g, tp_tensor *tokens, int64_t past)
 {
     int64_t T = tp_dim(tokens, 1);
@@ -144,14 +164,11 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_gpt_opts *g = tp_nn_opts(self);
     tp_module *t = tp_nn_get(self, "transformer"), *h = tp_nn_get(t, "h");
-    int64_t past = in.n > 2 ? tp_dim(in.t[1], 2) : 0;
     int n = room < 1 + 2 * g->layers ? 1 : 3;
     tp_tensor *x;
 
-    if (in.n != 1 && in.n != 1 + 2 * g->layers)
-        return tp_fail(TP_ERR_ARG, "gpt: tokens, then keys and values of all %d layers or of none, not %d inputs",
-                       g->layers, in.n), -1;
-    x = embedded(t, g, in.t[0], past);
+    if (!inputs_fit(self, g, in)) return -1;
+    x = embedded(t, g, in.t[0], in.n > 1 ? tp_dim(in.t[1], 2) : 0);
     for (int i = 0; tp_ok() && i < g->layers; i++) {
         tp_tensor *a[3] = { x, in.n > 1 ? in.t[1 + 2 * i] : NULL, in.n > 1 ? in.t[2 + 2 * i] : NULL }, *b[3];
 
@@ -171,11 +188,15 @@ tp_gpt_opts tp_gpt2(void)
 
 static bool fits(const tp_gpt_opts *g)
 {
-    if (g->vocabulary > 0 && g->context > 0 && g->layers > 0 && g->heads > 0 && g->width > 0 && g->width % g->heads == 0)
-        return true;
-    return tp_fail(TP_ERR_ARG, "tp_model_gpt: %lld symbols, context %lld, %d layers, %d heads of width %lld: all above 0, "
-                   "and the width a multiple of the heads", (long long)g->vocabulary, (long long)g->context, g->layers,
-                   g->heads, (long long)g->width);
+    static const char where[] = "tp_model_gpt";
+
+    if (!in_range(where, "vocabulary", g->vocabulary, 1, MOST_SIZE) || !in_range(where, "context", g->context, 1, MOST_SIZE) ||
+        !in_range(where, "layers", g->layers, 1, MOST_DEPTH) || !in_range(where, "width", g->width, 1, MOST_WIDTH) ||
+        !in_range(where, "heads", g->heads, 1, g->width) || !is_rate(where, g->dropout))
+        return false;
+    if (g->width % (g->heads * (g->rotary ? 2LL : 1LL)) == 0) return true;
+    return tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads%s", where, (long long)g->width, g->heads,
+                   g->rotary ? " of an even width, as rotation wants" : "");
 }
 
 static tp_module *table(int64_t rows, int64_t width)
@@ -189,8 +210,9 @@ static tp_module *table(int64_t rows, int64_t width)
 tp_module *tp_model_gpt(tp_gpt_opts g)
 {
     tp_module *m = fits(&g) ? tp_nn_layer("gpt", forward, &g, sizeof g) : NULL;
-    tp_module *t = tp_nn_add(m, "transformer", tp_nn_container("transformer")), *h;
+    tp_module *t = m ? tp_nn_add(m, "transformer", tp_nn_container("transformer")) : NULL, *h;
 
+    if (!m) return NULL;
     tp_nn_add(t, "wte", table(g.vocabulary, g.width));
     if (!g.rotary) tp_nn_add(t, "wpe", table(g.context, g.width));
     h = tp_nn_add(t, "h", tp_nn_list(NULL, 0));

@@ -56,7 +56,8 @@ typedef struct tp_lstm_model_opts {
     bool tied;      /* the decoder's weight is the encoder's */
 } tp_lstm_model_opts;
 /* encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias, as PyTorch's word language
- * model.  tokens (N, T) [, h, c (layers, N, width)] -> logits (N, T, vocabulary) [, h, c] */
+ * model; tied, there is no decoder.weight, and encoder.weight is uniform within 0.1 as there.
+ * tokens (N, T) [, h, c (layers, N, width)] -> logits (N, T, vocabulary) [, h, c] */
 tp_module *tp_model_lstm(tp_lstm_model_opts o);
 
 /* ---- Transformer language model ---- */

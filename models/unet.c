@@ -8,10 +8,9 @@
  * the way down has given.  A label's or a text's embedding is added to the time's (Dhariwal & Nichol
  * 2021).  Names are those of the paper's PyTorch port: down.0.block.0.conv1, mid.attn_1, up.2.upsample ...
  */
-#include "models/models.h"
+#include "models/fits.h"
 
 #include <math.h>
-#include <stdio.h>
 
 enum { GROUPS = 8, MOST_LEVELS = 6, MOST_SKIPS = 64 };
 
@@ -79,12 +78,12 @@ static tp_module *attention(int64_t channels)
 
 /* ---- the time, and what the picture is to show ---- */
 
-/* sin and cos of t / 10000^(i / half), (N, width) (Vaswani et al. 2017) */
+/* sin and cos of t / 10000^(i / half), (N, width) (Vaswani et al. 2017); in f64, since t is large */
 static tp_tensor *sinusoids(tp_tensor *t, int64_t width)
 {
     int64_t half = width / 2;
-    tp_tensor *rate = tp_exp(tp_scale(tp_arange(0, (double)half, 1, TP_F32, tp_device_of(t)), -log(10000) / (double)half));
-    tp_tensor *angle = tp_mul(tp_unsqueeze(tp_cast(t, TP_F32), 1), rate);
+    tp_tensor *rate = tp_exp(tp_scale(tp_arange(0, (double)half, 1, TP_F64, tp_device_of(t)), -log(10000) / (double)half));
+    tp_tensor *angle = tp_mul(tp_unsqueeze(tp_cast(t, TP_F64), 1), rate);
 
     return tp_concat(TP_LIST(tp_sin(angle), tp_cos(angle)), 1);
 }
@@ -95,10 +94,8 @@ static tp_tensor *condition(tp_module *m, const tp_unet_opts *o, tp_list in)
     tp_tensor *t = sinusoids(in.t[1], o->base);
 
     t = tp_nn_call(m, "temb.1", tp_silu(tp_nn_call(m, "temb.0", tp_cast(t, tp_dtype_of(in.t[0])))));
-    if ((o->classes || o->context) && in.n < 3)
-        tp_fail(TP_ERR_ARG, "unet: it is conditional, and %s missing", o->classes ? "labels are" : "a text is");
-    if (tp_ok() && o->classes) t = tp_add(t, tp_nn_call(m, "label_emb", in.t[2]));
-    if (tp_ok() && o->context) t = tp_add(t, tp_nn_call(m, "text_proj", in.t[2]));
+    if (o->classes) t = tp_add(t, tp_nn_call(m, "label_emb", in.t[2]));
+    if (o->context) t = tp_add(t, tp_nn_call(m, "text_proj", in.t[2]));
     return tp_silu(t);
 }
 
@@ -152,6 +149,23 @@ static tp_tensor *go_up(tp_module *m, const tp_unet_opts *o, tp_tensor *x, tp_te
     return x;
 }
 
+static bool inputs_fit(tp_module *m, const tp_unet_opts *o, tp_list in)
+{
+    int n = o->classes || o->context ? 3 : 2, step = 1 << (o->levels - 1);
+    tp_shape text = TP_SHAPE(tp_dim(in.t[0], 0), o->context);
+
+    if (tp_ok() && n == 3 && in.n == 2)
+        return tp_fail(TP_ERR_ARG, "unet: it is conditional, and %s missing", o->classes ? "labels are" : "a text is");
+    if (!given(m, in, n, n) || !shaped(m, in.t[0], "x", TP_SHAPE(0, o->channels, 0, 0), "(N, channels, H, W)") ||
+        !shaped(m, in.t[1], "time", TP_SHAPE(text.n[0]), "(N)"))
+        return false;
+    if (tp_dim(in.t[0], 2) % step || tp_dim(in.t[0], 3) % step)
+        return tp_fail(TP_ERR_SHAPE, "unet: maps of %lldx%lld can't be halved %d times", (long long)tp_dim(in.t[0], 2),
+                       (long long)tp_dim(in.t[0], 3), o->levels - 1);
+    if (o->classes) return shaped(m, in.t[2], "labels", TP_SHAPE(text.n[0]), "(N)");
+    return !o->context || shaped(m, in.t[2], "text", text, "(N, context)");
+}
+
 static int forward(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_unet_opts *o = tp_nn_opts(self);
@@ -159,13 +173,31 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *x, *t;
 
     (void)room;
-    if (in.n < 2) return tp_fail(TP_ERR_ARG, "unet: pictures and times are wanted"), -1;
+    if (!inputs_fit(self, o, in)) return -1;
     t = condition(self, o, in);
     x = go_up(self, o, middle(self, go_down(self, o, in.t[0], t, &s), t), t, &s);
     return tp_nn_gives(out, tp_nn_call(self, "conv_out", tp_silu(tp_nn_call(self, "norm_out", x))));
 }
 
 /* ---- making it ---- */
+
+static bool fits(const tp_unet_opts *o)
+{
+    static const char where[] = "tp_model_unet";
+
+    if (!in_range(where, "levels", o->levels, 1, MOST_LEVELS) ||
+        !in_range(where, "blocks", o->blocks, 1, MOST_SKIPS / o->levels - 2) ||
+        !in_range(where, "base", o->base, GROUPS, MOST_WIDTH) || !in_range(where, "channels", o->channels, 1, MOST_WIDTH) ||
+        !in_range(where, "classes", o->classes, 0, MOST_SIZE) || !in_range(where, "context", o->context, 0, MOST_SIZE) ||
+        !is_rate(where, o->dropout))
+        return false;
+    for (int l = 0; l < o->levels; l++)
+        if (!in_range(where, "mults", o->mults[l], 1, MOST_DEPTH)) return false;
+    if (o->base % GROUPS)
+        return tp_fail(TP_ERR_ARG, "%s: base %lld isn't a multiple of its %d groups", where, (long long)o->base, GROUPS);
+    return !(o->classes && o->context) || tp_fail(TP_ERR_ARG, "%s: %lld classes and a context of %lld: labels or a text, not both",
+                                                  where, (long long)o->classes, (long long)o->context);
+}
 
 static bool filled(tp_unet_opts *o)
 {
@@ -180,10 +212,7 @@ static bool filled(tp_unet_opts *o)
         for (int l = 0; l < usual.levels; l++)
             o->mults[l] = usual.mults[l];
     }
-    if (o->levels < 1 || o->levels > MOST_LEVELS || o->base % GROUPS || o->blocks < 1 || o->levels * (o->blocks + 2) > MOST_SKIPS)
-        return tp_fail(TP_ERR_ARG, "tp_model_unet: %d levels of %d blocks, base %lld: 1 to %d levels, and a multiple of %d, "
-                       "are wanted", o->levels, o->blocks, (long long)o->base, MOST_LEVELS, GROUPS);
-    return !(o->classes && o->context) || tp_fail(TP_ERR_ARG, "tp_model_unet: labels or a text, not both");
+    return fits(o);
 }
 
 /* One level: n blocks, the first from in[0] channels, ... */
@@ -249,11 +278,12 @@ static int64_t make_up(tp_module *m, const tp_unet_opts *o, int64_t c, const int
 
 tp_module *tp_model_unet(tp_unet_opts o)
 {
-    tp_module *m = filled(&o) ? tp_nn_layer("unet", forward, &o, sizeof o) : NULL;
-    tp_module *time[] = { tp_nn_linear(o.base, 4 * o.base), tp_nn_linear(4 * o.base, 4 * o.base) };
+    tp_module *m = filled(&o) ? tp_nn_layer("unet", forward, &o, sizeof o) : NULL, *time[2];
     int64_t skip[MOST_SKIPS], c;
     int n = 0;
 
+    if (!m) return NULL;
+    time[0] = tp_nn_linear(o.base, 4 * o.base), time[1] = tp_nn_linear(4 * o.base, 4 * o.base);
     tp_nn_add(m, "temb", tp_nn_list(time, 2));
     if (o.classes) tp_nn_add(m, "label_emb", tp_nn_embedding(o.classes + 1, 4 * o.base));
     if (o.context) tp_nn_add(m, "text_proj", tp_nn_linear(o.context, 4 * o.base));
