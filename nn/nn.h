@@ -125,6 +125,7 @@ typedef struct tp_load_opts {
     const char *skip;         /* names that are left alone, as a pattern */
     const char *only;         /* names that aren't left alone; NULL: all */
     const char *strip_prefix; /* taken off the file's names: "module." */
+    const char *rename;       /* "linear.=fc.": file's names that then begin so begin so in m */
     bool partial;             /* load what fits instead of nothing */
     tp_load_report *report;
 } tp_load_opts;
