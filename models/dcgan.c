@@ -1,10 +1,10 @@
 /*
- * dcgan.c - the networks of DCGAN (Radford et al. 2016, "Unsupervised representation learning with deep
- * convolutional generative adversarial networks") for pictures of 32x32, as PyTorch's example.
+ * dcgan.c - the networks of DCGAN (Radford et al. 2016, "Unsupervised representation learning with
+ * deep convolutional generative adversarial networks") for pictures of 32x32, as PyTorch's example.
  *
- * Conditional ones (Mirza & Osindero 2014): an embedding of the label is more of z for the generator, and one
- * more map for the discriminator.  A critic for gradient penalties has no batch norm (Gulrajani et al.
- * 2017): the penalty is of each sample by itself.
+ * Conditional ones (Mirza & Osindero 2014): an embedding of the label is more of z for the
+ * generator, and one more map for the discriminator.  A critic for gradient penalties has no batch
+ * norm (Gulrajani et al. 2017): the penalty is of each sample by itself.
  */
 #include "models/fits.h"
 
@@ -14,16 +14,20 @@ static bool filled(const char *where, tp_dcgan_opts *o)
 {
     o->channels = o->channels ? o->channels : 1, o->latent = o->latent ? o->latent : 100;
     o->width = o->width ? o->width : 64;
-    return in_range(where, "channels", o->channels, 1, MOST_WIDTH) && in_range(where, "latent", o->latent, 1, MOST_WIDTH) &&
-           in_range(where, "width", o->width, 1, MOST_WIDTH) && in_range(where, "classes", o->classes, 0, MOST_SIZE);
+    return in_range(where, "channels", o->channels, 1, MOST_WIDTH) &&
+           in_range(where, "latent", o->latent, 1, MOST_WIDTH) &&
+           in_range(where, "width", o->width, 1, MOST_WIDTH) &&
+           in_range(where, "classes", o->classes, 0, MOST_SIZE);
 }
 
 /* An input of this shape, and labels (N) where the network is conditional. */
-static bool inputs_fit(tp_module *m, const tp_dcgan_opts *o, tp_list in, const char *what, tp_shape s, const char *text)
+static bool inputs_fit(tp_module *m, const tp_dcgan_opts *o, tp_list in, const char *what,
+                       tp_shape s, const char *text)
 {
     if (tp_ok() && o->classes && in.n == 1)
         return tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
-    return given(m, in, o->classes ? 2 : 1, o->classes ? 2 : 1) && shaped(m, in.t[0], what, s, text) &&
+    return given(m, in, o->classes ? 2 : 1, o->classes ? 2 : 1) &&
+           shaped(m, in.t[0], what, s, text) &&
            (!o->classes || shaped(m, in.t[1], "labels", TP_SHAPE(tp_dim(in.t[0], 0)), "(N)"));
 }
 
@@ -36,7 +40,8 @@ static tp_module *drawn_as_published(tp_module *m)
         tp_module *layer = tp_nn_child(main, i);
         bool norm = tp_nn_has(layer, "running_mean");
 
-        if (tp_nn_has(layer, "weight")) tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
+        if (tp_nn_has(layer, "weight"))
+            tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
     }
     return tp_nn_made(m);
 }
@@ -56,15 +61,17 @@ static int generate(void *self, tp_list in, tp_tensor **out, int room)
 
 static tp_module *up(int64_t in, int64_t out)
 {
-    return tp_nn_conv_transpose2d(in, out, 4, (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
+    return tp_nn_conv_transpose2d(in, out, 4,
+                                  (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
 }
 
 tp_module *tp_model_generator(tp_dcgan_opts o)
 {
-    tp_module *m = filled("tp_model_generator", &o) ? tp_nn_layer("generator", generate, &o, sizeof o) : NULL;
+    tp_module *m =
+        filled("tp_model_generator", &o) ? tp_nn_layer("generator", generate, &o, sizeof o) : NULL;
     int64_t w = m ? o.width : 0, z = m ? o.latent + (o.classes ? LABEL_WIDTH : 0) : 0;
     tp_module *l[] = { tp_nn_conv_transpose2d(z, 4 * w, 4, (tp_conv2d_opts){ .no_bias = true }),
-                       tp_nn_batch_norm(4 * w), tp_nn_relu(),      /* (N, 4 w, 4, 4) */
+                       tp_nn_batch_norm(4 * w), tp_nn_relu(),                   /* (N, 4 w, 4, 4) */
                        up(4 * w, 2 * w), tp_nn_batch_norm(2 * w), tp_nn_relu(), /* (N, 2 w, 8, 8) */
                        up(2 * w, w), tp_nn_batch_norm(w), tp_nn_relu(),         /* (N, w, 16, 16) */
                        up(w, o.channels), tp_nn_tanh() };
@@ -88,7 +95,9 @@ static int discriminate(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *x = in.t[0];
 
     (void)room;
-    if (!inputs_fit(self, o, in, "x", TP_SHAPE(0, o->channels, SIZE, SIZE), "(N, channels, 32, 32)")) return -1;
+    if (!inputs_fit(self, o, in, "x", TP_SHAPE(0, o->channels, SIZE, SIZE),
+                    "(N, channels, 32, 32)"))
+        return -1;
     if (o->classes) x = tp_concat(TP_LIST(x, map_of(tp_nn_call(self, "label", in.t[1]))), 1);
     return tp_nn_gives(out, tp_flatten(tp_nn_call(self, "main", x), 0));
 }
@@ -105,11 +114,13 @@ static tp_module *norm(const tp_dcgan_opts *o, int64_t channels)
 
 tp_module *tp_model_discriminator(tp_dcgan_opts o)
 {
-    tp_module *m = filled("tp_model_discriminator", &o) ? tp_nn_layer("discriminator", discriminate, &o, sizeof o) : NULL;
+    tp_module *m = filled("tp_model_discriminator", &o)
+                       ? tp_nn_layer("discriminator", discriminate, &o, sizeof o)
+                       : NULL;
     int64_t w = m ? o.width : 0, channels = m ? o.channels + (o.classes ? 1 : 0) : 0;
-    tp_module *l[] = { down(channels, w), tp_nn_leaky_relu(0.2), /* (N, w, 16, 16) */
-                       down(w, 2 * w), norm(&o, 2 * w), tp_nn_leaky_relu(0.2),     /* (N, 2 w, 8, 8) */
-                       down(2 * w, 4 * w), norm(&o, 4 * w), tp_nn_leaky_relu(0.2), /* (N, 4 w, 4, 4) */
+    tp_module *l[] = { down(channels, w), tp_nn_leaky_relu(0.2),                    /* 16x16 */
+                       down(w, 2 * w), norm(&o, 2 * w), tp_nn_leaky_relu(0.2),     /* 8x8 */
+                       down(2 * w, 4 * w), norm(&o, 4 * w), tp_nn_leaky_relu(0.2), /* 4x4 */
                        tp_nn_conv2d(4 * w, 1, 4, (tp_conv2d_opts){ .no_bias = true }) };
 
     tp_nn_add(m, "main", tp_nn_sequential(l, TP_LEN(l)));

@@ -19,7 +19,9 @@ tp_module *tp_model_mlp(const int64_t *sizes, int n)
     tp_module *m = tp_nn_from("mlp", NULL, forward, NULL);
 
     if (!sizes || n < 2)
-        tp_fail(TP_ERR_ARG, "tp_model_mlp: %d sizes, and those of the input and of each layer are wanted", sizes ? n : 0);
+        tp_fail(TP_ERR_ARG,
+                "tp_model_mlp: %d sizes, and those of the input and of each layer are wanted",
+                sizes ? n : 0);
     for (int i = 0; tp_ok() && i < n; i++)
         in_range("tp_model_mlp", "size", sizes[i], 1, MOST_SIZE);
     for (int i = 1; tp_ok() && i < n; i++) {

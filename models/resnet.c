@@ -22,7 +22,8 @@ static tp_tensor *padded(tp_tensor *x, const block_opts *o)
     int64_t more = o->out - o->in;
 
     if (o->stride > 1)
-        x = tp_slice_step(tp_slice_step(x, 2, 0, tp_dim(x, 2), o->stride), 3, 0, tp_dim(x, 3), o->stride);
+        x = tp_slice_step(tp_slice_step(x, 2, 0, tp_dim(x, 2), o->stride), 3, 0, tp_dim(x, 3),
+                          o->stride);
     return tp_pad(x, TP_SHAPE(0, 0, 0, 0, more / 2, more - more / 2), (tp_pad_opts){ 0 });
 }
 
@@ -45,7 +46,9 @@ static int block_forward(void *self, tp_list in, tp_tensor **out, int room)
 
 static tp_module *convolution(int64_t in, int64_t out, int kernel, int stride)
 {
-    return tp_nn_conv2d(in, out, kernel, (tp_conv2d_opts){ .stride = stride, .padding = kernel / 2, .no_bias = true });
+    return tp_nn_conv2d(
+        in, out, kernel,
+        (tp_conv2d_opts){ .stride = stride, .padding = kernel / 2, .no_bias = true });
 }
 
 static tp_module *block(block_opts o)
@@ -89,13 +92,15 @@ static tp_module *stage(const tp_resnet_opts *o, int i, int64_t in, int64_t out)
     tp_module *s = tp_nn_sequential(NULL, 0);
 
     for (int b = 0; b < o->blocks[i]; b++)
-        tp_nn_append(s, block((block_opts){ b ? out : in, out, b || i == 0 ? 1 : 2, o->pad_shortcut }));
+        tp_nn_append(
+            s, block((block_opts){ b ? out : in, out, b || i == 0 ? 1 : 2, o->pad_shortcut }));
     return s;
 }
 
 tp_resnet_opts tp_resnet20(void)
 {
-    return (tp_resnet_opts){ .width = 16, .stages = 3, .blocks = { 3, 3, 3 }, .pad_shortcut = true };
+    return (
+        tp_resnet_opts){ .width = 16, .stages = 3, .blocks = { 3, 3, 3 }, .pad_shortcut = true };
 }
 
 tp_resnet_opts tp_resnet18(void)
@@ -106,7 +111,8 @@ tp_resnet_opts tp_resnet18(void)
 static bool filled(tp_resnet_opts *o)
 {
     static const char where[] = "tp_model_resnet";
-    bool fits = in_range(where, "stages", o->stages, 1, 4) && in_range(where, "width", o->width, 1, MOST_WIDTH);
+    bool fits = in_range(where, "stages", o->stages, 1, 4) &&
+                in_range(where, "width", o->width, 1, MOST_WIDTH);
 
     o->channels = o->channels ? o->channels : 3, o->classes = o->classes ? o->classes : 10;
     for (int i = 0; fits && i < o->stages; i++)

@@ -13,7 +13,8 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
     if (!given(self, in, 1, 1)) return -1;
     h = tp_nn_call(self, "fc1", in.t[0]);
     z = mean = tp_nn_call(self, "fc21", h), logvar = tp_nn_call(self, "fc22", h);
-    if (tp_nn_training(self)) z = tp_add(mean, tp_mul(tp_exp(tp_scale(logvar, 0.5)), tp_randn_like(mean)));
+    if (tp_nn_training(self))
+        z = tp_add(mean, tp_mul(tp_exp(tp_scale(logvar, 0.5)), tp_randn_like(mean)));
     if (tp_nn_gives(out, tp_model_vae_decode(self, z)) < 0 || room < 3) return tp_ok() ? 1 : -1;
     out[1] = mean, out[2] = logvar;
     return 3;
@@ -25,7 +26,8 @@ static bool filled(tp_vae_opts *o)
 
     o->pixels = o->pixels ? o->pixels : 784, o->hidden = o->hidden ? o->hidden : 400;
     o->latent = o->latent ? o->latent : 20;
-    return in_range(where, "pixels", o->pixels, 1, MOST_SIZE) && in_range(where, "hidden", o->hidden, 1, MOST_SIZE) &&
+    return in_range(where, "pixels", o->pixels, 1, MOST_SIZE) &&
+           in_range(where, "hidden", o->hidden, 1, MOST_SIZE) &&
            in_range(where, "latent", o->latent, 1, MOST_SIZE);
 }
 
@@ -49,13 +51,15 @@ tp_tensor *tp_model_vae_decode(tp_module *vae, tp_tensor *z)
     return tp_pass(tp_nn_call(vae, "fc4", tp_nn_call(vae, "fc3", z)));
 }
 
-tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, tp_tensor *logvar, double beta)
+tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, tp_tensor *logvar,
+                             double beta)
 {
     TP_SCOPE;
     tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, (tp_loss_opts){ TP_SUM }), *kl;
 
     if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar)))
-        tp_fail(TP_ERR_SHAPE, "tp_model_vae_loss: the mean has %lld numbers, logvar %lld: one shape is wanted",
+        tp_fail(TP_ERR_SHAPE,
+                "tp_model_vae_loss: the mean has %lld numbers, logvar %lld: one shape is wanted",
                 (long long)tp_count(mean), (long long)tp_count(logvar));
     kl = tp_sub(tp_add(tp_square(mean), tp_exp(logvar)), tp_shift(logvar, 1));
 

@@ -233,7 +233,8 @@ bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o)
     if (o.report) *o.report = l.r;
     if (!tp_ok()) return false;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
-    TP_REQUIRE(!o.rename || strchr(o.rename, '='), TP_ERR_ARG, "rename \"%s\" isn't \"from=to\"", o.rename);
+    TP_REQUIRE(!o.rename || strchr(o.rename, '='), TP_ERR_ARG, "rename \"%s\" isn't \"from=to\"",
+               o.rename);
     if (!(l.f = tp_file_open(path))) return false;
     ok = tp__entries(m, visit, &l);
     if (ok) find_unexpected(&l), ok = accept(&l, path);

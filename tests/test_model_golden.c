@@ -1,10 +1,11 @@
 /*
  * test_model_golden.c - the reference models against the same models in PyTorch.
  *
- * tests/golden/family_models.py tells the names in the files.  The loss and all gradients of a first
- * step, in f64 and f32, with inputs dense, strided and channels-last, may differ by golden.h's rule,
- * length being the elements of the largest parameter or input.  Gradients are stored in f32, so that
- * in f64 its epsilon is allowed.  In f64 the losses of ten steps stay within 1e-8, relative.
+ * tests/golden/family_models.py tells the names in the files.  The loss and all gradients of a
+ * first step, in f64 and f32, with inputs dense, strided and channels-last, may differ by
+ * golden.h's rule, length being the elements of the largest parameter or input.  Gradients are
+ * stored in f32, so that in f64 its epsilon is allowed.  In f64 the losses of ten steps stay within
+ * 1e-8, relative.
  */
 #include "tests/golden.h"
 
@@ -15,7 +16,7 @@ typedef struct reference {
     const char *name;
     tp_module *(*make)(void);
     tp_tensor *(*loss)(const lesson *k, int part);
-    double beta;    /* of the autoencoder */
+    double beta; /* of the autoencoder */
     bool sgd;
     bool two_parts; /* a discriminator d and a generator g */
 } reference;
@@ -49,7 +50,8 @@ static tp_tensor *classify(const lesson *k, int part)
 
 static tp_tensor *likelihood(tp_tensor *logits, tp_tensor *next)
 {
-    return tp_cross_entropy(tp_reshape(logits, TP_SHAPE(-1, tp_dim(logits, -1))), tp_reshape(next, TP_SHAPE(-1)));
+    return tp_cross_entropy(tp_reshape(logits, TP_SHAPE(-1, tp_dim(logits, -1))),
+                            tp_reshape(next, TP_SHAPE(-1)));
 }
 
 static tp_tensor *next_symbol(const lesson *k, int part)
@@ -57,7 +59,8 @@ static tp_tensor *next_symbol(const lesson *k, int part)
     int64_t T = tp_dim(k->in[0], 1) - 1;
 
     (void)part;
-    return likelihood(tp_nn_forward(k->m, tp_slice(k->in[0], 1, 0, T)), tp_slice(k->in[0], 1, 1, T + 1));
+    return likelihood(tp_nn_forward(k->m, tp_slice(k->in[0], 1, 0, T)),
+                      tp_slice(k->in[0], 1, 1, T + 1));
 }
 
 /* Two halves of a sequence: the second begins with the first's state. */
@@ -69,14 +72,16 @@ static tp_tensor *carried(const lesson *k, int part)
     (void)part;
     if (tp_nn_apply(k->m, TP_LIST(tp_slice(x, 1, 0, half)), a, 3) != 3) return NULL;
     loss = likelihood(a[0], tp_slice(x, 1, 1, half + 1));
-    if (tp_nn_apply(k->m, TP_LIST(tp_slice(x, 1, half, 2 * half), a[1], a[2]), b, 3) != 3) return NULL;
+    if (tp_nn_apply(k->m, TP_LIST(tp_slice(x, 1, half, 2 * half), a[1], a[2]), b, 3) != 3)
+        return NULL;
     return tp_add(loss, likelihood(b[0], tp_slice(x, 1, half + 1, 2 * half + 1)));
 }
 
 /* With the noise of the file. */
 static tp_tensor *elbo(const lesson *k, int part)
 {
-    tp_tensor *h = tp_nn_call(k->m, "fc1", k->in[0]), *mean = tp_nn_call(k->m, "fc21", h), *logvar = tp_nn_call(k->m, "fc22", h);
+    tp_tensor *h = tp_nn_call(k->m, "fc1", k->in[0]), *mean = tp_nn_call(k->m, "fc21", h),
+              *logvar = tp_nn_call(k->m, "fc22", h);
     tp_tensor *z = tp_add(mean, tp_mul(tp_exp(tp_scale(logvar, 0.5)), k->in[1]));
 
     (void)part;
@@ -94,22 +99,27 @@ static tp_tensor *adversarial(const lesson *k, int part)
 {
     tp_module *g = tp_nn_get(k->m, "g");
     tp_tensor *fake = k->n > 2 ? run(g, TP_LIST(k->in[1], k->in[2])) : run(g, TP_LIST(k->in[1]));
-    tp_tensor *one = tp_cast(tp_ones(TP_SHAPE(tp_dim(fake, 0)), TP_F32, k->dev), k->dtype), *zero = tp_zeros_like(one);
+    tp_tensor *one = tp_cast(tp_ones(TP_SHAPE(tp_dim(fake, 0)), TP_F32, k->dev), k->dtype),
+              *zero = tp_zeros_like(one);
 
     if (part == 1) return tp_bce_with_logits(judged(k, fake), one);
-    return tp_add(tp_bce_with_logits(judged(k, k->in[0]), one), tp_bce_with_logits(judged(k, tp_detach(fake)), zero));
+    return tp_add(tp_bce_with_logits(judged(k, k->in[0]), one),
+                  tp_bce_with_logits(judged(k, tp_detach(fake)), zero));
 }
 
 static tp_tensor *wgan_gp(const lesson *k, int part)
 {
     tp_tensor *real = k->in[0], *fake = k->in[1];
-    tp_tensor *mid = tp_requires_grad(tp_detach(tp_lerp(fake, real, k->in[2])), true), *slope, *penalty;
+    tp_tensor *mid = tp_requires_grad(tp_detach(tp_lerp(fake, real, k->in[2])), true), *slope,
+              *penalty;
 
     (void)part;
-    slope = tp_grad_of(tp_sum(tp_nn_forward(k->m, mid), TP_ALL), mid, (tp_grad_opts){ .create_graph = true });
+    slope = tp_grad_of(tp_sum(tp_nn_forward(k->m, mid), TP_ALL), mid,
+                       (tp_grad_opts){ .create_graph = true });
     slope = tp_sqrt(tp_sum(tp_square(tp_flatten(slope, 1)), TP_AXES(1)));
     penalty = tp_mean(tp_square(tp_shift(slope, -1)), TP_ALL);
-    return tp_add(tp_sub(tp_mean(tp_nn_forward(k->m, fake), TP_ALL), tp_mean(tp_nn_forward(k->m, real), TP_ALL)),
+    return tp_add(tp_sub(tp_mean(tp_nn_forward(k->m, fake), TP_ALL),
+                         tp_mean(tp_nn_forward(k->m, real), TP_ALL)),
                   tp_scale(penalty, 10));
 }
 
@@ -123,10 +133,14 @@ static tp_tensor *denoise(const lesson *k, int part)
 
 /* ---- the models ---- */
 
-static tp_module *mlp(void) { return tp_model_mlp((int64_t[]){ 12, 10, 8, 4 }, 4); }
+static tp_module *mlp(void)
+{
+    return tp_model_mlp((int64_t[]){ 12, 10, 8, 4 }, 4);
+}
 static tp_module *cnn(void)
 {
-    return tp_model_cnn((tp_cnn_opts){ .channels = 2, .size = 9, .classes = 5, .width = 3, .hidden = 10 });
+    return tp_model_cnn(
+        (tp_cnn_opts){ .channels = 2, .size = 9, .classes = 5, .width = 3, .hidden = 10 });
 }
 static tp_module *resnet20(void)
 {
@@ -141,10 +155,13 @@ static tp_module *resnet_down(void)
 }
 static tp_module *resnet_large(void)
 {
-    return tp_model_resnet((tp_resnet_opts){ .channels = 1, .classes = 3, .width = 4, .stages = 2, .blocks = { 1, 1 },
-                                             .large = true });
+    return tp_model_resnet((tp_resnet_opts){
+        .channels = 1, .classes = 3, .width = 4, .stages = 2, .blocks = { 1, 1 }, .large = true });
 }
-static tp_module *lstm(void) { return tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 11, .width = 8 }); }
+static tp_module *lstm(void)
+{
+    return tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 11, .width = 8 });
+}
 static tp_module *lstm_tied(void)
 {
     return tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 11, .width = 8, .tied = true });
@@ -153,7 +170,10 @@ static tp_gpt_opts small_gpt(void)
 {
     return (tp_gpt_opts){ .vocabulary = 13, .context = 10, .layers = 2, .heads = 2, .width = 16 };
 }
-static tp_module *gpt(void) { return tp_model_gpt(small_gpt()); }
+static tp_module *gpt(void)
+{
+    return tp_model_gpt(small_gpt());
+}
 static tp_module *gpt_rotary(void)
 {
     tp_gpt_opts o = small_gpt();
@@ -168,7 +188,10 @@ static tp_module *gpt_plain(void)
     o.no_bias = o.untied = o.erf_gelu = true;
     return tp_model_gpt(o);
 }
-static tp_module *vae(void) { return tp_model_vae((tp_vae_opts){ .pixels = 12, .hidden = 9, .latent = 3 }); }
+static tp_module *vae(void)
+{
+    return tp_model_vae((tp_vae_opts){ .pixels = 12, .hidden = 9, .latent = 3 });
+}
 static tp_module *both(tp_dcgan_opts o)
 {
     tp_module *m = tp_nn_container("gan");
@@ -176,20 +199,32 @@ static tp_module *both(tp_dcgan_opts o)
     tp_nn_add(m, "d", tp_model_discriminator(o)), tp_nn_add(m, "g", tp_model_generator(o));
     return m;
 }
-static tp_module *gan(void) { return both((tp_dcgan_opts){ .latent = 6, .width = 3 }); }
-static tp_module *gan_labels(void) { return both((tp_dcgan_opts){ .latent = 6, .width = 2, .classes = 4 }); }
-static tp_module *critic(void) { return tp_model_discriminator((tp_dcgan_opts){ .width = 3, .critic = true }); }
+static tp_module *gan(void)
+{
+    return both((tp_dcgan_opts){ .latent = 6, .width = 3 });
+}
+static tp_module *gan_labels(void)
+{
+    return both((tp_dcgan_opts){ .latent = 6, .width = 2, .classes = 4 });
+}
+static tp_module *critic(void)
+{
+    return tp_model_discriminator((tp_dcgan_opts){ .width = 3, .critic = true });
+}
 static tp_module *unet_plain(void)
 {
-    return tp_model_unet((tp_unet_opts){ .channels = 2, .base = 8, .levels = 2, .mults = { 2, 2 }, .blocks = 1 });
+    return tp_model_unet(
+        (tp_unet_opts){ .channels = 2, .base = 8, .levels = 2, .mults = { 2, 2 }, .blocks = 1 });
 }
 static tp_module *unet_labels(void)
 {
-    return tp_model_unet((tp_unet_opts){ .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 1, .classes = 3 });
+    return tp_model_unet((tp_unet_opts){
+        .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 1, .classes = 3 });
 }
 static tp_module *unet_text(void)
 {
-    return tp_model_unet((tp_unet_opts){ .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 2, .context = 5 });
+    return tp_model_unet((tp_unet_opts){
+        .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 2, .context = 5 });
 }
 
 /* ---- one case ---- */
@@ -221,7 +256,8 @@ static void open_model(lesson *k, const char *path)
         there += !strncmp(tp_file_name(k->f, i), prefix, strlen(prefix));
     k->m = k->r->make();
     CHECK(tp_nn_cast(k->m, k->dtype) && tp_nn_init(k->m, k->dev) &&
-          tp_nn_load(k->m, path, (tp_load_opts){ .strip_prefix = prefix, .partial = true, .report = &r }));
+          tp_nn_load(k->m, path,
+                     (tp_load_opts){ .strip_prefix = prefix, .partial = true, .report = &r }));
     CHECK(there > 0 && r.loaded == there && r.misshaped == 0);
 }
 
@@ -233,7 +269,8 @@ static void take_inputs(lesson *k, int step)
         tp_tensor *all;
         tp_shape s;
 
-        snprintf(name, sizeof name, "%d", k->n), snprintf(full, sizeof full, "%s.in.%s", k->r->name, name);
+        snprintf(name, sizeof name, "%d", k->n),
+            snprintf(full, sizeof full, "%s.in.%s", k->r->name, name);
         if (tp_file_find(k->f, full) < 0) break;
         all = need(k, "in", name), s = tp_shape_of(all);
         step %= (int)s.n[0];
@@ -267,16 +304,21 @@ static judge judge_of(const lesson *k)
     return j;
 }
 
-static void close_enough(judge *j, const char *what, tp_tensor *got, tp_tensor *want, double epsilon)
+static void close_enough(judge *j, const char *what, tp_tensor *got, tp_tensor *want,
+                         double epsilon)
 {
     int64_t n = tp_count(want);
     double *x = values(got), *y = values(want), norm = 0, error = 0, bound;
 
-    cr_assert(tp_count(got) == n, "%s: %s has %lld numbers, not %lld", check_name, what, (long long)tp_count(got), (long long)n);
+    cr_assert(tp_count(got) == n, "%s: %s has %lld numbers, not %lld", check_name, what,
+              (long long)tp_count(got), (long long)n);
     for (int64_t i = 0; i < n; i++)
         norm += y[i] * y[i], error += (x[i] - y[i]) * (x[i] - y[i]);
-    bound = fmax(tolerance_factor * (j->k->dtype == TP_F64 ? 0x1p-52 : 0x1p-23) * sqrt(j->length), epsilon) * sqrt(norm);
-    cr_expect(sqrt(error) <= bound, "%s: %s is off by %.3g, %.3g is allowed", check_name, what, sqrt(error), bound);
+    bound = fmax(tolerance_factor * (j->k->dtype == TP_F64 ? 0x1p-52 : 0x1p-23) * sqrt(j->length),
+                 epsilon) *
+            sqrt(norm);
+    cr_expect(sqrt(error) <= bound, "%s: %s is off by %.3g, %.3g is allowed", check_name, what,
+              sqrt(error), bound);
     if (bound > 0) j->worst = fmax(j->worst, sqrt(error) / bound);
     free(x), free(y);
 }
@@ -302,7 +344,8 @@ static bool forget(void *user, const char *name, tp_tensor **t)
 }
 
 /* The first step without its update. */
-static double first_step(const reference *r, const tp_file *f, const char *path, tp_dtype d, dress how, tp_device *dev)
+static double first_step(const reference *r, const tp_file *f, const char *path, tp_dtype d,
+                         dress how, tp_device *dev)
 {
     lesson k = { .r = r, .f = f, .dev = dev, .dtype = d, .how = how };
     TP_SCOPE;
@@ -314,7 +357,9 @@ static double first_step(const reference *r, const tp_file *f, const char *path,
     for (int part = 0; part < 1 + r->two_parts; part++) {
         loss = r->loss(&k, part);
         CHECK(tp_nn_each(tp_nn_params(k.m, "*"), false, forget, NULL) > 0 && tp_backward(loss));
-        if (part == 0) close_enough(&j, "the loss", loss, tp_slice(tp_reshape(want, TP_SHAPE(-1)), 0, 0, 1), 0);
+        if (part == 0)
+            close_enough(&j, "the loss", loss, tp_slice(tp_reshape(want, TP_SHAPE(-1)), 0, 0, 1),
+                         0);
         CHECK(tp_nn_each(tp_nn_params(k.m, part_of(r, part)), false, compare_gradient, &j) > 0);
     }
     tp_nn_free(k.m);
@@ -353,7 +398,8 @@ static void ten_steps(const reference *r, const tp_file *f, const char *path, tp
         CASE("%s on %s, step %d, part %d", r->name, tp_device_name(dev), i / parts, i % parts);
         take_inputs(&k, i / parts);
         loss = r->loss(&k, i % parts);
-        CHECK(tp_optim_zero_grad(o) && tp_backward(loss) && (clip == 0 || tp_optim_clip_norm(o, clip)) && tp_optim_step(o));
+        CHECK(tp_optim_zero_grad(o) && tp_backward(loss) &&
+              (clip == 0 || tp_optim_clip_norm(o, clip)) && tp_optim_step(o));
         CHECK_NEAR(tp_item(loss), w, 1e-8 * fabs(w));
     }
     for (int i = 0; i < parts; i++)
@@ -381,19 +427,22 @@ static void check_models(const char *stem, const reference *r, int n, tp_device 
     tp_file_close(f);
 }
 
-#define MODELS(stem, ...)                                                                \
-    ON_EACH_DEVICE_WITH(models, stem, conv2d)                                            \
-    {                                                                                    \
-        static const reference r[] = { __VA_ARGS__ };                                    \
-        check_models("model_" #stem, r, TP_LEN(r), dev);                                 \
+#define MODELS(stem, ...)                                                                          \
+    ON_EACH_DEVICE_WITH(models, stem, conv2d)                                                      \
+    {                                                                                              \
+        static const reference r[] = { __VA_ARGS__ };                                              \
+        check_models("model_" #stem, r, TP_LEN(r), dev);                                           \
     }
 
 MODELS(classifiers, { "mlp", mlp, classify }, { "cnn", cnn, classify },
        { "resnet20", resnet20, classify, .sgd = true },
-       { "resnet_down", resnet_down, classify, .sgd = true }, { "resnet_large", resnet_large, classify, .sgd = true })
-MODELS(language, { "lstm", lstm, carried }, { "lstm_tied", lstm_tied, carried }, { "gpt", gpt, next_symbol },
-       { "gpt_rotary", gpt_rotary, next_symbol }, { "gpt_plain", gpt_plain, next_symbol })
+       { "resnet_down", resnet_down, classify, .sgd = true },
+       { "resnet_large", resnet_large, classify, .sgd = true })
+MODELS(language, { "lstm", lstm, carried }, { "lstm_tied", lstm_tied, carried },
+       { "gpt", gpt, next_symbol }, { "gpt_rotary", gpt_rotary, next_symbol },
+       { "gpt_plain", gpt_plain, next_symbol })
 MODELS(generative, { "vae", vae, elbo, .beta = 1 }, { "vae_beta", vae, elbo, .beta = 4 },
-       { "gan", gan, adversarial, .two_parts = true }, { "gan_labels", gan_labels, adversarial, .two_parts = true },
-       { "critic", critic, wgan_gp })
-MODELS(unet, { "unet", unet_plain, denoise }, { "unet_labels", unet_labels, denoise }, { "unet_text", unet_text, denoise })
+       { "gan", gan, adversarial, .two_parts = true },
+       { "gan_labels", gan_labels, adversarial, .two_parts = true }, { "critic", critic, wgan_gp })
+MODELS(unet, { "unet", unet_plain, denoise }, { "unet_labels", unet_labels, denoise },
+       { "unet_text", unet_text, denoise })

@@ -1,12 +1,15 @@
 /*
- * test_model_uses.c - what programs do with the reference models: published sizes and initial values,
- * going on from a state, sampling, and real checkpoints.
+ * test_model_uses.c - what programs do with the reference models: published sizes and initial
+ * values, going on from a state, sampling, and real checkpoints.
  */
 #include "tests/check.h"
 
 #include <jansson.h>
 
-static tp_tensor *numbers(tp_shape s, tp_device *dev) { return check_numbers(s, TP_F32, -1, 1, dev); }
+static tp_tensor *numbers(tp_shape s, tp_device *dev)
+{
+    return check_numbers(s, TP_F32, -1, 1, dev);
+}
 static tp_tensor *whole(int64_t below, tp_shape s, tp_device *dev)
 {
     return tp_cast(check_numbers(s, TP_F64, 0, (double)below, dev), TP_I64);
@@ -29,7 +32,8 @@ static bool equal(tp_tensor *a, tp_tensor *b)
 Test(models, sizes)
 {
     tp_resnet_opts large = tp_resnet18();
-    tp_module *m[] = { tp_model_resnet(tp_resnet20()), tp_model_resnet(tp_resnet18()), tp_model_gpt(tp_gpt2()), NULL };
+    tp_module *m[] = { tp_model_resnet(tp_resnet20()), tp_model_resnet(tp_resnet18()),
+                       tp_model_gpt(tp_gpt2()), NULL };
     const int64_t want[] = { 269722, 11173962, 124439808, 11689512 };
 
     large.large = true, large.classes = 1000, m[3] = tp_model_resnet(large);
@@ -54,8 +58,11 @@ ON_EACH_DEVICE_WITH(models, initial_values, conv2d)
 
     tp_seed(1);
     g = tp_nn_init(tp_model_discriminator((tp_dcgan_opts){ .width = 16 }), dev);
-    t = tp_nn_init(tp_model_gpt((tp_gpt_opts){ .vocabulary = 99, .context = 50, .layers = 8, .heads = 1, .width = 64 }), dev);
-    l = tp_nn_init(tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 99, .width = 64, .tied = true }), dev);
+    t = tp_nn_init(tp_model_gpt((tp_gpt_opts){
+                       .vocabulary = 99, .context = 50, .layers = 8, .heads = 1, .width = 64 }),
+                   dev);
+    l = tp_nn_init(
+        tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 99, .width = 64, .tied = true }), dev);
     CASE("initial values on %s", tp_device_name(dev));
     CHECK_NEAR(deviation(g, "main.2.weight"), 0.02, 1e-3);
     CHECK_NEAR(tp_item(tp_mean(tp_nn_tensor(g, "main.3.weight"), TP_ALL)), 1, 0.02);
@@ -69,7 +76,8 @@ ON_EACH_DEVICE_WITH(models, initial_values, conv2d)
 /* ---- sampling ---- */
 
 /* Runs tokens from .. to behind what state holds, which becomes what came out. */
-static tp_tensor *more_of(tp_module *m, tp_tensor *tokens, int64_t from, int64_t to, tp_tensor **state)
+static tp_tensor *more_of(tp_module *m, tp_tensor *tokens, int64_t from, int64_t to,
+                          tp_tensor **state)
 {
     tp_tensor *in[5] = { tp_slice(tokens, 1, from, to) }, *out[5];
 
@@ -94,7 +102,9 @@ static tp_tensor *in_pieces(tp_module *m, tp_tensor *tokens, const int *length)
 
 ON_EACH_DEVICE(models, a_gpt_goes_on_from_keys_and_values)
 {
-    static const int pieces[][9] = { { 1, 1, 1, 1, 1, 1, 1, 1, 0 }, { 3, 1, 4, 0 }, { 1, 5, 2, 0 }, { 8, 0 } };
+    static const int pieces[][9] = {
+        { 1, 1, 1, 1, 1, 1, 1, 1, 0 }, { 3, 1, 4, 0 }, { 1, 5, 2, 0 }, { 8, 0 }
+    };
     static const tp_dtype dtypes[] = { TP_F64, TP_F32 };
 
     for (int r = 0; r < 2; r++)
@@ -102,15 +112,23 @@ ON_EACH_DEVICE(models, a_gpt_goes_on_from_keys_and_values)
             for (int i = 0; i < TP_LEN(pieces); i++) {
                 TP_SCOPE;
                 TP_NO_GRAD;
-                tp_gpt_opts o = { .vocabulary = 7, .context = 8, .layers = 2, .heads = 2, .width = 8, .dropout = .1, .rotary = r };
+                tp_gpt_opts o = { .vocabulary = 7,
+                                  .context = 8,
+                                  .layers = 2,
+                                  .heads = 2,
+                                  .width = 8,
+                                  .dropout = .1,
+                                  .rotary = r };
                 tp_module *m = tp_nn_init(tp_model_gpt(o), dev);
                 tp_tensor *tokens = whole(7, TP_SHAPE(2, 8), dev), *y;
                 double bound = d ? 8 * 0x1p-23 * sqrt(7 * 8) : 1e-12;
 
-                CASE("pieces %d, %s positions, %s on %s", i, r ? "rotary" : "learned", tp_dtype_name(dtypes[d]), tp_device_name(dev));
+                CASE("pieces %d, %s positions, %s on %s", i, r ? "rotary" : "learned",
+                     tp_dtype_name(dtypes[d]), tp_device_name(dev));
                 CHECK(tp_nn_cast(m, dtypes[d]) && tp_nn_train(m, "*", false) > 0);
                 y = tp_nn_forward(m, tokens);
-                CHECK(largest(y) > 0.01 && largest(tp_sub(in_pieces(m, tokens, pieces[i]), y)) <= bound * largest(y));
+                CHECK(largest(y) > 0.01 &&
+                      largest(tp_sub(in_pieces(m, tokens, pieces[i]), y)) <= bound * largest(y));
                 tp_nn_free(m);
             }
 }
@@ -118,28 +136,32 @@ ON_EACH_DEVICE(models, a_gpt_goes_on_from_keys_and_values)
 ON_EACH_DEVICE(models, an_lstm_goes_on_from_its_state)
 {
     TP_SCOPE;
-    tp_module *m = tp_nn_init(tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 7, .width = 4 }), dev);
+    tp_module *m =
+        tp_nn_init(tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 7, .width = 4 }), dev);
     tp_tensor *tokens = whole(7, TP_SHAPE(2, 6), dev), *a[3], *b[3], *y[3];
 
     CHECK(tp_nn_train(m, "*", false) > 0 && tp_nn_apply(m, TP_LIST(tokens), y, 3) == 3);
     CHECK(tp_nn_apply(m, TP_LIST(tp_slice(tokens, 1, 0, 2)), a, 3) == 3);
     CHECK(tp_nn_apply(m, TP_LIST(tp_slice(tokens, 1, 2, 6), a[1], a[2]), b, 3) == 3);
     CHECK(largest(tp_sub(tp_concat(TP_LIST(a[0], b[0]), 1), y[0])) <= 8 * 0x1p-23 * 4);
-    CHECK(largest(tp_sub(b[1], y[1])) <= 8 * 0x1p-23 * 4 && largest(tp_sub(b[2], y[2])) <= 8 * 0x1p-23 * 4);
+    CHECK(largest(tp_sub(b[1], y[1])) <= 8 * 0x1p-23 * 4 &&
+          largest(tp_sub(b[2], y[2])) <= 8 * 0x1p-23 * 4);
     tp_nn_free(m);
 }
 
-/* z is the mean plus the deviation times what tp_randn_like draws at that place; in evaluation the mean. */
+/* z is the mean plus the deviation times what tp_randn_like draws there; in evaluation the mean. */
 ON_EACH_DEVICE(models, an_autoencoder_samples)
 {
     TP_SCOPE;
-    tp_module *m = tp_nn_init(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 }), dev);
+    tp_module *m =
+        tp_nn_init(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 }), dev);
     tp_tensor *x = numbers(TP_SHAPE(4, 5), dev), *out[3], *z;
 
     tp_seed(9);
     CHECK(tp_nn_apply(m, TP_LIST(x), out, 3) == 3);
     tp_seed(9), z = tp_add(out[1], tp_mul(tp_exp(tp_scale(out[2], 0.5)), tp_randn_like(out[1])));
-    CHECK(equal(tp_model_vae_decode(m, z), out[0]) && !equal(tp_model_vae_decode(m, out[1]), out[0]));
+    CHECK(equal(tp_model_vae_decode(m, z), out[0]) &&
+          !equal(tp_model_vae_decode(m, out[1]), out[0]));
     CHECK(tp_nn_train(m, "*", false) > 0 && tp_nn_apply(m, TP_LIST(x), out, 3) == 3);
     CHECK(equal(tp_model_vae_decode(m, out[1]), out[0]));
     tp_nn_free(m);
@@ -148,7 +170,8 @@ ON_EACH_DEVICE(models, an_autoencoder_samples)
 ON_EACH_DEVICE_WITH(models, features_of_a_cnn, conv2d)
 {
     TP_SCOPE;
-    tp_module *m = tp_nn_init(tp_model_cnn((tp_cnn_opts){ .size = 8, .width = 2, .hidden = 5, .dropout = .2 }), dev);
+    tp_module *m = tp_nn_init(
+        tp_model_cnn((tp_cnn_opts){ .size = 8, .width = 2, .hidden = 5, .dropout = .2 }), dev);
     tp_tensor *x = numbers(TP_SHAPE(4, 1, 8, 8), dev), *f;
 
     CHECK(tp_nn_train(m, "*", false) > 0);
@@ -165,7 +188,8 @@ static const char *in_data(const char *name)
     static char path[2][1024];
     static int at;
 
-    if (!getenv("TAPER_TEST_DATA")) cr_skip_test("TAPER_TEST_DATA names no folder with checkpoints");
+    if (!getenv("TAPER_TEST_DATA"))
+        cr_skip_test("TAPER_TEST_DATA names no folder with checkpoints");
     snprintf(path[at ^= 1], sizeof *path, "%s/%s", getenv("TAPER_TEST_DATA"), name);
     return path[at];
 }
@@ -178,8 +202,10 @@ static int flat_numbers(const json_t *a, double *to)
     for (size_t i = 0; i < json_array_size(a); i++) {
         const json_t *it = json_array_get(a, i);
 
-        if (json_is_array(it)) n += flat_numbers(it, to + n);
-        else to[n++] = json_number_value(it);
+        if (json_is_array(it))
+            n += flat_numbers(it, to + n);
+        else
+            to[n++] = json_number_value(it);
     }
     return n;
 }
@@ -214,7 +240,8 @@ Test(models, a_published_resnet20)
 
     CASE("resnet20");
     x = tp_reshape(x, TP_SHAPE(1, 3, 32, 32));
-    CHECK(tp_nn_cast(m, TP_F64) && tp_nn_load(m, in_data("resnet-cifar10/resnet20-12fca82f.safetensors"), o));
+    CHECK(tp_nn_cast(m, TP_F64) &&
+          tp_nn_load(m, in_data("resnet-cifar10/resnet20-12fca82f.safetensors"), o));
     compare_numbers(tp_nn_predict(m, x), json_object_get(want, "synthetic_logits"), 1e-5);
     tp_nn_free(m), json_decref(want);
 }
@@ -240,12 +267,15 @@ Test(models, a_published_gpt2)
 
     CASE("gpt2");
     tokens = tp_cast(tp_from(id, TP_SHAPE(1, n), TP_F64, dev), TP_I64);
-    CHECK(tp_nn_cast(m, TP_F64) && tp_nn_load(tp_nn_get(m, "transformer"), in_data("tiny_gpt2_random/model.safetensors"), plain));
+    CHECK(tp_nn_cast(m, TP_F64) &&
+          tp_nn_load(tp_nn_get(m, "transformer"), in_data("tiny_gpt2_random/model.safetensors"),
+                     plain));
     CHECK(tp_nn_add_hook(tp_nn_get(m, "transformer.ln_f"), keep_output, &state));
     CHECK(tp_nn_predict(m, tokens) != NULL);
     compare_numbers(state, json_object_get(want, "last_hidden_state"), 1e-6);
     tp_free(state), tp_nn_free(m);
     m = tp_nn_init(tp_model_gpt(o), dev);
-    CHECK(tp_nn_load(m, in_data("tiny_gpt2_random/model.safetensors"), (tp_load_opts){ .rename = "=transformer." }));
+    CHECK(tp_nn_load(m, in_data("tiny_gpt2_random/model.safetensors"),
+                     (tp_load_opts){ .rename = "=transformer." }));
     tp_nn_free(m), json_decref(want);
 }
