@@ -46,6 +46,14 @@ tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to); /* takes d *
  * lanes; sample fields are x and y, each (steps), y one place later.  Use it with batch equal
  * to the loader's and without shuffling. */
 tp_dataset *tp_data_lanes(tp_tensor *text, int64_t batch, int64_t steps);
+typedef struct tp_windows_opts {
+    int64_t steps;  /* places in a window */
+    int64_t ahead;  /* y is so many places behind the window; 0: the window one place later */
+    int64_t stride; /* from one window to the next; 0: 1.  As steps: each place once */
+} tp_windows_opts;
+/* Windows of a series (n) or (n, ...), kept: x (steps, ...) and y, for language models (ahead 0) and
+ * forecasts. */
+tp_dataset *tp_data_windows(tp_tensor *series, tp_windows_opts o);
 int64_t tp_data_count(const tp_dataset *d); /* -1: a stream */
 int64_t tp_data_classes(const tp_dataset *d); /* 1 + the largest label where that is known, else 0 */
 const char *tp_data_class(const tp_dataset *d, int64_t label); /* its name, or NULL */

@@ -81,6 +81,34 @@ tp_gpt_opts tp_gpt2(void); /* 50257, 1024, 12, 12, 768, 0.1: 124 million paramet
  *   tokens, k_0, v_0, k_1, v_1, ... -> logits, k_0, v_0, ... with those of the tokens behind */
 tp_module *tp_model_gpt(tp_gpt_opts o);
 
+/* ---- files that know their model ---- */
+
+/* tp_nn_save with the model's kind and options as metadata: of what a tp_model_... function made. */
+bool tp_model_save(tp_module *m, const char *path) __attribute__((warn_unused_result));
+/* The model of such a file, drawn by it, on dev; kind: what it must be ("gpt"), or NULL. */
+tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev);
+
+/* ---- writing ---- */
+
+typedef struct tp_draw_opts {
+    double temperature; /* logits are divided by it; 0: the likeliest symbol is taken */
+    int64_t top_k;      /* the k likeliest alone (Fan et al. 2018); 0: all */
+    double top_p;       /* the likeliest that together have this probability (Holtzman et al. 2020) */
+    double repetition;  /* logits of symbols that were there are divided by it, or times it below 0 (Keskar
+                         * et al. 2019) */
+    bool filled;
+} tp_draw_opts;
+tp_draw_opts tp_draw_defaults(void); /* 1, 0, 1, 1: by the model's own probabilities */
+/* A symbol by logits (vocabulary), by the thread's generator; seen: the n symbols before.  -1 after an
+ * error. */
+int64_t tp_model_draw(tp_tensor *logits, const int64_t *seen, int64_t n, tp_draw_opts o);
+/* Called with each symbol; false ends the writing. */
+typedef bool tp_write_fn(int64_t symbol, void *user);
+/* n symbols behind the prompt, i64 (symbols), by a model of tp_model_lstm or tp_model_gpt, which is in
+ * evaluation meanwhile; one at a time, with what the model keeps of those before.  A GPT whose context is
+ * full goes on from its second half. */
+bool tp_model_write(tp_module *m, tp_tensor *prompt, int64_t n, tp_draw_opts o, tp_write_fn *f, void *user);
+
 /* ---- variational autoencoder ---- */
 
 typedef struct tp_vae_opts {

@@ -33,7 +33,7 @@ static bool filled(tp_vae_opts *o)
 
 tp_module *tp_model_vae(tp_vae_opts o)
 {
-    tp_module *m = filled(&o) ? tp_nn_from("vae", NULL, forward, NULL) : NULL;
+    tp_module *m = filled(&o) ? tp_nn_layer("vae", forward, &o, sizeof o) : NULL;
     tp_linear_layer_opts relu = { TP_RELU, false };
 
     if (!m) return NULL;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_META = 32 };
+
 /* Is the name left alone? */
 static bool left_out(const char *name, const char *skip, const char *only)
 {
@@ -52,8 +54,8 @@ static bool gather_one(void *user, const char *name, tp_module *m, tp_entry *e)
 
 bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o)
 {
-    static const tp_meta meta[] = { { "format", "pt" } };
     gathering g = { .o = o };
+    tp_meta meta[MOST_META];
     int n;
     bool ok;
 
@@ -62,9 +64,14 @@ bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o)
     if (!tp__entries(m, count_one, &g)) return false;
     TP_REQUIRE_IN("tp_nn_save", g.n || (!o.skip && !o.only), TP_ERR_ARG,
                   "no name is left by skip \"%s\" and only \"%s\"", o.skip ? o.skip : "", o.only ? o.only : "*");
+    TP_REQUIRE_IN("tp_nn_save", o.n_meta >= 0 && o.n_meta < MOST_META && (o.meta || !o.n_meta), TP_ERR_ARG,
+                  "%d texts: at most %d", o.n_meta, MOST_META - 1);
+    meta[0] = (tp_meta){ "format", "pt" };
+    for (int i = 0; i < o.n_meta; i++)
+        meta[1 + i] = o.meta[i];
     n = g.n, g.n = 0;
     g.list = tp__alloc(sizeof *g.list * (size_t)n), g.name = tp__alloc(sizeof *g.name * (size_t)n);
-    ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1);
+    ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1 + o.n_meta);
     tp__release(g.list, sizeof *g.list * (size_t)n), tp__release(g.name, sizeof *g.name * (size_t)n);
     return ok;
 }

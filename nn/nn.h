@@ -10,6 +10,7 @@
 
 #include "autograd/ops.h"
 #include "nn/init.h"
+#include "tensor/file.h"
 
 #include <stdio.h>
 
@@ -135,6 +136,8 @@ bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o) __attribute__((w
 bool tp_nn_save(tp_module *m, const char *path) __attribute__((warn_unused_result));
 typedef struct tp_save_opts {
     const char *skip, *only; /* patterns, as of loading */
+    const tp_meta *meta;     /* texts beside the tensors, which tp_file_meta reads, and how many */
+    int n_meta;
 } tp_save_opts;
 /* Some of them: with these patterns no name left is an error. */
 bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o) __attribute__((warn_unused_result));

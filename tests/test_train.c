@@ -500,6 +500,43 @@ Test(flags, right_ones, IN_FOLDER)
           a.threads == 1 && !strcmp(a.data, "d") && !strcmp(a.out, "o") && !strcmp(a.resume, "r") &&
           !strcmp(a.amp, "bf16") && a.plot);
     CHECK(tp_threads() == 1 && tp_rng_save().seed == 42);
+    CASE("flags of one's own");
+    {
+        const char *prompt = "once";
+        int64_t sample = 0;
+        double heat = 1;
+        bool greedy = false;
+        const tp_train_flag own[] = { { "prompt", "how it begins", TP_FLAG_TEXT, &prompt, 0, 0 },
+                                      { "sample", "symbols to write", TP_FLAG_WHOLE, &sample, 0, 100 },
+                                      { "temperature", "of the draw", TP_FLAG_REAL, &heat, 0, 0 },
+                                      { "greedy", "the likeliest", TP_FLAG_YES, &greedy, 0, 0 } };
+        char *mine[] = { (char *)"prog", (char *)"--prompt", (char *)"two", (char *)"--greedy", (char *)"--sample=7",
+                         (char *)"--temperature", (char *)"0.5", (char *)"--batch", (char *)"3", NULL };
+
+        a = (tp_train_args){ .flags = own, .n_flags = TP_LEN(own) };
+        CHECK(tp_train_parse(&a, TP_LEN(mine) - 1, mine) == -1 && !strcmp(prompt, "two") && greedy && sample == 7 &&
+              heat == 0.5 && a.batch == 3);
+        for (int i = 0; i < 4; i++) {
+            static const char *const flag[][2] = { { "--sample", "101" }, { "--sample", "1.5" }, { "--temperature", "nan" }, { "--sampel", "1" } };
+            static const char *const says[] = { "a whole number from 0 to 100 is wanted", "whole number", "a number is wanted", "isn't a flag here" };
+
+            catch_begin(STDERR_FILENO);
+            CHECK(tp_train_parse(&a, 3, (char *[]){ (char *)"prog", (char *)flag[i][0], (char *)flag[i][1], NULL }) == 2);
+            text = catch_end();
+            cr_expect(strstr(text, says[i]), "%s %s: %s", flag[i][0], flag[i][1], text);
+            free(text);
+        }
+        catch_begin(STDOUT_FILENO);
+        CHECK(tp_train_parse(&a, 2, (char *[]){ (char *)"prog", (char *)"--help", NULL }) == 0);
+        text = catch_end();
+        CHECK(strstr(text, "--prompt TEXT   how it begins (two)") && strstr(text, "--sample N      symbols to write (7)"));
+        free(text);
+        a.n_flags = 33;
+        catch_begin(STDERR_FILENO);
+        CHECK(tp_train_parse(&a, 1, mine) == 2);
+        free(catch_end());
+        a = (tp_train_args){ 0 };
+    }
     CASE("-h");
     catch_begin(STDOUT_FILENO);
     status = tp_train_parse(&a, 2, (char *[]){ (char *)"prog", (char *)"-h", NULL });

@@ -12,17 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP };
+enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP, OWN = 256 /* beyond any letter */ };
+enum { MOST_FLAGS = 32 };
 
-static const struct option options[] = {
+static const struct option common[] = {
     { "device", required_argument, NULL, DEVICE }, { "epochs", required_argument, NULL, EPOCHS },
     { "steps", required_argument, NULL, STEPS },   { "batch", required_argument, NULL, BATCH },
     { "lr", required_argument, NULL, LR },         { "seed", required_argument, NULL, SEED },
     { "threads", required_argument, NULL, THREADS }, { "data", required_argument, NULL, DATA },
     { "out", required_argument, NULL, OUT },       { "resume", required_argument, NULL, RESUME },
     { "amp", required_argument, NULL, AMP },       { "plot", no_argument, NULL, PLOT },
-    { "help", no_argument, NULL, HELP },           { NULL, 0, NULL, 0 },
+    { "help", no_argument, NULL, HELP },
 };
 
 /* What was printed is written only now; a full disk or a closed pipe shows here. */
@@ -46,6 +49,20 @@ bool tp_train_print(const char *fmt, ...)
     return flush(__func__);
 }
 
+/* "  --name VALUE    what it is (the default)" */
+static void help_own(const tp_train_flag *f)
+{
+    char head[64];
+
+    snprintf(head, sizeof head, "--%s %s", f->name,
+             f->kind == TP_FLAG_TEXT ? "TEXT" : f->kind == TP_FLAG_WHOLE ? "N" : f->kind == TP_FLAG_REAL ? "X" : "");
+    printf("  %-15s %s", head, f->help);
+    if (f->kind == TP_FLAG_TEXT && *(const char *const *)f->to) printf(" (%s)", *(const char *const *)f->to);
+    if (f->kind == TP_FLAG_WHOLE) printf(" (%lld)", (long long)*(const int64_t *)f->to);
+    if (f->kind == TP_FLAG_REAL) printf(" (%g)", *(const double *)f->to);
+    printf("\n");
+}
+
 static int help(const tp_train_args *a)
 {
     printf("%s - %s\n\n", a->program, a->about ? a->about : "trains a model");
@@ -61,6 +78,8 @@ static int help(const tp_train_args *a)
     printf("  --resume FILE   go on from a checkpoint\n");
     printf("  --amp MODE      off, or bf16: products in bf16 (%s)\n", a->amp);
     printf("  --plot          write the curves as PNG\n");
+    for (int i = 0; i < a->n_flags; i++)
+        help_own(&a->flags[i]);
     printf("  --help, -h      this\n\n");
     printf("Ctrl-C ends the run after the step it is in: what --resume needs is saved, the status is 130.\n");
     if (flush("--help")) return 0;
@@ -112,8 +131,39 @@ static int take_number(tp_train_args *a, int flag, const char *text)
     return -1;
 }
 
+/* A number of f's: whole or not, within its bounds. */
+static int take_own_number(const tp_train_args *a, const tp_train_flag *f, const char *text)
+{
+    bool bounded = f->least < f->most, is_whole = f->kind == TP_FLAG_WHOLE;
+    char wanted[96], *end;
+    double v;
+    long long n = 0;
+
+    errno = 0, v = strtod(text, &end);
+    if (is_whole && whole(text, INT64_MIN, INT64_MAX, &n)) v = (double)n;
+    else if (is_whole) end = (char *)text;
+    if (end != text && !*end && v - v == 0 && (!bounded || (v >= f->least && v <= f->most))) {
+        if (is_whole) *(int64_t *)f->to = n;
+        else *(double *)f->to = v;
+        return -1;
+    }
+    snprintf(wanted, sizeof wanted, bounded ? "a %snumber from %.15g to %.15g" : "a %snumber", is_whole ? "whole " : "",
+             f->least, f->most);
+    return wrong(a, f->name, text, wanted);
+}
+
+static int take_own(const tp_train_args *a, const tp_train_flag *f, const char *text)
+{
+    switch (f->kind) {
+    case TP_FLAG_TEXT: *(const char **)f->to = text; return -1;
+    case TP_FLAG_YES: *(bool *)f->to = true; return -1;
+    default: return take_own_number(a, f, text);
+    }
+}
+
 static int take(tp_train_args *a, int flag, const char *text)
 {
+    if (flag >= OWN && flag < OWN + a->n_flags) return take_own(a, &a->flags[flag - OWN], text);
     switch (flag) {
     case DEVICE: a->device = text; return -1;
     case DATA: a->data = text; return -1;
@@ -154,7 +204,7 @@ static int unknown(const tp_train_args *a, char **argv, bool known)
 {
     char letter[] = { '-', (char)optopt, 0 }; /* inside of "-xyz" optind stands before it */
 
-    fprintf(stderr, "%s: %s %s; --help lists the flags\n", a->program, optopt > HELP ? letter : argv[optind - 1],
+    fprintf(stderr, "%s: %s %s; --help lists the flags\n", a->program, optopt > HELP && optopt < OWN ? letter : argv[optind - 1],
             known ? "lacks its value" : "isn't a flag here");
     return 2;
 }
@@ -166,13 +216,29 @@ static bool complete(const tp_train_args *a, int argc, char **argv)
 
     for (int i = 0; ok && i < argc; i++)
         ok = argv[i] != NULL;
+    ok = ok && a->n_flags >= 0 && a->n_flags <= MOST_FLAGS && (a->flags || !a->n_flags);
+    for (int i = 0; ok && i < a->n_flags; i++)
+        ok = a->flags[i].name && a->flags[i].help && a->flags[i].to;
     if (!ok) fprintf(stderr, "tp_train_parse: missing arguments\n");
     return ok;
 }
 
+/* The common flags, then the program's own. */
+static void list_flags(const tp_train_args *a, struct option *to)
+{
+    memcpy(to, common, sizeof common), to += TP_LEN(common);
+    for (int i = 0; i < a->n_flags; i++)
+        *to++ = (struct option){ a->flags[i].name, a->flags[i].kind == TP_FLAG_YES ? no_argument : required_argument,
+                                 NULL, OWN + i };
+    *to = (struct option){ NULL, 0, NULL, 0 };
+}
+
 int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
+    struct option options[TP_LEN(common) + MOST_FLAGS + 1];
+
     if (!complete(a, argc, argv)) return 2;
+    list_flags(a, options);
     fill_in(a, argv[0]);
     opterr = 0, optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
@@ -189,6 +255,29 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
     tp_set_threads(a->threads);
     tp_seed(a->seed);
     return -1;
+}
+
+/* ---- the folder --out ---- */
+
+static bool make_folders(const char *dir)
+{
+    char path[4096];
+
+    if (strlen(dir) >= sizeof path) return errno = ENAMETOOLONG, false;
+    for (size_t i = 0; i <= strlen(dir); i++) {
+        if ((dir[i] && dir[i] != '/') || i == 0) continue;
+        memcpy(path, dir, i), path[i] = 0;
+        if (mkdir(path, 0777) && errno != EEXIST) return false;
+    }
+    return access(dir, W_OK) == 0;
+}
+
+bool tp_train_folder(const char *dir)
+{
+    if (!tp_ok()) return false;
+    TP_REQUIRE(dir && *dir, TP_ERR_ARG, "missing folder");
+    TP_REQUIRE(make_folders(dir), TP_ERR_IO, "the folder %s can't be written to: %s", dir, strerror(errno));
+    return true;
 }
 
 /* ---- Ctrl-C ---- */

@@ -62,19 +62,6 @@ void tp__log_flush_all(void)
 
 /* ---- opening ---- */
 
-static bool make_folder(const char *dir)
-{
-    char path[4096];
-
-    if (strlen(dir) >= sizeof path) return errno = ENAMETOOLONG, false;
-    for (size_t i = 0; i <= strlen(dir); i++) {
-        if ((dir[i] && dir[i] != '/') || i == 0) continue;
-        memcpy(path, dir, i), path[i] = 0;
-        if (mkdir(path, 0777) && errno != EEXIST) return false;
-    }
-    return access(dir, W_OK) == 0;
-}
-
 static void remember(tp_track *t, int64_t step, double v)
 {
     if (t->n == t->room) { /* every other point goes: a curve has no more pixels than that */
@@ -145,8 +132,7 @@ static bool open_csv(tp_logger *l)
     char path[4096];
 
     if (!l->dir) return true;
-    TP_REQUIRE_IN("tp_log_open", make_folder(l->dir), TP_ERR_IO, "the folder %s can't be written to: %s", l->dir,
-                  strerror(errno));
+    if (!tp_train_folder(l->dir)) return false;
     snprintf(path, sizeof path, "%s/log.csv", l->dir);
     if (l->o.append && !read_columns(l, path)) return false;
     l->csv = fopen(path, l->o.append ? "a" : "w");

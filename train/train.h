@@ -70,6 +70,16 @@ bool tp_image_grid(const char *png, tp_tensor *images, tp_grid_opts o)
 
 /* ---- programs ---- */
 
+typedef enum tp_flag_kind { TP_FLAG_TEXT, TP_FLAG_WHOLE, TP_FLAG_REAL, TP_FLAG_YES } tp_flag_kind;
+/* A flag of the program's own: --name VALUE, or --name alone where it is a yes.  `to` points to a
+ * const char *, int64_t, double or bool, which holds the default. */
+typedef struct tp_train_flag {
+    const char *name, *help;
+    tp_flag_kind kind;
+    void *to;
+    double least, most; /* of numbers; both 0: any */
+} tp_train_flag;
+
 typedef struct tp_train_args {
     const char *program, *about, *device, *data, *out, *amp;
     const char *resume; /* a checkpoint, or NULL */
@@ -78,10 +88,15 @@ typedef struct tp_train_args {
     double lr;
     uint64_t seed;
     bool plot;
+    const tp_train_flag *flags; /* more of them, and how many; at most 32 */
+    int n_flags;
 } tp_train_args;
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
  * is wrong, 1 when help can't be written.  Sets threads and the seed; notes and warnings go to stderr from here on. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
+/* Makes the folder, those above it too, where it isn't there; false and an error where it can't be
+ * written to. */
+bool tp_train_folder(const char *dir);
 /* Writes to standard output, at once; false and an error when that is full or closed. */
 bool tp_train_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* From now on Ctrl-C and SIGTERM ask instead of ending the program, a second one ends it; a reader

@@ -1,0 +1,203 @@
+/*
+ * config.c - the options of a model as text in its file, "layers=4 heads=4 dropout=0.1 ...", and the
+ * model made of them.
+ */
+#include "models/models.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what options there are ---- */
+
+typedef enum type { INT, I64, REAL, YES } type;
+
+typedef struct field {
+    const char *name;
+    type type;
+    size_t at;
+    int n; /* of an array; 0: one */
+} field;
+
+#define F(opts, t, name)     { #name, t, offsetof(opts, name), 0 }
+#define MANY(opts, name, n)  { #name, INT, offsetof(opts, name), n }
+
+static const field cnn_fields[] = { F(tp_cnn_opts, I64, channels), F(tp_cnn_opts, I64, size), F(tp_cnn_opts, I64, classes),
+                                    F(tp_cnn_opts, I64, width), F(tp_cnn_opts, I64, hidden), F(tp_cnn_opts, REAL, dropout) };
+static const field resnet_fields[] = {
+    F(tp_resnet_opts, I64, channels), F(tp_resnet_opts, I64, classes), F(tp_resnet_opts, I64, width),
+    F(tp_resnet_opts, INT, stages), MANY(tp_resnet_opts, blocks, 4), F(tp_resnet_opts, YES, large),
+    F(tp_resnet_opts, YES, pad_shortcut)
+};
+static const field lstm_fields[] = { F(tp_lstm_model_opts, I64, vocabulary), F(tp_lstm_model_opts, I64, width),
+                                     F(tp_lstm_model_opts, INT, layers), F(tp_lstm_model_opts, REAL, dropout),
+                                     F(tp_lstm_model_opts, YES, tied) };
+static const field gpt_fields[] = { F(tp_gpt_opts, I64, vocabulary), F(tp_gpt_opts, I64, context), F(tp_gpt_opts, INT, layers),
+                                    F(tp_gpt_opts, INT, heads), F(tp_gpt_opts, I64, width), F(tp_gpt_opts, REAL, dropout),
+                                    F(tp_gpt_opts, YES, no_bias), F(tp_gpt_opts, YES, untied), F(tp_gpt_opts, YES, rotary),
+                                    F(tp_gpt_opts, YES, erf_gelu) };
+static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent) };
+static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels), F(tp_dcgan_opts, I64, latent), F(tp_dcgan_opts, I64, width),
+                                      F(tp_dcgan_opts, I64, classes), F(tp_dcgan_opts, YES, critic) };
+static const field unet_fields[] = { F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base), F(tp_unet_opts, INT, levels),
+                                     MANY(tp_unet_opts, mults, 6), F(tp_unet_opts, INT, blocks), F(tp_unet_opts, INT, attention),
+                                     F(tp_unet_opts, I64, classes), F(tp_unet_opts, I64, context), F(tp_unet_opts, REAL, dropout) };
+
+/* ---- what models there are ---- */
+
+typedef union any_opts {
+    tp_cnn_opts cnn;
+    tp_resnet_opts resnet;
+    tp_lstm_model_opts lstm;
+    tp_gpt_opts gpt;
+    tp_vae_opts vae;
+    tp_dcgan_opts dcgan;
+    tp_unet_opts unet;
+} any_opts;
+
+static tp_module *make_cnn(const any_opts *o) { return tp_model_cnn(o->cnn); }
+static tp_module *make_resnet(const any_opts *o) { return tp_model_resnet(o->resnet); }
+static tp_module *make_lstm(const any_opts *o) { return tp_model_lstm(o->lstm); }
+static tp_module *make_gpt(const any_opts *o) { return tp_model_gpt(o->gpt); }
+static tp_module *make_vae(const any_opts *o) { return tp_model_vae(o->vae); }
+static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
+static tp_module *make_discriminator(const any_opts *o) { return tp_model_discriminator(o->dcgan); }
+static tp_module *make_unet(const any_opts *o) { return tp_model_unet(o->unet); }
+
+typedef struct model {
+    const char *kind; /* as tp_nn_kind has it */
+    const field *fields;
+    int n;
+    tp_module *(*make)(const any_opts *o);
+} model;
+
+#define MODEL(kind, fields, make) { kind, fields, TP_LEN(fields), make }
+
+static const model models[] = {
+    MODEL("cnn", cnn_fields, make_cnn),
+    MODEL("resnet", resnet_fields, make_resnet),
+    MODEL("lstm model", lstm_fields, make_lstm),
+    MODEL("gpt", gpt_fields, make_gpt),
+    MODEL("vae", vae_fields, make_vae),
+    MODEL("generator", dcgan_fields, make_generator),
+    MODEL("discriminator", dcgan_fields, make_discriminator),
+    MODEL("unet", unet_fields, make_unet),
+};
+
+static const model *model_of(const char *kind)
+{
+    for (int i = 0; kind && i < TP_LEN(models); i++)
+        if (!strcmp(models[i].kind, kind)) return &models[i];
+    return NULL;
+}
+
+/* ---- as text ---- */
+
+enum { ROOM = 512 };
+
+static void put(char *text, const char *name, double v)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, ROOM - used, "%s%s=%.17g", used ? " " : "", name, v);
+}
+
+static double number_at(const field *f, int i, const void *opts)
+{
+    const char *at = (const char *)opts + f->at;
+
+    if (f->type == INT) return ((const int *)(const void *)at)[i];
+    if (f->type == I64) return (double)*(const int64_t *)(const void *)at;
+    return f->type == REAL ? *(const double *)(const void *)at : *(const bool *)(const void *)at;
+}
+
+static void set_number(const field *f, int i, void *opts, double v)
+{
+    char *at = (char *)opts + f->at;
+
+    if (f->type == INT) ((int *)(void *)at)[i] = (int)v;
+    else if (f->type == I64) *(int64_t *)(void *)at = (int64_t)v;
+    else if (f->type == REAL) *(double *)(void *)at = v;
+    else *(bool *)(void *)at = v != 0;
+}
+
+static const char *name_of(const field *f, int i, char room[32])
+{
+    snprintf(room, 32, f->n ? "%s%d" : "%s", f->name, i);
+    return room;
+}
+
+static void describe(const model *k, const void *opts, char *text)
+{
+    char name[32];
+
+    for (int f = 0; f < k->n; f++)
+        for (int i = 0; i < (k->fields[f].n ? k->fields[f].n : 1); i++)
+            put(text, name_of(&k->fields[f], i, name), number_at(&k->fields[f], i, opts));
+}
+
+/* The number of that name in the text; what isn't there is 0. */
+static double look_up(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *at = text; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (!strncmp(at, name, n) && at[n] == '=') return strtod(at + n + 1, NULL);
+    }
+    return 0;
+}
+
+static bool understand(const model *k, const char *text, any_opts *o)
+{
+    char name[32];
+
+    memset(o, 0, sizeof *o);
+    for (int f = 0; f < k->n; f++)
+        for (int i = 0; i < (k->fields[f].n ? k->fields[f].n : 1); i++) {
+            double v = look_up(text, name_of(&k->fields[f], i, name));
+
+            if (!(v >= 0 && v <= 1e9)) return tp_fail(TP_ERR_FORMAT, "tp_model_load: %s=%g can't be", name, v);
+            set_number(&k->fields[f], i, o, v);
+        }
+    return true;
+}
+
+/* ---- files ---- */
+
+bool tp_model_save(tp_module *m, const char *path)
+{
+    const model *k = model_of(tp_nn_kind(m));
+    char text[ROOM] = "";
+    tp_meta meta[2];
+
+    if (!tp_ok()) return false;
+    if (!k) return tp_fail(TP_ERR_ARG, "tp_model_save: %s is none of the models of models.h", m ? tp_nn_kind(m) : "nothing");
+    if (tp_nn_opts(m)) describe(k, tp_nn_opts(m), text);
+    meta[0] = (tp_meta){ "taper.model", k->kind }, meta[1] = (tp_meta){ "taper.options", text };
+    return tp_nn_save_with(m, path, (tp_save_opts){ .meta = meta, .n_meta = 2 });
+}
+
+static tp_module *described(tp_file *f, const char *path, const char *kind)
+{
+    const char *is = f ? tp_file_meta(f, "taper.model") : NULL, *text = is ? tp_file_meta(f, "taper.options") : NULL;
+    const model *k = model_of(is);
+    any_opts o;
+
+    if (!f) return NULL;
+    if (!k || !text) return tp_fail(TP_ERR_FORMAT, "%s doesn't tell which model it holds: tp_model_save writes that", path);
+    if (kind && strcmp(kind, is)) return tp_fail(TP_ERR_FORMAT, "%s holds a %s, not a %s", path, is, kind);
+    return understand(k, text, &o) ? k->make(&o) : NULL;
+}
+
+tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev)
+{
+    tp_file *f = path && tp_ok() ? tp_file_open(path) : NULL;
+    tp_module *m = described(f, path, kind);
+
+    if (!path) tp_fail(TP_ERR_ARG, "tp_model_load: missing path");
+    tp_file_close(f);
+    if (m && tp_nn_load(m, path, (tp_load_opts){ 0 })) tp_nn_init(m, dev); /* which draws nothing */
+    return tp_nn_made(m);
+}
