@@ -1,8 +1,8 @@
 /*
  * test_model_uses.c - what programs do with the reference models: published sizes and initial
- * values, going on from a state, sampling, and real checkpoints.
+ * values, files that know their model, writing, going on from a state, sampling, and real checkpoints.
  */
-#include "tests/check.h"
+#include "tests/files.h"
 
 #include <jansson.h>
 
@@ -179,6 +179,168 @@ ON_EACH_DEVICE_WITH(models, features_of_a_cnn, conv2d)
     CHECK(tp_dim(f, 0) == 4 && tp_dim(f, 1) == 5);
     CHECK(equal(tp_nn_call(m, "fc2", f), tp_nn_forward(m, x)));
     tp_nn_free(m);
+}
+
+/* ---- files that know their model ---- */
+
+static tp_tensor *first_output(tp_module *m, tp_list in)
+{
+    tp_tensor *y = NULL;
+
+    CHECK(tp_nn_train(m, "*", false) > 0 && tp_nn_apply(m, in, &y, 1) == 1);
+    return y;
+}
+
+/* m goes into a file; what comes out of it gives the same. */
+static void round_trip(tp_module *m, tp_list in, tp_device *dev)
+{
+    TP_SCOPE;
+    const char *kind = tp_nn_kind(m);
+    tp_tensor *y = first_output(tp_nn_init(m, dev), in);
+    tp_module *back;
+
+    CASE("%s on %s", kind, tp_device_name(dev));
+    CHECK(tp_model_save(m, in_folder("m")) && (back = tp_model_load(in_folder("m"), kind, dev)));
+    CHECK(!strcmp(tp_nn_kind(back), kind) && equal(first_output(back, in), y));
+    tp_nn_free(back);
+    CHECK_REFUSED(tp_model_load(in_folder("m"), "another", dev), TP_ERR_FORMAT, "not a another");
+    tp_nn_free(m);
+}
+
+ON_EACH_DEVICE_WITH(models, files_tell_their_model, conv2d)
+{
+    TP_SCOPE;
+    tp_tensor *x = numbers(TP_SHAPE(2, 1, 32, 32), dev), *z = numbers(TP_SHAPE(2, 5), dev);
+    tp_tensor *one = whole(2, TP_SHAPE(2), dev), *t = whole(7, TP_SHAPE(2, 4), dev);
+    tp_resnet_opts resnet = {
+        .channels = 1, .width = 2, .stages = 2, .blocks = { 1, 2 }, .large = true
+    };
+    tp_lstm_model_opts lstm = { .vocabulary = 7, .width = 4, .layers = 3, .tied = true };
+    tp_gpt_opts gpt = {
+        .vocabulary = 7, .context = 8, .layers = 1, .heads = 2, .width = 8, .dropout = .1
+    };
+    tp_dcgan_opts gan = { .latent = 5, .width = 2, .classes = 2, .critic = true };
+    tp_unet_opts unet = { .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1, .classes = 2 };
+
+    make_test_folder();
+    round_trip(
+        tp_model_cnn((tp_cnn_opts){ .size = 32, .width = 2, .hidden = 3, .dropout = 1. / 3 }),
+        TP_LIST(x), dev);
+    round_trip(tp_model_resnet(resnet), TP_LIST(x), dev);
+    round_trip(tp_model_lstm(lstm), TP_LIST(t), dev);
+    gpt.rotary = gpt.no_bias = gpt.untied = gpt.erf_gelu = true;
+    round_trip(tp_model_gpt(gpt), TP_LIST(t), dev);
+    round_trip(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 }), TP_LIST(z),
+               dev);
+    round_trip(tp_model_generator(gan), TP_LIST(z, one), dev);
+    round_trip(tp_model_discriminator(gan), TP_LIST(x, one), dev);
+    round_trip(tp_model_unet(unet), TP_LIST(x, one, one), dev);
+    remove_test_folder();
+}
+
+ON_EACH_DEVICE(models, files_that_tell_none)
+{
+    tp_module *m = tp_nn_init(tp_nn_linear(2, 2), dev);
+
+    make_test_folder();
+    CHECK_REFUSED(tp_model_save(m, in_folder("m")), TP_ERR_ARG, "linear is none of the models");
+    CHECK_REFUSED(tp_model_save(NULL, in_folder("m")), TP_ERR_ARG, "nothing is none of the models");
+    CHECK(tp_nn_save(m, in_folder("m")));
+    CHECK_REFUSED(tp_model_load(in_folder("m"), NULL, dev), TP_ERR_FORMAT,
+                  "doesn't tell which model it holds");
+    CHECK_REFUSED(tp_model_load(in_folder("none"), NULL, dev), TP_ERR_IO, "can't be read");
+    CHECK_REFUSED(tp_model_load(NULL, NULL, dev), TP_ERR_ARG, "missing path");
+    tp_nn_free(m), remove_test_folder();
+}
+
+/* ---- drawing and writing ---- */
+
+ON_EACH_DEVICE(models, drawing)
+{
+    TP_SCOPE;
+    tp_tensor *logits = tp_from((float[]){ 1, 4, 3.5f, -2 }, TP_SHAPE(4), TP_F32, dev);
+    tp_draw_opts o = tp_draw_defaults(), wrong = { 0 };
+    int count[4] = { 0 };
+
+    tp_seed(1);
+    CASE("drawing on %s", tp_device_name(dev));
+    for (int i = 0; i < 4000; i++)
+        count[tp_model_draw(logits, NULL, 0, o)]++;
+    for (int i = 0; i < 4; i++) { /* 5 deviations of a binomial */
+        double p = exp(check_at(logits, i)) / (exp(1) + exp(4) + exp(3.5) + exp(-2));
+
+        CHECK_NEAR(count[i], 4000 * p, 5 * sqrt(4000 * p * (1 - p)) + 1);
+    }
+    o.temperature = 0;
+    CHECK(tp_model_draw(logits, NULL, 0, o) == 1);
+    o.repetition = 2; /* 4 becomes 2, -2 becomes -4 */
+    CHECK(tp_model_draw(logits, (int64_t[]){ 1, 1, 3 }, 3, o) == 2);
+    o = tp_draw_defaults(), o.top_k = 1;
+    CHECK(tp_model_draw(logits, NULL, 0, o) == 1);
+    o = tp_draw_defaults(), o.top_p = 0.1;
+    CHECK(tp_model_draw(logits, NULL, 0, o) == 1);
+    CHECK_REFUSED(tp_model_draw(logits, NULL, 0, wrong) >= 0, TP_ERR_ARG,
+                  "start from tp_draw_defaults()");
+    o.top_p = 2;
+    CHECK_REFUSED(tp_model_draw(logits, NULL, 0, o) >= 0, TP_ERR_ARG, "top_p 2");
+    o = tp_draw_defaults();
+    CHECK_REFUSED(tp_model_draw(tp_ones(TP_SHAPE(1, 4), TP_F32, dev), NULL, 0, o) >= 0,
+                  TP_ERR_SHAPE, "logits (vocabulary)");
+    CHECK_REFUSED(tp_model_draw(tp_full(TP_SHAPE(2), NAN, TP_F32, dev), NULL, 0, o) >= 0,
+                  TP_ERR_NONFINITE, "logit 0 is NaN");
+}
+
+typedef struct written {
+    int64_t symbol[16];
+    int n, most;
+} written;
+
+static bool take(int64_t symbol, void *user)
+{
+    written *w = user;
+
+    w->symbol[w->n++] = symbol;
+    return w->n < w->most;
+}
+
+/* The likeliest symbol behind the whole sequence, as long as it fits the context. */
+ON_EACH_DEVICE(models, writing)
+{
+    tp_gpt_opts gpt = {
+        .vocabulary = 7, .context = 8, .layers = 2, .heads = 2, .width = 8, .dropout = .5
+    };
+    tp_draw_opts greedy = tp_draw_defaults();
+
+    greedy.temperature = 0;
+    for (int i = 0; i < 2; i++) {
+        TP_SCOPE;
+        tp_module *m =
+            tp_nn_init(i ? tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 7, .width = 4 })
+                         : tp_model_gpt(gpt),
+                       dev);
+        int64_t all[16] = { 3, 1, 6 };
+        tp_tensor *prompt = tp_from(all, TP_SHAPE(3), TP_I64, dev);
+        written w = { .most = 16 }, two = { .most = 2 };
+
+        CASE("%s on %s", tp_nn_kind(m), tp_device_name(dev));
+        CHECK(tp_model_write(m, prompt, 12, greedy, take, &w) && w.n == 12 &&
+              tp_nn_training(m)); /* beyond the context */
+        CHECK(tp_model_write(m, prompt, 9, greedy, take, &two) && two.n == 2 &&
+              !memcmp(two.symbol, w.symbol, 2 * sizeof *all));
+        for (int n = 3; n < 8; n++) {
+            tp_tensor *y = tp_nn_predict(m, tp_from(all, TP_SHAPE(1, n), TP_I64, dev));
+
+            all[n] = (int64_t)tp_item(
+                tp_argmax(tp_slice(tp_reshape(y, TP_SHAPE(n, 7)), 0, n - 1, n), 1));
+            CHECK(w.symbol[n - 3] == all[n]);
+        }
+        CHECK_REFUSED(tp_model_write(m, tp_unsqueeze(prompt, 0), 1, greedy, take, &w), TP_ERR_ARG,
+                      "a prompt of i64");
+        CHECK_REFUSED(tp_model_write(m, prompt, 1, greedy, NULL, NULL), TP_ERR_ARG, "a prompt");
+        tp_nn_free(m);
+    }
+    CHECK_REFUSED(tp_model_write(NULL, NULL, 1, greedy, take, NULL), TP_ERR_ARG,
+                  "a language model");
 }
 
 /* ---- real checkpoints, from the folder that TAPER_TEST_DATA names ---- */

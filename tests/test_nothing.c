@@ -537,6 +537,13 @@ Test(nothing, models, WITH_ALL)
     S(tp_model_discriminator((tp_dcgan_opts){ .width = INT64_MAX }));
     S(tp_model_unet((tp_unet_opts){ .levels = INT32_MAX, .blocks = INT32_MAX }));
     S(tp_model_unet((tp_unet_opts){ .base = INT64_MIN }));
+    S(tp_model_save(NULL, NULL));
+    S(tp_model_save(m, NULL));
+    S(tp_model_load(NULL, NULL, NULL));
+    S(tp_model_draw(NULL, NULL, 3, tp_draw_defaults()));
+    S(tp_model_draw(x, NULL, -1, (tp_draw_opts){ 0 }));
+    S(tp_model_write(NULL, NULL, -1, tp_draw_defaults(), NULL, NULL));
+    S(tp_model_write(m, x, 1, tp_draw_defaults(), NULL, NULL));
 }
 
 Test(nothing, files, WITH_ALL)
