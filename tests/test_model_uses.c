@@ -1,6 +1,6 @@
 /*
  * test_model_uses.c - what programs do with the reference models: published sizes and initial
- * values, files that know their model, writing, going on from a state, sampling, and real checkpoints.
+ * values, files that know their model, writing, going on from a state, sampling, and real ones.
  */
 #include "tests/files.h"
 
