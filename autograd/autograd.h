@@ -58,23 +58,26 @@ typedef struct tp_mode {
     tp_mode TP__CAT(tp__mode, __LINE__)                                                  \
         __attribute__((cleanup(tp__mode_close), unused)) = begin
 #define TP_NO_GRAD         TP__MODE(tp_grad_begin(false)) /* nothing is recorded */
-#define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))
+#define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))  /* recorded again, inside TP_NO_GRAD */
 /* As torch.autocast("cpu"): products (linear, matmul, einsum, convolutions, attention, recurrent
  * layers) take f32 operands in dtype and give it; losses and prod take theirs in f32; all other ops
  * run in what they are given.  A parameter is cast once in the outermost region, and again after
  * tp_copy_, tp_fill_ or an optimizer's step; what is written through tp_f32 isn't seen. */
 #define TP_AUTOCAST(dtype) TP__MODE(tp_autocast_begin(dtype))
 #define TP_ANOMALY         TP__MODE(tp_anomaly_begin(true))   /* the first NaN is an error */
+
+/* The same without the cleanup attribute: end each, the last begun first. */
 tp_mode tp_grad_begin(bool on);
 tp_mode tp_autocast_begin(tp_dtype d); /* TP_BF16; TP_F32 turns it off */
 tp_mode tp_anomaly_begin(bool on);
-void tp_mode_end(tp_mode m);
+void tp_mode_end(tp_mode m); /* as it was before m began */
 void tp__mode_close(tp_mode *m);
-bool tp_grad_enabled(void);
+
+bool tp_grad_enabled(void); /* ops are recorded */
 
 /* ---- in place: never recorded; refused where a gradient would be wrong ---- */
 
-bool tp_fill_(tp_tensor *t, double v);
+bool tp_fill_(tp_tensor *t, double v);         /* v everywhere */
 bool tp_copy_(tp_tensor *to, tp_tensor *from); /* from broadcasts, and is cast */
 
 /* ---- hooks ---- */
@@ -94,8 +97,8 @@ typedef int tp_multi_fn(tp_list in, void *user, tp_tensor **out, int room);
 /* out = f(in): what ops inside would save is computed again when backward first asks.  The
  * second run sees the same random numbers and modes, and moves no buffers and no hooks.
  * user must stay valid until the graph is gone. */
-bool tp_recomputing(void); /* this is a second run: leave buffers of one's own alone */
 int tp_checkpoint(tp_multi_fn *f, tp_list in, void *user, tp_tensor **out, int room);
+bool tp_recomputing(void); /* this is a second run: leave buffers of one's own alone */
 
 /* ---- ops of one's own ---- */
 
@@ -127,10 +130,12 @@ tp_tensor *tp_apply(const tp_user_op *op, tp_list in, const void *opts, size_t o
 
 /* ---- checking ---- */
 
+/* Where a gradient differs most from the finite difference. */
 typedef struct tp_gradcheck_report {
     double worst;   /* relative to the largest gradient, or to 1 */
     char where[64]; /* "input 1 element 7" */
 } tp_gradcheck_report;
+/* What is checked: one float output, the same for the same inputs. */
 typedef tp_tensor *tp_function(tp_list in, void *user);
 
 /* Finite differences against backward, for each input that requires a gradient: dense f64 on

@@ -112,9 +112,10 @@ tp_tensor *tp_avg_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o);
 tp_tensor *tp_adaptive_avg_pool2d(tp_tensor *x, int64_t h, int64_t w);
 tp_tensor *tp_adaptive_max_pool2d(tp_tensor *x, int64_t h, int64_t w);
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x); /* (N, C, H, W) -> (N, C, 1, 1) */
-tp_tensor *tp_global_max_pool2d(tp_tensor *x);
+tp_tensor *tp_global_max_pool2d(tp_tensor *x); /* the same, of the largest */
 
 /* ---- resizing: floats; twice ---- */
+/* The nearest element, or a mean of the four around, weighted by how near they are. */
 typedef enum tp_interpolation { TP_NEAREST, TP_BILINEAR } tp_interpolation;
 typedef struct tp_interpolate_opts {
     tp_interpolation mode;
@@ -137,7 +138,7 @@ typedef struct tp_batch_norm_opts {
     bool no_affine, no_running;
     bool filled;
 } tp_batch_norm_opts;
-tp_batch_norm_opts tp_batch_norm_defaults(void);
+tp_batch_norm_opts tp_batch_norm_defaults(void); /* PyTorch's, in training */
 /* Over all axes but 1 (Ioffe & Szegedy 2015).  x (N, C) or (N, C, ...); weight, bias (C) or
  * NULL.  running_mean, running_var (C) are moved in training, unless NULL, and used otherwise;
  * the variance that they gather is unbiased.  An x without elements gives one, and moves nothing;

@@ -9,7 +9,9 @@
 TP_API_BEGIN
 
 /* ---- losses: floats; twice ---- */
+/* What becomes of the losses of single elements: their mean, their sum, or as they are. */
 typedef enum tp_reduce { TP_MEAN, TP_SUM, TP_NONE } tp_reduce;
+/* Of losses without other options. */
 typedef struct tp_loss_opts {
     tp_reduce reduction;
 } tp_loss_opts;
@@ -25,7 +27,7 @@ typedef struct tp_cross_entropy_opts {
     double label_smoothing; /* e: a label becomes 1 - e of itself and e / C of each class */
     bool filled;
 } tp_cross_entropy_opts;
-tp_cross_entropy_opts tp_cross_entropy_defaults(void);
+tp_cross_entropy_opts tp_cross_entropy_defaults(void); /* PyTorch's: the mean, unweighted */
 /* Softmax over the classes, then the negative log-likelihood of the labels.
  *   x (N, C) logits, y (N) labels of i64, i32 or u8, or float probabilities (N, C)
  *   -> () or, unreduced, (N).   x (N, C, ...) with y (N, ...) or (N, C, ...) -> (N, ...)
@@ -78,7 +80,7 @@ typedef struct tp_triplet_opts {
     tp_reduce reduction;
     bool filled;
 } tp_triplet_opts;
-tp_triplet_opts tp_triplet_defaults(void);
+tp_triplet_opts tp_triplet_defaults(void); /* PyTorch's: the mean */
 /* max(0, margin + |anchor - positive + eps|_p - |anchor - negative + eps|_p) of rows */
 tp_tensor *tp_triplet_margin_loss(tp_tensor *anchor, tp_tensor *positive, tp_tensor *negative, tp_triplet_opts o);
 

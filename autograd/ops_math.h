@@ -50,7 +50,7 @@ tp_tensor *tp_expm1(tp_tensor *x); /* e^x - 1, exact for small x */
 tp_tensor *tp_log(tp_tensor *x);   /* the natural one; -infinity at 0, NaN below */
 tp_tensor *tp_log1p(tp_tensor *x); /* log(1 + x), exact for small x */
 tp_tensor *tp_sin(tp_tensor *x); /* of radians, however large; NaN at infinity */
-tp_tensor *tp_cos(tp_tensor *x);
+tp_tensor *tp_cos(tp_tensor *x); /* as tp_sin's */
 tp_tensor *tp_erf(tp_tensor *x); /* 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x */
 /* To an integer; derivative 0. */
 tp_tensor *tp_floor(tp_tensor *x); /* down */

@@ -44,6 +44,7 @@ tp_tensor *tp_repeat(tp_tensor *x, tp_shape times);
 tp_tensor *tp_repeat_interleave(tp_tensor *x, int axis, int64_t n); /* each element n times */
 tp_tensor *tp_roll(tp_tensor *x, int axis, int64_t shift); /* what leaves at one end enters at the other */
 
+/* With a value; mirrored at the edge, which isn't repeated; by the edge; from the other end. */
 typedef enum tp_pad_mode { TP_PAD_CONSTANT, TP_PAD_REFLECT, TP_PAD_REPLICATE, TP_PAD_CIRCULAR } tp_pad_mode;
 typedef struct tp_pad_opts {
     tp_pad_mode mode;
@@ -98,7 +99,7 @@ typedef struct tp_embedding_opts {
     int64_t padding_idx; /* its row gets no gradient; -1, as tp_embedding_defaults(): none */
     bool filled;
 } tp_embedding_opts;
-tp_embedding_opts tp_embedding_defaults(void);
+tp_embedding_opts tp_embedding_defaults(void); /* no padding row */
 /* index (...) of i64, i32 or u8, weight (rows, cols) -> (..., cols) */
 tp_tensor *tp_embedding(tp_tensor *index, tp_tensor *weight);
 tp_tensor *tp_embedding_with(tp_tensor *index, tp_tensor *weight, tp_embedding_opts o);

@@ -14,15 +14,16 @@ TP_API_BEGIN
 
 enum { TP_FIELDS = 8 };
 
-typedef struct tp_dataset tp_dataset;
-typedef struct tp_loader tp_loader;
+typedef struct tp_dataset tp_dataset; /* made; a loader takes it, or tp_data_set_free */
+typedef struct tp_loader tp_loader;   /* made: tp_data_free */
 typedef struct tp_sampler tp_sampler; /* see data/sampling.h */
 
 /* ---- data sets: numbered samples of several fields, each of one shape and dtype ---- */
 
 tp_dataset *tp_data_tensors(tp_list fields); /* rows of tensors on the CPU, kept */
 
-typedef enum tp_got { TP_ITEM, TP_END, TP_FAILED } tp_got; /* failed: tp_fail says why */
+/* A sample; no more of them; failed, and tp_fail says why. */
+typedef enum tp_got { TP_ITEM, TP_END, TP_FAILED } tp_got;
 typedef struct tp_source {
     int64_t count; /* samples; -1: a stream */
     int fields;
@@ -38,8 +39,9 @@ typedef struct tp_source {
     void (*done)(void *user); /* when the data set is freed, also after a failure */
     void *user;
 } tp_source;
-tp_dataset *tp_data_source(tp_source s);
+tp_dataset *tp_data_source(tp_source s); /* s is copied; its user stays until done */
 
+/* One more owner: d itself, to be freed or taken once more. */
 tp_dataset *tp_data_retain(tp_dataset *d);
 tp_dataset *tp_data_range(tp_dataset *d, int64_t from, int64_t to); /* takes d */
 /* Consecutive windows for carried state: the text, a (n) or (n, ...) tensor, is cut into `batch`
@@ -57,10 +59,10 @@ tp_dataset *tp_data_windows(tp_tensor *series, tp_windows_opts o);
 int64_t tp_data_count(const tp_dataset *d); /* -1: a stream */
 int64_t tp_data_classes(const tp_dataset *d); /* 1 + the largest label where that is known, else 0 */
 const char *tp_data_class(const tp_dataset *d, int64_t label); /* its name, or NULL */
-int tp_data_fields(const tp_dataset *d);
+int tp_data_fields(const tp_dataset *d);                /* how many a sample has */
 tp_shape tp_data_shape(const tp_dataset *d, int field); /* of one sample */
-tp_dtype tp_data_dtype(const tp_dataset *d, int field);
-void tp_data_set_free(tp_dataset *d);
+tp_dtype tp_data_dtype(const tp_dataset *d, int field); /* of a field */
+void tp_data_set_free(tp_dataset *d);                   /* of one that nothing took */
 
 /* IDX files, gzip or plain, as MNIST's: images (N, 1, H, W) f32 in [0, 1], labels i64. */
 tp_dataset *tp_data_idx(const char *images, const char *labels);
@@ -97,7 +99,7 @@ int64_t tp_data_batches(const tp_loader *l); /* of one pass; -1: a stream */
 bool tp_data_new_pass(const tp_loader *l);   /* the last batch was the first of its pass */
 tp_dataset *tp_data_of(const tp_loader *l);  /* the loader's */
 tp_loader_opts tp_data_opts(const tp_loader *l); /* as it was made, defaults filled in */
-void tp_data_free(tp_loader *l);
+void tp_data_free(tp_loader *l);             /* with its data set and its workers */
 
 enum { TP_PASSES = 1 << 30 }; /* more can't be sought */
 /* Where it is: the pass, and the batches taken of it.  Saved with the training state. */
@@ -105,7 +107,7 @@ typedef struct tp_position {
     int64_t pass, batch;
 } tp_position;
 tp_position tp_data_position(const tp_loader *l);
-bool tp_data_seek(tp_loader *l, tp_position p);
+bool tp_data_seek(tp_loader *l, tp_position p); /* the next batch is the one that came after p */
 
 TP_API_END
 

@@ -28,6 +28,7 @@ tp_dataset *tp_data_cifar100(const char *dir, const char *split);
  * convert does; 16 bits a channel are kept.  At most 2^27 pixels, 2^16 a side. */
 tp_tensor *tp_data_image_load(const char *path, int channels, tp_device *dev);
 
+/* How a picture of another size gets the wanted one. */
 typedef enum tp_fit {
     TP_FIT_CROP,   /* resized to cover the wanted size, the middle of it taken */
     TP_FIT_STRETCH /* resized, whatever becomes of its proportions */
@@ -49,13 +50,16 @@ const char *tp_data_image_path(const tp_dataset *d, int64_t i); /* of these two;
 
 /* ---- tables: CSV by RFC 4180, plain or gzip ---- */
 
+/* Is the first row one of names? */
 typedef enum tp_header { TP_HEADER_AUTO, TP_HEADER_YES, TP_HEADER_NO } tp_header;
+/* What becomes of a field without a number. */
 typedef enum tp_missing {
     TP_MISSING_REFUSE, /* an error that names line and column */
     TP_MISSING_NAN,    /* NaN; in one-hot columns zeros */
     TP_MISSING_MEAN,   /* the mean of the rest of the column; not for y */
     TP_MISSING_DROP    /* the row is left out */
 } tp_missing;
+/* What becomes of text among the columns of x. */
 typedef enum tp_words {
     TP_WORDS_REFUSE, /* text in x is an error that names line, column and text */
     TP_WORDS_CODES,  /* a column of text becomes 0, 1, ... in sorted order */
@@ -84,7 +88,7 @@ const char *tp_data_column(const tp_dataset *d, int64_t i);
 
 /* ---- NumPy's files: f32 f64 f16 i64 i32 u8 bool, either byte order, C or Fortran order ---- */
 
-tp_tensor *tp_data_npy(const char *path, tp_device *dev);
+tp_tensor *tp_data_npy(const char *path, tp_device *dev); /* a copy, row-major */
 /* In logical order; bf16, which NumPy doesn't have, is refused. */
 bool tp_data_npy_save(const char *path, const tp_tensor *t) __attribute__((warn_unused_result));
 /* An array of an .npz file, stored or deflated, by its name, with or without ".npy". */

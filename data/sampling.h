@@ -63,6 +63,8 @@ tp_sampler *tp_data_order(const int64_t *index, int64_t n, bool shuffle);
 /* n draws a pass, in proportion to weights, f32 or f64 (samples), finite, none negative; with
  * replacement, or without, and then no more than there are weights above 0. */
 tp_sampler *tp_data_weighted(tp_tensor *weights, int64_t n, bool replacement);
+
+/* An order of one's own. */
 typedef struct tp_order {
     int64_t count; /* samples in a pass */
     /* Writes count sample numbers: the same for the same seed and pass.  false: failed. */
@@ -70,7 +72,7 @@ typedef struct tp_order {
     void (*done)(void *user); /* when the sampler is freed, also after a failure */
     void *user;
 } tp_order;
-tp_sampler *tp_data_sampler(tp_order o);
+tp_sampler *tp_data_sampler(tp_order o);      /* o is copied; its user stays until done */
 void tp_data_sampler_free(tp_sampler *s); /* of one that no loader took */
 
 TP_API_END

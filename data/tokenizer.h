@@ -49,7 +49,7 @@ size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, s
 /* All of a file, gzip or plain: its tokens, i64 (n); or, t NULL, its bytes, u8 (n).  tp_data_lanes
  * cuts it into windows. */
 tp_tensor *tp_data_text(const char *path, const tp_tokenizer *t);
-void tp_data_tokenizer_free(tp_tokenizer *t);
+void tp_data_tokenizer_free(tp_tokenizer *t); /* NULL is allowed */
 
 TP_API_END
 

@@ -16,6 +16,7 @@
 
 TP_API_BEGIN
 
+/* How the numbers are drawn; the functions below choose it. */
 typedef enum tp_init_kind {
     TP_INIT_CONSTANT,
     TP_INIT_UNIFORM,
@@ -47,7 +48,8 @@ tp_init tp_init_trunc_normal(double mean, double std, double a, double b);
 tp_init tp_init_xavier_uniform(double gain);
 tp_init tp_init_xavier_normal(double gain);
 
-typedef enum tp_fan { TP_FAN_IN, TP_FAN_OUT } tp_fan; /* keeps the variance forward, or backward */
+/* What keeps its variance: the outputs, or the gradients. */
+typedef enum tp_fan { TP_FAN_IN, TP_FAN_OUT } tp_fan;
 typedef struct tp_kaiming_opts {
     double a;                 /* the negative slope of leaky_relu */
     tp_fan mode;

@@ -16,12 +16,15 @@ TP_API_BEGIN
 
 /* y = x weight' + bias.  weight (out, in), bias (out): uniform within 1 / sqrt(in) */
 tp_module *tp_nn_linear(int64_t in, int64_t out);
+
 typedef struct tp_linear_layer_opts {
     tp_activation activation; /* fused into the product */
     bool no_bias;
 } tp_linear_layer_opts;
-tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o);
-tp_module *tp_nn_embedding(int64_t rows, int64_t cols); /* weight normal */
+tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o); /* activation(y) */
+
+/* Integers (...) -> (..., cols).  weight (rows, cols): normal; a padding row is zeros. */
+tp_module *tp_nn_embedding(int64_t rows, int64_t cols);
 tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o);
 
 /* ---- convolution ---- */
@@ -49,7 +52,8 @@ typedef struct tp_norm_layer_opts {
     bool no_bias;
     bool filled;
 } tp_norm_layer_opts;
-tp_norm_layer_opts tp_norm_layer_defaults(void);
+tp_norm_layer_opts tp_norm_layer_defaults(void); /* weight and bias */
+
 /* weight 1, bias 0, both of shape `shape`; eps 1e-5 */
 tp_module *tp_nn_layer_norm(tp_shape shape);
 tp_module *tp_nn_layer_norm_with(tp_shape shape, tp_norm_layer_opts o);
@@ -68,26 +72,27 @@ typedef struct tp_instance_norm_opts {
     bool track_running_stats;
     bool filled;
 } tp_instance_norm_opts;
-tp_instance_norm_opts tp_instance_norm_defaults(void);
+tp_instance_norm_opts tp_instance_norm_defaults(void); /* PyTorch's */
+/* (N, channels, ...): each channel of each sample by itself */
 tp_module *tp_nn_instance_norm(int64_t channels);
 tp_module *tp_nn_instance_norm_with(int64_t channels, tp_instance_norm_opts o);
 
 /* ---- activations; the numbers as the ops of these names have them ---- */
 
-tp_module *tp_nn_relu(void);
-tp_module *tp_nn_relu6(void);
-tp_module *tp_nn_tanh(void);
-tp_module *tp_nn_sigmoid(void);
-tp_module *tp_nn_gelu(void);
+tp_module *tp_nn_relu(void);      /* max(0, x) */
+tp_module *tp_nn_relu6(void);     /* min(max(0, x), 6) */
+tp_module *tp_nn_tanh(void);      /* (e^x - e^-x) / (e^x + e^-x) */
+tp_module *tp_nn_sigmoid(void);   /* 1 / (1 + e^-x) */
+tp_module *tp_nn_gelu(void);      /* x Phi(x) */
 tp_module *tp_nn_gelu_tanh(void); /* PyTorch's approximate="tanh" */
-tp_module *tp_nn_silu(void);
-tp_module *tp_nn_mish(void);
-tp_module *tp_nn_selu(void);
-tp_module *tp_nn_log_sigmoid(void);
-tp_module *tp_nn_softsign(void);
-tp_module *tp_nn_tanhshrink(void);
-tp_module *tp_nn_hardsigmoid(void);
-tp_module *tp_nn_hardswish(void);
+tp_module *tp_nn_silu(void);        /* x sigmoid(x) */
+tp_module *tp_nn_mish(void);        /* x tanh(log(1 + e^x)) */
+tp_module *tp_nn_selu(void);        /* 1.0507 elu(x, 1.6733) */
+tp_module *tp_nn_log_sigmoid(void); /* log(1 / (1 + e^-x)) */
+tp_module *tp_nn_softsign(void);    /* x / (1 + |x|) */
+tp_module *tp_nn_tanhshrink(void);  /* x - tanh x */
+tp_module *tp_nn_hardsigmoid(void); /* min(max(x + 3, 0), 6) / 6 */
+tp_module *tp_nn_hardswish(void);   /* x hardsigmoid(x) */
 tp_module *tp_nn_leaky_relu(double negative_slope);               /* torch's 0.01 */
 tp_module *tp_nn_elu(double alpha);                               /* torch's 1 */
 tp_module *tp_nn_celu(double alpha);                              /* torch's 1; not 0 */
@@ -95,12 +100,12 @@ tp_module *tp_nn_softplus(double beta, double threshold);         /* torch's 1, 
 tp_module *tp_nn_softshrink(double lambda);                       /* torch's 0.5; not below 0 */
 tp_module *tp_nn_hardshrink(double lambda);                       /* torch's 0.5 */
 tp_module *tp_nn_hardtanh(double lo, double hi);                  /* torch's -1, 1; lo <= hi */
-tp_module *tp_nn_threshold(double threshold, double value);
+tp_module *tp_nn_threshold(double threshold, double value); /* x where x > threshold, else value */
 /* weight (n): 1, or one for each channel; a = torch's 0.25 at first */
 tp_module *tp_nn_prelu(int64_t n, double a);
 tp_module *tp_nn_glu(int axis); /* torch's -1 */
-tp_module *tp_nn_softmax(int axis);
-tp_module *tp_nn_log_softmax(int axis);
+tp_module *tp_nn_softmax(int axis);     /* e^x / sum e^x */
+tp_module *tp_nn_log_softmax(int axis); /* its logarithm */
 
 /* ---- dropping and passing ---- */
 
@@ -109,7 +114,8 @@ tp_module *tp_nn_identity(void);    /* x itself */
 
 /* ---- pooling ---- */
 
-tp_module *tp_nn_max_pool2d(int kernel); /* stride = kernel */
+/* The largest, or the mean, of windows of (N, C, H, W) or (N, C, L); stride = kernel, or o's. */
+tp_module *tp_nn_max_pool2d(int kernel);
 tp_module *tp_nn_max_pool2d_with(int kernel, tp_pool2d_opts o);
 tp_module *tp_nn_avg_pool2d(int kernel);
 tp_module *tp_nn_avg_pool2d_with(int kernel, tp_pool2d_opts o);
@@ -117,6 +123,8 @@ tp_module *tp_nn_max_pool1d(int kernel);
 tp_module *tp_nn_max_pool1d_with(int kernel, tp_pool2d_opts o);
 tp_module *tp_nn_avg_pool1d(int kernel);
 tp_module *tp_nn_avg_pool1d_with(int kernel, tp_pool2d_opts o);
+
+/* Of h by w parts of the map, or of all of it: (N, C, h, w), or (N, C, 1, 1). */
 tp_module *tp_nn_adaptive_avg_pool2d(int64_t h, int64_t w);
 tp_module *tp_nn_adaptive_max_pool2d(int64_t h, int64_t w);
 tp_module *tp_nn_global_avg_pool2d(void);
@@ -124,9 +132,9 @@ tp_module *tp_nn_global_max_pool2d(void);
 
 /* ---- places and shapes ---- */
 
-tp_module *tp_nn_upsample(tp_interpolate_opts o);
-tp_module *tp_nn_pixel_shuffle(int64_t r);
-tp_module *tp_nn_pixel_unshuffle(int64_t r);
+tp_module *tp_nn_upsample(tp_interpolate_opts o); /* (N, C, H, W) -> (N, C, h, w) */
+tp_module *tp_nn_pixel_shuffle(int64_t r);   /* (N, C r r, H, W) -> (N, C, H r, W r) */
+tp_module *tp_nn_pixel_unshuffle(int64_t r); /* and back */
 /* PyTorch's ConstantPad, ReflectionPad, ReplicationPad and CircularPad, for any number of axes */
 tp_module *tp_nn_pad(tp_shape pads, tp_pad_opts o);
 tp_module *tp_nn_flatten(void); /* (N, ...) -> (N, all the rest) */

@@ -16,7 +16,7 @@
 
 TP_API_BEGIN
 
-typedef struct tp_module tp_module;
+typedef struct tp_module tp_module; /* a kind, parameters, buffers, children, a mode */
 
 /* ---- modules of one's own ---- */
 
@@ -56,9 +56,9 @@ int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */
 int64_t tp_nn_count_trained(const tp_module *m); /* elements of those that aren't frozen */
 int tp_nn_children(const tp_module *m);  /* how many; in the order in which they were added: */
 tp_module *tp_nn_child(tp_module *m, int i); /* a negative i counts from the end */
-const char *tp_nn_child_name(const tp_module *m, int i);
-const char *tp_nn_kind(const tp_module *m);
-void tp_nn_free(tp_module *m);
+const char *tp_nn_child_name(const tp_module *m, int i); /* the module's; NULL out of range */
+const char *tp_nn_kind(const tp_module *m); /* "linear"; the module's */
+void tp_nn_free(tp_module *m); /* of a root, with all below it */
 
 /* Draws what isn't there yet, in order, on the host, and puts all of it on dev; gives m.  Make
  * optimizers after it: their state stays where the parameters were. */
@@ -84,16 +84,17 @@ bool tp_nn_add_hook(tp_module *m, tp_nn_hook_fn *f, void *user);
 
 /* ---- by name: patterns as a shell's, "*" is all; no match is an error ---- */
 
+/* Parameters by a pattern; nothing is looked up yet. */
 typedef struct tp_params {
     tp_module *m;
     const char *glob;
 } tp_params;
-tp_params tp_nn_params(tp_module *m, const char *glob);
+tp_params tp_nn_params(tp_module *m, const char *glob); /* those below m whose names match */
 /* Calls f for each parameter, and each buffer if asked; returns how many, or -1. */
 typedef bool tp_nn_each_fn(void *user, const char *name, tp_tensor **t);
 int tp_nn_each(tp_params p, bool buffers, tp_nn_each_fn *f, void *user);
 int tp_nn_train(tp_module *m, const char *glob, bool on); /* modules; how many, or -1 */
-bool tp_nn_training(const tp_module *m);
+bool tp_nn_training(const tp_module *m); /* in train mode, as modules are at first */
 int tp_nn_freeze(tp_module *m, const char *glob, bool on); /* parameters: no gradient */
 /* Draws these parameters by `init`, frozen ones too, in order; those not there yet are drawn so by
  * tp_nn_init.  A padding row of an embedding stays 0.  For weights of two axes alone, call it from
@@ -118,6 +119,7 @@ size_t tp_summary_text(tp_module *m, tp_list in, char *text, size_t room);
 bool tp_nn_copy(tp_module *to, tp_module *from); /* values, by name */
 tp_module *tp_nn_clone(tp_module *m);            /* not of modules made with a self */
 
+/* What a load has found; filled also where it refuses. */
 typedef struct tp_load_report {
     int loaded, missing, unexpected, misshaped;
     char text[2048]; /* a line each, as a table */
@@ -133,6 +135,9 @@ typedef struct tp_load_opts {
 /* From a safetensors file.  Strict: a missing, unexpected or mis-shaped tensor refuses all, and
  * the error tells which. */
 bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o) __attribute__((warn_unused_result));
+
+/* All parameters and buffers by name, in a safetensors file: the old file or the new one is there,
+ * whole, whatever happens. */
 bool tp_nn_save(tp_module *m, const char *path) __attribute__((warn_unused_result));
 typedef struct tp_save_opts {
     const char *skip, *only; /* patterns, as of loading */

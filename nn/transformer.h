@@ -21,7 +21,7 @@ typedef struct tp_transformer_opts {
     bool batch_first, norm_first, no_bias;
     bool filled;
 } tp_transformer_opts;
-tp_transformer_opts tp_transformer_defaults(void);
+tp_transformer_opts tp_transformer_defaults(void); /* PyTorch's */
 
 /* norm_first (Xiong et al. 2020): x + f(norm(x)), else norm(x + f(x)), f being attention, then
  *     linear2(dropout(activation(linear1(x))))

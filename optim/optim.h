@@ -12,13 +12,15 @@
 
 TP_API_BEGIN
 
-typedef struct tp_optim tp_optim;
+typedef struct tp_optim tp_optim; /* made: tp_optim_free */
 
 /* ---- the rules: options with PyTorch's names and defaults, learning rates aside ----
  * weight_decay goes into the gradient, or, decoupled, shrinks the weight itself by lr weight_decay.
  * maximize climbs.  tp_optim_NAME is refused with options that are not filled, negative, not finite
  * or, betas, not below 1.  State is kept in the parameter's dtype, from the start. */
 
+/* v = momentum v + (1 - dampening) g, the first v being g;  p -= lr v, or, nesterov,
+ * lr (g + momentum v) (Sutskever et al. 2013); without momentum p -= lr g */
 typedef struct tp_sgd_opts {
     double lr, momentum, dampening, weight_decay;
     bool nesterov, filled, maximize;
@@ -26,6 +28,7 @@ typedef struct tp_sgd_opts {
 tp_sgd_opts tp_sgd(double lr); /* the rest 0 */
 tp_optim *tp_optim_sgd(tp_params p, tp_sgd_opts o);
 
+/* m, v = running means of g, g^2, corrected for their start at 0;  p -= lr m / (sqrt v + eps) */
 typedef struct tp_adam_opts {
     double lr, beta1, beta2, eps, weight_decay;
     bool filled, amsgrad, maximize; /* amsgrad: Reddi et al. 2018 */
@@ -93,14 +96,15 @@ typedef struct tp_lion_opts {
 tp_lion_opts tp_lion(double lr); /* 0.9, 0.99, 0 */
 tp_optim *tp_optim_lion(tp_params p, tp_lion_opts o);
 
-/* The momentum of a matrix, made nearly orthogonal by ns_steps of a Newton-Schulz iteration with
- * ns_coefficients (Jordan 2024); weight_decay is decoupled.  Parameters that aren't matrices are
- * refused: train them with AdamW beside it.  The iteration runs in the parameter's dtype, f32 for
- * bf16, where PyTorch's always runs in bf16. */
+/* How the rate depends on the matrix's shape. */
 typedef enum tp_muon_adjust {
     TP_MUON_ORIGINAL,  /* lr sqrt(max(1, rows / cols)) */
     TP_MUON_MATCH_RMS_ADAMW /* lr 0.2 sqrt(max(rows, cols)) */
 } tp_muon_adjust;
+/* The momentum of a matrix, made nearly orthogonal by ns_steps of a Newton-Schulz iteration with
+ * ns_coefficients (Jordan 2024); weight_decay is decoupled.  Parameters that aren't matrices are
+ * refused: train them with AdamW beside it.  The iteration runs in the parameter's dtype, f32 for
+ * bf16, where PyTorch's always runs in bf16. */
 typedef struct tp_muon_opts {
     double lr, weight_decay, momentum, ns_coefficients[3], eps;
     int ns_steps; /* 0 to 99 */
@@ -110,12 +114,13 @@ typedef struct tp_muon_opts {
 tp_muon_opts tp_muon(double lr); /* 0.1, 0.95, {3.4445, -4.775, 2.0315}, 1e-7, 5, nesterov */
 tp_optim *tp_optim_muon(tp_params p, tp_muon_opts o);
 
+/* How far to go along a direction: lr, or until the strong Wolfe conditions hold. */
+typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 /* Limited-memory BFGS (Liu & Nocedal 1989): max_iter directions a step, made of the last
  * history_size changes of the gradient; each is followed by lr, or as far as the strong Wolfe
  * conditions ask (Nocedal & Wright 2006, algorithms 3.5 and 3.6).  It needs the loss again and
  * again: tp_optim_step_with.  Parameters have one dtype, and there is one group.  It holds
  * 2 history_size + 2 tensors as large as all parameters together, from the start. */
-typedef enum tp_line_search { TP_LINE_NONE, TP_LINE_STRONG_WOLFE } tp_line_search;
 typedef struct tp_lbfgs_opts {
     double lr;
     int64_t max_iter, max_eval; /* max_eval 0: max_iter 5 / 4 */
@@ -141,7 +146,7 @@ bool tp_optim_add_muon_group(tp_optim *o, tp_params p, tp_muon_opts opts);
 
 /* ---- a step ---- */
 
-bool tp_optim_zero_grad(tp_optim *o);
+bool tp_optim_zero_grad(tp_optim *o); /* drops the gradients of its parameters */
 /* Parameters without a gradient are left alone.  Refused once tp_nn_set or tp_nn_replace has put
  * another tensor in a parameter's place: it would train what no module uses. */
 bool tp_optim_step(tp_optim *o);
@@ -158,16 +163,17 @@ typedef struct tp_clip_opts {
     double norm_type; /* p > 0 of (sum |g|^p)^(1/p), INFINITY: the largest |g|;  0: 2 */
     bool error_if_nonfinite; /* refuse a norm that is NaN or infinite; this waits for the device */
 } tp_clip_opts;
+/* The same by another norm, or refused where the norm is no number. */
 tp_tensor *tp_optim_clip_norm_with(tp_optim *o, double max, tp_clip_opts opts);
 /* Every element of every gradient to within -max and max; NaN stays. */
 bool tp_optim_clip_value(tp_optim *o, double max);
 tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting */
 
-int tp_optim_groups(const tp_optim *o);
-double tp_optim_lr(const tp_optim *o, int group);
+int tp_optim_groups(const tp_optim *o);                  /* how many; the first is 0 */
+double tp_optim_lr(const tp_optim *o, int group);        /* as it is now */
 bool tp_optim_set_lr(tp_optim *o, int group, double lr); /* -1: all groups */
 int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device */
-void tp_optim_free(tp_optim *o);
+void tp_optim_free(tp_optim *o);                         /* before or after its module */
 
 /* The optimizer's tensors by group and name, for saving: "0.lr", "0.fc.weight.step", and
  * what its rule keeps: ".m" of momentum, ".v" of size, ".w" (amsgrad's top v, RMSprop's mean);
@@ -215,13 +221,14 @@ typedef struct tp_one_cycle_opts {
 tp_one_cycle_opts tp_one_cycle(double max_lr, int64_t total_steps);
 tp_sched *tp_sched_one_cycle(tp_optim *o, tp_one_cycle_opts opts);
 
-/* Up and down between base_lr and max_lr in straight lines (Smith 2017); the height is halved each
- * cycle (triangular2), or is gamma^step (exp_range). */
+/* What becomes of the height from cycle to cycle. */
 typedef enum tp_cyclic_mode {
     TP_CYCLIC_TRIANGULAR,
     TP_CYCLIC_TRIANGULAR2,
     TP_CYCLIC_EXP_RANGE
 } tp_cyclic_mode;
+/* Up and down between base_lr and max_lr in straight lines (Smith 2017); the height is halved each
+ * cycle (triangular2), or is gamma^step (exp_range). */
 typedef struct tp_cyclic_opts {
     double base_lr, max_lr;
     int64_t step_size_up, step_size_down; /* down 0: as long as up */
@@ -257,9 +264,9 @@ tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), 
 tp_sched *tp_sched_sequence(tp_sched *const *parts, const int64_t *milestones, int n);
 
 bool tp_sched_advance(tp_sched *s); /* after each optimizer step */
-int64_t tp_sched_at(const tp_sched *s);
+int64_t tp_sched_at(const tp_sched *s); /* the step it is at */
 bool tp_sched_seek(tp_sched *s, int64_t step); /* not of a plateau */
-void tp_sched_free(tp_sched *s);
+void tp_sched_free(tp_sched *s); /* rates stay as they are */
 
 /* ---- the scale of a loss: small gradients survive a narrow dtype (Micikevicius et al. 2018) ----
  *     tp_backward(tp_scaler_scale(s, loss));  tp_scaler_step(s, o);  tp_scaler_update(s);
@@ -273,7 +280,7 @@ typedef struct tp_scaler_opts {
     bool filled;
 } tp_scaler_opts;
 tp_scaler_opts tp_scaler_options(void); /* 65536, 2, 0.5, 2000 */
-tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o);
+tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o); /* dev: the gradients' */
 tp_tensor *tp_scaler_scale(tp_scaler *s, tp_tensor *loss); /* loss times the scale, in its dtype */
 /* Divides the gradients by the scale now, for clipping; once between two updates, before a step. */
 bool tp_scaler_unscale(tp_scaler *s, tp_optim *o);
@@ -284,13 +291,13 @@ bool tp_scaler_update(tp_scaler *s); /* once all have stepped */
 double tp_scaler_value(tp_scaler *s); /* the scale; waits for the device */
 /* "scale" and "growth_tracker", for saving after tp_scaler_update */
 int tp_scaler_each(tp_scaler *s, tp_nn_each_fn *f, void *user);
-void tp_scaler_free(tp_scaler *s);
+void tp_scaler_free(tp_scaler *s); /* before or after its optimizers */
 
 /* ---- averages of a module's parameters over its training, and its buffers as they are ----
  * Made, and hold the parameters: free the module and them in any order.  An update happens whole or
  * not at all; the first copies, as in PyTorch's AveragedModel. */
 
-typedef struct tp_ema tp_ema;
+typedef struct tp_ema tp_ema; /* made: tp_ema_free */
 /* average += (1 - decay) (parameter - average);  of 0 to 1.  The module is there already
  * (tp_nn_init) and keeps its dtypes. */
 tp_ema *tp_ema_new(tp_module *m, double decay);
@@ -308,10 +315,11 @@ bool tp_ema_copy_to(tp_ema *e, tp_module *m); /* the averages into m, by name; m
 tp_tensor *tp_ema_tensor(tp_ema *e, const char *name); /* its own, not lent */
 /* "updates", then averages and buffers by name, for saving: as many and in the same order. */
 int tp_ema_each(tp_ema *e, tp_nn_each_fn *f, void *user);
-void tp_ema_free(tp_ema *e);
+void tp_ema_free(tp_ema *e); /* swapped averages stay in the module */
 
 tp_ema *tp__ema_enter(tp_ema *e);
 void tp__ema_leave(tp_ema **e);
+/* At the top of a block: m has the averages up to its end. */
 #define TP_WITH_EMA(e) \
     tp_ema *tp__swapped __attribute__((cleanup(tp__ema_leave), unused)) = tp__ema_enter(e)
 

@@ -3,9 +3,10 @@
 
     doxygen_filter.py FILE
 
-In our headers the first comment speaks of the file, one behind a declaration of that one, and one above
-declarations of all up to the next blank line that have none behind them.  A struct without a comment is
-told by the function that takes or gives it, a field by its name.
+In our headers the first comment speaks of the file, one behind a declaration of that one, and one
+above declarations of the first and of all up to the next blank line or struct that have none behind
+them, as scripts/ops_doc.py has it.  A struct without a comment is told by the function that takes or
+gives it, a field by its name; what is said of several fields in a line is said of each.
 """
 
 import re
@@ -14,6 +15,7 @@ import sys
 SECTION = re.compile(r"---- .* ----")
 STRUCT = re.compile(r"typedef (?:struct|enum|union) (\w+) \{")
 DECLARATION = re.compile(r"(?:typedef|#define|[a-z_0-9 ]+\*?tp_\w+\()")
+FIELDS = re.compile(r"\s+((?:const |unsigned |struct )*\w+) ([^()]+);\s*")
 ESCAPED = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "#": r"\#", "@": r"\@", "\\": r"\\", "%": r"\%"}
 
 
@@ -25,10 +27,10 @@ def words(comment):
 
 def user_of(name, text):
     """What a struct is for: the first function that takes it, or gives it."""
-    for m in re.finditer(r"(tp_\w+) \*?(tp_\w+)\(([^;{]*?)\);", text):
+    for m in re.finditer(r"^((?:\w+ )+)\*?(tp_\w+)\(([^;{]*)", text, re.MULTILINE):
         if re.search(rf"\b{name}\b", m.group(3)):
             return f"Taken by {m.group(2)}()."
-        if m.group(1) == name:
+        if m.group(1).strip() == name:
             return f"What {m.group(2)}() gives."
     return ""
 
@@ -52,30 +54,41 @@ def declared(code, above, behind, text):
     struct = STRUCT.match(code)
     if struct and not above:
         above = user_of(struct.group(1), text[text.index(code) :]).translate(str.maketrans(ESCAPED))
-    before = f"/** {above} */ " if above and (struct or not behind) else ""
+    before = f"/** {above} */ " if above else ""
     return f"{before}{code}" + (f"/**< {words(behind)} */" if behind else "")
 
 
+def field(code, note):
+    """A line of a struct or an enum; what is said of `double a, b;` is said of both."""
+    several = FIELDS.fullmatch(code)
+    if several:
+        kind, names = several.group(1), re.split(r",\s*", several.group(2))
+        told = [note or re.sub(r".*[* ]|\[.*", "", n) for n in names]
+        return " ".join(f"{kind} {n}; /**< {t} */" for n, t in zip(names, told))
+    pointer = re.search(r"\(\*(\w+)\)", code)
+    note = note or (pointer.group(1) if pointer else "")
+    return code + (f" /**< {note} */" if note else "")
+
+
 def filtered(text):
-    above, first, inside, told = "", True, False, False
+    above, first, inside, told, used = "", True, False, "", False
     for comment, code, behind in split(text.split("\n")):
         if comment and first:
             yield f"/** @file\n{words(comment)} */"
             first = False
         elif comment and inside:
-            yield f"/** {words(comment)} */{code}"
-            told = True
+            told = words(comment)
+            yield code
         elif comment:
-            above = "" if SECTION.search(comment) else words(comment)
+            above, used = "" if SECTION.search(comment) else words(comment), False
             yield code
         elif inside and not code.startswith("}"):
-            name = code.split(",")[0].split()[-1].strip(";*") if code.strip() else ""
-            note = words(behind) or ("" if told or not code.rstrip().endswith(";") else name)
-            yield code + (f" /**< {note} */" if note else "")
-            told = told and not code.rstrip().endswith(";")
+            yield field(code, words(behind) or told)
+            told = "" if code.strip() else told
         elif DECLARATION.match(code):
-            yield declared(code, above, behind, text)
-            inside = code.rstrip().endswith("{")
+            above = "" if used and STRUCT.match(code) else above
+            yield declared(code, "" if used and behind else above, behind, text)
+            inside, used = STRUCT.match(code) and code.rstrip().endswith("{"), True
         else:
             above = above if code.strip() else ""
             inside = False

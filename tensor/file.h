@@ -15,11 +15,13 @@ TP_API_BEGIN
 
 typedef struct tp_file tp_file; /* made: tp_file_close */
 
+/* A tensor and the name it has in the file. */
 typedef struct tp_named {
     const char *name;
     tp_tensor *t;
 } tp_named;
 
+/* A line of the file's metadata. */
 typedef struct tp_meta {
     const char *key, *value; /* UTF-8 text */
 } tp_meta;
@@ -29,17 +31,17 @@ bool tp_file_save(const char *path, const tp_named *tensors, int n, const tp_met
     __attribute__((warn_unused_result));
 bool tp_file_exists(const char *path); /* anything of that name; no error */
 
-tp_file *tp_file_open(const char *path);
-void tp_file_close(tp_file *f);
+tp_file *tp_file_open(const char *path);           /* NULL and an error where it isn't whole */
+void tp_file_close(tp_file *f);                    /* NULL is allowed; read tensors stay */
 int tp_file_count(const tp_file *f);               /* tensors, in the order of the file */
 const char *tp_file_name(const tp_file *f, int i); /* the file's; NULL when out of range */
 int tp_file_find(const tp_file *f, const char *name); /* -1 when absent */
-tp_shape tp_file_shape(const tp_file *f, int i);
-tp_dtype tp_file_dtype(const tp_file *f, int i);
+tp_shape tp_file_shape(const tp_file *f, int i);      /* of tensor i */
+tp_dtype tp_file_dtype(const tp_file *f, int i);      /* of tensor i */
 tp_tensor *tp_file_read(const tp_file *f, int i, tp_device *dev); /* a copy, lent */
 const char *tp_file_meta(const tp_file *f, const char *key);      /* the file's; NULL when absent */
-int tp_file_meta_count(const tp_file *f);
-tp_meta tp_file_meta_at(const tp_file *f, int i);
+int tp_file_meta_count(const tp_file *f);         /* lines of metadata */
+tp_meta tp_file_meta_at(const tp_file *f, int i); /* the file's; NULLs when out of range */
 
 TP_API_END
 

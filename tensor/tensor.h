@@ -25,22 +25,24 @@
     }                                                                                    \
     _Pragma("GCC visibility pop")
 #else
+/* Before the declarations of every public header: exported, in C++ with C's linkage; */
 #define TP_API_BEGIN _Pragma("GCC visibility push(default)")
-#define TP_API_END   _Pragma("GCC visibility pop")
+#define TP_API_END   _Pragma("GCC visibility pop") /* and behind them */
 #endif
 
 TP_API_BEGIN
 
-typedef struct tp_tensor tp_tensor;
-typedef struct tp_device tp_device;
+typedef struct tp_tensor tp_tensor; /* numbers of one dtype on a device; lent, unless kept */
+typedef struct tp_device tp_device; /* where tensors lie and kernels run; never freed */
 
 enum { TP_MAX_AXES = 8 };
 
 /* ---- shapes, by value, outermost axis first ---- */
 
+/* Sizes by axis; rank 0 is one number. */
 typedef struct tp_shape {
-    int rank;
-    int64_t n[TP_MAX_AXES];
+    int rank;               /* how many axes */
+    int64_t n[TP_MAX_AXES]; /* their sizes; what is behind rank isn't read */
 } tp_shape;
 
 /* Axes to fold over; n 0 means all.  keep leaves each folded axis with size 1. */
@@ -60,7 +62,10 @@ typedef struct tp_list {
     int n;
 } tp_list;
 
-#define TP_LEN(a) ((int)(sizeof(a) / sizeof *(a)))
+#define TP_LEN(a) ((int)(sizeof(a) / sizeof *(a))) /* how many elements an array has */
+
+/* As arguments: TP_SHAPE(64, 10), TP_SCALAR with no axes; TP_ALL, TP_AXES(0, -1), and
+ * TP_KEEPDIM(1), which leaves the axes with size 1; TP_LIST(a, b). */
 #ifndef __cplusplus
 #define TP__COUNT(T, ...) ((int)(sizeof((T[]){ __VA_ARGS__ }) / sizeof(T)))
 #define TP_SHAPE(...)     ((tp_shape){ TP__COUNT(int64_t, __VA_ARGS__), { __VA_ARGS__ } })
@@ -89,9 +94,10 @@ typedef enum tp_code {
 
 bool tp_ok(void);             /* no error is pending in this thread */
 const char *tp_error(void);   /* its text: op, shapes, dtypes, what was expected; "" if none */
-tp_code tp_error_code(void);
-void tp_clear_error(void);
-void *tp_fail(tp_code code, const char *fmt, ...) /* records an error; gives NULL */
+tp_code tp_error_code(void);  /* its kind; TP_OK if none */
+void tp_clear_error(void);    /* it is dealt with: calls do something again */
+/* Records an error of this thread, with a text as printf's, unless one is pending; gives NULL. */
+void *tp_fail(tp_code code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Where the library may say something that is no error; nothing is said without it. */
@@ -118,7 +124,7 @@ void tp__scope_close(tp_scope *s);
 
 tp_tensor *tp_pass(tp_tensor *t); /* t now dies with the parent scope; gives t */
 tp_tensor *tp_keep(tp_tensor *t); /* t outlives scopes: one tp_free each; gives t */
-void tp_free(tp_tensor *t);
+void tp_free(tp_tensor *t);       /* of a kept one, once for each tp_keep */
 /* *slot = t without its history, kept; what was there is freed.  For hidden states. */
 bool tp_store(tp_tensor **slot, tp_tensor *t);
 /* Frees what this thread was lent outside of any scope, and its caches.  Runs by itself when
@@ -130,31 +136,33 @@ void tp_thread_end(void);
 /* "cpu", "cuda", "cuda:1", or "auto": cuda where there is one, else the CPU (said through
  * tp_set_log).  The same device each time; never freed. */
 tp_device *tp_device_open(const char *name);
-const char *tp_device_name(const tp_device *d);
+const char *tp_device_name(const tp_device *d); /* "cpu", "cuda:0" */
 const char *tp_device_describe(tp_device *d); /* one line: processor, instruction set, BLAS */
 bool tp_device_wait(tp_device *d);            /* until all work given to it is done */
 void tp_set_threads(int n); /* CPU threads for kernels, at most 1024; 0: all processors */
-int tp_threads(void);
+int tp_threads(void);       /* how many they are */
 
 typedef struct tp_memory {
     size_t now, peak; /* bytes of tensors */
     size_t reserved;  /* bytes taken from the device, cached ones among them */
     uint64_t calls;   /* allocations that the device itself was asked for */
 } tp_memory;
-tp_memory tp_memory_stats(tp_device *d);
-void tp_memory_reset_peak(tp_device *d);
+tp_memory tp_memory_stats(tp_device *d);     /* of the whole process */
+void tp_memory_reset_peak(tp_device *d);     /* peak = now */
 void tp_memory_trim(tp_device *d); /* gives cached bytes back */
 
 /* ---- making ---- */
 
-tp_tensor *tp_zeros(tp_shape s, tp_dtype d, tp_device *dev);
-tp_tensor *tp_ones(tp_shape s, tp_dtype d, tp_device *dev);
-tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev);
+tp_tensor *tp_zeros(tp_shape s, tp_dtype d, tp_device *dev);          /* 0 everywhere */
+tp_tensor *tp_ones(tp_shape s, tp_dtype d, tp_device *dev);           /* 1 everywhere */
+tp_tensor *tp_full(tp_shape s, double v, tp_dtype d, tp_device *dev); /* v everywhere */
 tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev); /* a copy */
 /* The caller's memory as a tensor on the CPU, not copied, dense, at a multiple of the element's
  * size; done(user) when the last
  * tensor on it has died, also after a failure.  done may be NULL. */
 tp_tensor *tp_wrap(void *host, tp_shape s, tp_dtype d, void (*done)(void *user), void *user);
+
+/* In t's shape, dtype, layout and device. */
 tp_tensor *tp_zeros_like(tp_tensor *t);
 tp_tensor *tp_ones_like(tp_tensor *t);
 
@@ -164,24 +172,25 @@ void tp_seed(uint64_t seed);                      /* of this thread's generator;
 tp_tensor *tp_rand(tp_shape s, tp_device *dev);   /* f32, uniform in [0, 1) */
 tp_tensor *tp_randn(tp_shape s, tp_device *dev);  /* f32, normal */
 tp_tensor *tp_rand_like(tp_tensor *t);            /* in t's dtype and layout */
-tp_tensor *tp_randn_like(tp_tensor *t);
+tp_tensor *tp_randn_like(tp_tensor *t);           /* the same, normal */
 
+/* The thread's generator: what tp_seed set, and how far it has come since. */
 typedef struct tp_rng {
     uint64_t seed, offset;
 } tp_rng;
-tp_rng tp_rng_save(void);
-void tp_rng_restore(tp_rng r);
+tp_rng tp_rng_save(void);      /* as it is */
+void tp_rng_restore(tp_rng r); /* it draws again what it drew from there */
 
 /* ---- looking ---- */
 
-tp_shape tp_shape_of(const tp_tensor *t);
-int tp_rank(const tp_tensor *t);
+tp_shape tp_shape_of(const tp_tensor *t);     /* of NULL: no axes */
+int tp_rank(const tp_tensor *t);              /* how many axes; 0 for NULL */
 int64_t tp_dim(const tp_tensor *t, int axis); /* 0 where there is no such axis, or no t */
 int64_t tp_count(const tp_tensor *t);         /* elements; 0 for NULL */
-tp_dtype tp_dtype_of(const tp_tensor *t);
-const char *tp_dtype_name(tp_dtype d);
+tp_dtype tp_dtype_of(const tp_tensor *t);     /* TP_F32 for NULL */
+const char *tp_dtype_name(tp_dtype d);        /* "f32" */
 size_t tp_dtype_size(tp_dtype d); /* bytes */
-tp_device *tp_device_of(const tp_tensor *t);
+tp_device *tp_device_of(const tp_tensor *t);  /* NULL for NULL */
 bool tp_is_contiguous(const tp_tensor *t);    /* row-major, without gaps */
 bool tp_is_channels_last(const tp_tensor *t); /* (N, C, H, W), C innermost in memory */
 

@@ -165,6 +165,13 @@ ON_EACH_DEVICE_WITH(loss, extremes, softmax)
     zero = tp_zeros(TP_SHAPE(1), TP_F32, dev), one = tp_ones(TP_SHAPE(1), TP_F32, dev), none = tp_zeros(TP_SHAPE(0, 3), TP_F32, dev);
     CHECK_NEAR(tp_item(tp_bce(zero, one, mean)), 100, 0); /* sure, and wrong */
     CHECK_NEAR(tp_item(tp_bce(one, one, mean)), 0, 0);
+    for (int i = 0; i < 4; i++) { /* the logarithm that is cut off has no gradient, the other has its own */
+        tp_tensor *p = tp_requires_grad(tp_full(TP_SHAPE(1), i & 1, TP_F32, dev), true);
+
+        CHECK(tp_backward(tp_bce(p, i & 2 ? one : zero, mean)));
+        CHECK_NEAR(check_at(tp_grad(p), 0), i == 0 ? 1 : i == 3 ? -1 : 0, 0);
+    }
+    CHECK(isnan(tp_item(tp_bce(tp_full(TP_SHAPE(1), NAN, TP_F32, dev), one, mean))));
     CHECK(isnan(tp_item(tp_l1_loss(none, none, mean))) && tp_item(tp_l1_loss(none, none, (tp_loss_opts){ TP_SUM })) == 0);
     q = tp_requires_grad(tp_zeros(TP_SHAPE(1, 3), TP_F64, dev), true); /* p = 0 counts for nothing, gradient too */
     CHECK(tp_backward(tp_kl_div(tp_full(TP_SHAPE(1, 3), -1, TP_F64, dev), q, (tp_kl_div_opts){ 0 })));

@@ -63,6 +63,7 @@ typedef struct tp_fit_opts {
     tp_log_opts log;          /* loss and score; with dir or bar.  total, from and append are filled in */
 } tp_fit_opts;
 
+/* Why a run ended. */
 typedef enum tp_fit_why {
     TP_FIT_DONE,        /* epochs or steps */
     TP_FIT_PATIENCE,    /* no better score */
@@ -70,6 +71,7 @@ typedef enum tp_fit_why {
     TP_FIT_INTERRUPTED, /* tp_train_interrupted: where the program called tp_train_catch_interrupt */
     TP_FIT_FAILED
 } tp_fit_why;
+/* Why it ended, and where it was then. */
 typedef struct tp_fit_result {
     tp_fit_why why;
     tp_fit_at at;

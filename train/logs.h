@@ -22,7 +22,7 @@ typedef struct tp_log_opts {
      * (infinities are null), and events.out.tfevents.taper, which TensorBoard reads. */
     bool json, tensorboard;
 } tp_log_opts;
-tp_logger *tp_log_open(tp_log_opts o);
+tp_logger *tp_log_open(tp_log_opts o); /* made: tp_log_close */
 /* A value of this step, read one step late, so that nothing waits for the device. */
 void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
 void tp_log_value(tp_logger *l, const char *key, double v); /* of the last step that ended */

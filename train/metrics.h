@@ -14,15 +14,15 @@
 
 TP_API_BEGIN
 
-typedef struct tp_metric tp_metric;
+typedef struct tp_metric tp_metric; /* made: tp_metric_free */
 
 /* One more batch.  Gradients are not recorded; the tensors may lie on any device. */
 bool tp_metric_update(tp_metric *m, tp_tensor *x, tp_tensor *y);
 /* Of all since it was made or reset; NaN where nothing was seen, and after an error. */
 double tp_metric_value(tp_metric *m);
 int64_t tp_metric_seen(const tp_metric *m); /* samples, or tokens that count */
-void tp_metric_reset(tp_metric *m);
-void tp_metric_free(tp_metric *m);
+void tp_metric_reset(tp_metric *m); /* as newly made */
+void tp_metric_free(tp_metric *m);  /* NULL is allowed */
 
 /* ---- classes ---- */
 
@@ -76,6 +76,7 @@ tp_metric *tp_metric_r2(void);
  * ignore_index don't count (-100 is PyTorch's). */
 tp_metric *tp_metric_perplexity(int64_t ignore_index);
 
+/* What becomes of a length of which no n-gram matches (Chen & Cherry 2014). */
 typedef enum tp_bleu_smoothing {
     TP_BLEU_NONE,  /* 0 as soon as no n-gram of some length matches */
     TP_BLEU_EXP,   /* the k-th length without a match counts 1 / 2^k (sacrebleu's default) */
@@ -91,10 +92,13 @@ typedef struct tp_bleu_opts {
  * exp(1 - r / c) where the c tokens are fewer than r, the closest references' length.
  * Numbers are those of sacrebleu's corpus_bleu / 100. */
 tp_metric *tp_metric_bleu(tp_bleu_opts o);
+
+/* A sentence as numbers. */
 typedef struct tp_tokens_view {
     const int64_t *id; /* NULL where n is 0 */
     int64_t n;
 } tp_tokens_view;
+/* One more candidate and its references. */
 bool tp_metric_bleu_tokens(tp_metric *m, tp_tokens_view candidate, const tp_tokens_view *refs, int n_refs);
 /* Words between white space (ASCII); nothing else is split off. */
 bool tp_metric_bleu_words(tp_metric *m, const char *candidate, const char *const *refs, int n_refs);

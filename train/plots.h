@@ -11,6 +11,7 @@
 
 TP_API_BEGIN
 
+/* One curve, or one cloud of dots. */
 typedef struct tp_series {
     const char *name;
     const double *x, *y; /* NaN: a gap */
@@ -22,6 +23,7 @@ typedef struct tp_plot_opts {
     bool log_x, log_y; /* axes of logarithms; what is 0 or below isn't drawn there */
     bool diagonal;     /* of tp_plot_scatter: both axes have one range, and the line y = x is drawn */
 } tp_plot_opts;
+/* Lines through the points of each series, in their order. */
 bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
     __attribute__((warn_unused_result));
 /* Dots; as predicted (y) against true (x) numbers with diagonal. */

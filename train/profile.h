@@ -18,7 +18,7 @@
 
 TP_API_BEGIN
 
-typedef struct tp_profile tp_profile;
+typedef struct tp_profile tp_profile; /* made: tp_profile_free */
 
 typedef struct tp_profile_opts {
     const char *trace; /* a file that chrome://tracing and Perfetto open, or NULL */
@@ -27,6 +27,7 @@ typedef struct tp_profile_opts {
     int rows;          /* that are printed; 0: 30 */
 } tp_profile_opts;
 
+/* What an op ran for. */
 typedef enum tp_phase {
     TP_PHASE_FORWARD,
     TP_PHASE_BACKWARD,

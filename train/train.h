@@ -19,7 +19,7 @@ TP_API_BEGIN
 
 /* ---- state: everything that a run must find again, by name, in one safetensors file ---- */
 
-typedef struct tp_state tp_state;
+typedef struct tp_state tp_state; /* made: tp_state_free */
 
 /* What is registered stays its owner's and must outlive the state's use. */
 tp_state *tp_state_new(void);
@@ -42,7 +42,7 @@ bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_res
  * that a full disk or a wrong folder is found before the training. */
 bool tp_state_try(tp_state *s, const char *path) __attribute__((warn_unused_result));
 bool tp_state_load(tp_state *s, const char *path) __attribute__((warn_unused_result));
-void tp_state_free(tp_state *s);
+void tp_state_free(tp_state *s); /* what is registered stays */
 
 /* ---- averaged weights ---- */
 

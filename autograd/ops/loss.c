@@ -90,14 +90,23 @@ tp_tensor *tp_smooth_l1_loss(tp_tensor *x, tp_tensor *t, double beta, tp_loss_op
 
 /* ---- of distributions ---- */
 
+/* y, or -100 where a logarithm is below that: there y was made from safe numbers, so that no
+ * infinity meets the 0 that its gradient is multiplied with. */
+static tp_tensor *floored(tp_tensor *low, tp_tensor *y)
+{
+    return tp_where(low, tp_full_like(y, -100), y);
+}
+
 /* Logarithms are at least -100, as PyTorch's, so that a sure and wrong p costs 100. */
 tp_tensor *tp_bce(tp_tensor *p, tp_tensor *t, tp_loss_opts o)
 {
-    tp_tensor *yes, *no;
+    tp_tensor *none, *sure, *yes, *no;
 
     TP_SCOPE;
     if (!pair("bce", &p, &t, o.reduction)) return NULL;
-    yes = tp_clamp(tp_log(p), -100, INFINITY), no = tp_clamp(tp_log1p(tp_neg(p)), -100, INFINITY);
+    none = tp_lt_scalar(tp_abs(p), exp(-100)), sure = tp_eq_scalar(p, 1);
+    yes = floored(none, tp_log(tp_masked_fill(p, none, 1)));
+    no = floored(sure, tp_log1p(tp_neg(tp_masked_fill(p, sure, 0))));
     return tp_pass(tp__reduced(tp_neg(tp_add(tp_mul(t, yes), tp_mul(tp_affine(t, -1, 1), no))), o.reduction));
 }
 
