@@ -34,8 +34,8 @@ static inline bool given(const tp_module *m, tp_list in, int least, int most)
         char or_more[24] = "";
 
         if (most > least) snprintf(or_more, sizeof or_more, " to %d", most);
-        return tp_fail(TP_ERR_ARG, "%s: it takes %d%s inputs, not %d", tp_nn_kind(m), least,
-                       or_more, in.n);
+        return tp_fail(TP_ERR_ARG, "%s: it takes %d%s input%s, not %d", tp_nn_kind(m),
+                       least, or_more, most > 1 ? "s" : "", in.n);
     }
     for (int i = 0; tp_ok() && i < in.n; i++)
         if (!in.t[i]) return tp_fail(TP_ERR_ARG, "%s: input %d is missing", tp_nn_kind(m), i);

@@ -3,6 +3,7 @@
  * values, files that know their model, writing, going on from a state, sampling, and real ones.
  */
 #include "tests/files.h"
+#include "tests/oom.h"
 
 #include <jansson.h>
 
@@ -341,6 +342,68 @@ ON_EACH_DEVICE(models, writing)
     }
     CHECK_REFUSED(tp_model_write(NULL, NULL, 1, greedy, take, NULL), TP_ERR_ARG,
                   "a language model");
+}
+
+/* Many inputs and outputs in evaluation, without gradients; the mode of each module is as before. */
+ON_EACH_DEVICE(models, predicting)
+{
+    TP_SCOPE;
+    tp_module *m =
+        tp_nn_init(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 }), dev);
+    tp_tensor *x = numbers(TP_SHAPE(4, 5), dev), *out[3];
+
+    CHECK(tp_nn_train(m, "fc3", false) == 1);
+    CHECK(tp_nn_predict_all(m, TP_LIST(x), out, 3) == 3 && !tp_needs_grad(out[0]));
+    CHECK(equal(tp_model_vae_decode(m, out[1]), out[0]) && equal(tp_nn_predict(m, x), out[0]));
+    CHECK(tp_nn_training(m) && tp_nn_training(tp_nn_get(m, "fc1")) &&
+          !tp_nn_training(tp_nn_get(m, "fc3")));
+    CHECK_REFUSED(tp_nn_predict_all(m, TP_LIST(x, x), out, 3) >= 0, TP_ERR_ARG,
+                  "vae: it takes 1 input, not 2");
+    CHECK(!out[0] && tp_nn_training(m) && !tp_nn_training(tp_nn_get(m, "fc3")));
+    CHECK_REFUSED(tp_nn_predict_all(NULL, TP_LIST(x), out, 3) >= 0, TP_ERR_ARG,
+                  "tp_nn_predict: missing module");
+    tp_nn_free(m);
+}
+
+/* ---- out of memory ---- */
+
+typedef struct tight {
+    tp_module *m, *back;
+    tp_device *dev;
+    long live;
+} tight;
+
+static bool save_load_write(void *user)
+{
+    tight *t = user;
+    written w = { .most = 4 };
+    TP_SCOPE;
+    tp_tensor *prompt = tp_from((int64_t[]){ 3, 1 }, TP_SHAPE(2), TP_I64, t->dev);
+
+    return tp_model_save(t->m, in_folder("m")) &&
+           (t->back = tp_model_load(in_folder("m"), "gpt", t->dev)) &&
+           tp_model_write(t->back, prompt, 4, tp_draw_defaults(), take, &w);
+}
+
+static void after_writing(void *user, bool done)
+{
+    tight *t = user;
+
+    CHECK((!done || t->back) && tp_nn_training(t->m));
+    CHECK(!t->back || tp_nn_training(t->back));
+    tp_nn_free(t->back), t->back = NULL, tp_thread_end();
+    CHECK(tp__live() == t->live);
+}
+
+ON_EACH_DEVICE(models, files_and_writing_out_of_memory)
+{
+    tp_gpt_opts o = { .vocabulary = 5, .context = 4, .layers = 1, .heads = 1, .width = 4 };
+    tight t = { .m = tp_nn_init(tp_model_gpt(o), dev), .dev = dev };
+
+    make_test_folder();
+    tp_thread_end(), t.live = tp__live();
+    at_every_allocation(save_load_write, after_writing, &t);
+    tp_nn_free(t.m), remove_test_folder();
 }
 
 /* ---- real checkpoints, from the folder that TAPER_TEST_DATA names ---- */

@@ -447,7 +447,7 @@ ON_EACH_DEVICE_WITH(models, inputs_that_cannot_be, conv2d)
 
         in[n] = in[0];
         CHECK_REFUSED(tp_nn_apply(m, (tp_list){ NULL, 0 }, out, 8) >= 0, TP_ERR_ARG,
-                      "inputs, not 0");
+                      ", not 0");
         CHECK_REFUSED(tp_nn_apply(m, (tp_list){ in, n + 1 }, out, 8) >= 0, TP_ERR_ARG, "not ");
         for (int j = 0; j < n; j++) {
             tp_tensor *was = in[j];

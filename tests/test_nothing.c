@@ -537,6 +537,8 @@ Test(nothing, models, WITH_ALL)
     S(tp_model_discriminator((tp_dcgan_opts){ .width = INT64_MAX }));
     S(tp_model_unet((tp_unet_opts){ .levels = INT32_MAX, .blocks = INT32_MAX }));
     S(tp_model_unet((tp_unet_opts){ .base = INT64_MIN }));
+    S(tp_nn_predict_all(NULL, lost, NULL, 0));
+    S(tp_nn_predict_all(m, TP_LIST(x), NULL, 3));
     S(tp_model_save(NULL, NULL));
     S(tp_model_save(m, NULL));
     S(tp_model_load(NULL, NULL, NULL));
