@@ -344,7 +344,7 @@ ON_EACH_DEVICE(models, writing)
                   "a language model");
 }
 
-/* Many inputs and outputs in evaluation, without gradients; the mode of each module is as before. */
+/* Many inputs and outputs in evaluation, without gradients; each module's mode is as before. */
 ON_EACH_DEVICE(models, predicting)
 {
     TP_SCOPE;
