@@ -1,29 +1,34 @@
 /*
- * dcgan.c - the networks of DCGAN (Radford et al. 2016, "Unsupervised representation learning with deep
- * convolutional generative adversarial networks") for pictures of 32x32, as PyTorch's example.
+ * dcgan.c - the networks of DCGAN (Radford et al. 2016, "Unsupervised representation learning with
+ * deep convolutional generative adversarial networks") for pictures of 32x32, as PyTorch's example.
  *
- * Conditional ones (Mirza & Osindero 2014): an embedding of the label is more of z for the generator, and one
- * more map for the discriminator.  A critic for gradient penalties has no batch norm (Gulrajani et al.
- * 2017): the penalty is of each sample by itself.
+ * Conditional ones (Mirza & Osindero 2014): an embedding of the label is more of z for the
+ * generator, and one more map for the discriminator.  A critic for gradient penalties has no batch
+ * norm (Gulrajani et al. 2017): the penalty is of each sample by itself.
  */
-#include "models/models.h"
+#include "models/fits.h"
 
 enum { SIZE = 32, LABEL_WIDTH = 16 };
 
-static tp_dcgan_opts filled(tp_dcgan_opts o)
+static bool filled(const char *where, tp_dcgan_opts *o)
 {
-    o.channels = o.channels ? o.channels : 1, o.latent = o.latent ? o.latent : 100, o.width = o.width ? o.width : 64;
-    return o;
+    o->channels = o->channels ? o->channels : 1, o->latent = o->latent ? o->latent : 100;
+    o->width = o->width ? o->width : 64;
+    return in_range(where, "channels", o->channels, 1, MOST_WIDTH) &&
+           in_range(where, "latent", o->latent, 1, MOST_WIDTH) &&
+           in_range(where, "width", o->width, 1, MOST_WIDTH) &&
+           in_range(where, "classes", o->classes, 0, MOST_SIZE);
 }
 
-static tp_tensor *label_of(tp_module *m, tp_list in)
+/* An input of this shape, and labels (N) where the network is conditional. */
+static bool inputs_fit(tp_module *m, const tp_dcgan_opts *o, tp_list in, const char *what,
+                       tp_shape s, const char *text)
 {
-    const tp_dcgan_opts *o = tp_nn_opts(m);
-
-    if (!o->classes) return NULL;
-    if (in.n > 1) return tp_nn_call(m, "label", in.t[1]);
-    tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
-    return NULL;
+    if (tp_ok() && o->classes && in.n == 1)
+        return tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
+    return given(m, in, o->classes ? 2 : 1, o->classes ? 2 : 1) &&
+           shaped(m, in.t[0], what, s, text) &&
+           (!o->classes || shaped(m, in.t[1], "labels", TP_SHAPE(tp_dim(in.t[0], 0)), "(N)"));
 }
 
 /* normal around 0, and around 1 for the weights of norms, deviation 0.02, as in the paper */
@@ -35,7 +40,8 @@ static tp_module *drawn_as_published(tp_module *m)
         tp_module *layer = tp_nn_child(main, i);
         bool norm = tp_nn_has(layer, "running_mean");
 
-        if (tp_nn_has(layer, "weight")) tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
+        if (tp_nn_has(layer, "weight"))
+            tp_nn_init_as(tp_nn_params(layer, "weight"), tp_init_normal(norm, 0.02));
     }
     return tp_nn_made(m);
 }
@@ -44,25 +50,28 @@ static tp_module *drawn_as_published(tp_module *m)
 
 static int generate(void *self, tp_list in, tp_tensor **out, int room)
 {
-    tp_tensor *z = in.t[0], *label = label_of(self, in);
+    const tp_dcgan_opts *o = tp_nn_opts(self);
+    tp_tensor *z = in.t[0];
 
     (void)room;
-    if (label) z = tp_concat(TP_LIST(z, label), 1);
-    if (!z) return -1;
-    return tp_nn_gives(out, tp_nn_call(self, "main", tp_reshape(z, TP_SHAPE(tp_dim(z, 0), tp_dim(z, 1), 1, 1))));
+    if (!inputs_fit(self, o, in, "z", TP_SHAPE(0, o->latent), "(N, latent)")) return -1;
+    if (o->classes) z = tp_concat(TP_LIST(z, tp_nn_call(self, "label", in.t[1])), 1);
+    return tp_nn_gives(out, tp_nn_call(self, "main", tp_unsqueeze(tp_unsqueeze(z, -1), -1)));
 }
 
 static tp_module *up(int64_t in, int64_t out)
 {
-    return tp_nn_conv_transpose2d(in, out, 4, (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
+    return tp_nn_conv_transpose2d(in, out, 4,
+                                  (tp_conv2d_opts){ .stride = 2, .padding = 1, .no_bias = true });
 }
 
 tp_module *tp_model_generator(tp_dcgan_opts o)
 {
-    int64_t w = (o = filled(o)).width, z = o.latent + (o.classes ? LABEL_WIDTH : 0);
-    tp_module *m = tp_nn_layer("generator", generate, &o, sizeof o);
+    tp_module *m =
+        filled("tp_model_generator", &o) ? tp_nn_layer("generator", generate, &o, sizeof o) : NULL;
+    int64_t w = m ? o.width : 0, z = m ? o.latent + (o.classes ? LABEL_WIDTH : 0) : 0;
     tp_module *l[] = { tp_nn_conv_transpose2d(z, 4 * w, 4, (tp_conv2d_opts){ .no_bias = true }),
-                       tp_nn_batch_norm(4 * w), tp_nn_relu(),      /* (N, 4 w, 4, 4) */
+                       tp_nn_batch_norm(4 * w), tp_nn_relu(),                   /* (N, 4 w, 4, 4) */
                        up(4 * w, 2 * w), tp_nn_batch_norm(2 * w), tp_nn_relu(), /* (N, 2 w, 8, 8) */
                        up(2 * w, w), tp_nn_batch_norm(w), tp_nn_relu(),         /* (N, w, 16, 16) */
                        up(w, o.channels), tp_nn_tanh() };
@@ -74,14 +83,23 @@ tp_module *tp_model_generator(tp_dcgan_opts o)
 
 /* ---- the discriminator ---- */
 
+/* (N, 1024) -> (N, 1, 32, 32) */
+static tp_tensor *map_of(tp_tensor *label)
+{
+    return tp_reshape(label, TP_SHAPE(tp_dim(label, 0), 1, SIZE, SIZE));
+}
+
 static int discriminate(void *self, tp_list in, tp_tensor **out, int room)
 {
-    tp_tensor *x = in.t[0], *label = label_of(self, in);
+    const tp_dcgan_opts *o = tp_nn_opts(self);
+    tp_tensor *x = in.t[0];
 
     (void)room;
-    if (label) x = tp_concat(TP_LIST(x, tp_reshape(label, TP_SHAPE(tp_dim(label, 0), 1, SIZE, SIZE))), 1);
-    x = tp_nn_call(self, "main", x);
-    return x ? tp_nn_gives(out, tp_reshape(x, TP_SHAPE(tp_dim(x, 0)))) : -1;
+    if (!inputs_fit(self, o, in, "x", TP_SHAPE(0, o->channels, SIZE, SIZE),
+                    "(N, channels, 32, 32)"))
+        return -1;
+    if (o->classes) x = tp_concat(TP_LIST(x, map_of(tp_nn_call(self, "label", in.t[1]))), 1);
+    return tp_nn_gives(out, tp_flatten(tp_nn_call(self, "main", x), 0));
 }
 
 static tp_module *down(int64_t in, int64_t out)
@@ -96,11 +114,13 @@ static tp_module *norm(const tp_dcgan_opts *o, int64_t channels)
 
 tp_module *tp_model_discriminator(tp_dcgan_opts o)
 {
-    int64_t w = (o = filled(o)).width, channels = o.channels + (o.classes ? 1 : 0);
-    tp_module *m = tp_nn_layer("discriminator", discriminate, &o, sizeof o);
-    tp_module *l[] = { down(channels, w), tp_nn_leaky_relu(0.2), /* (N, w, 16, 16) */
-                       down(w, 2 * w), norm(&o, 2 * w), tp_nn_leaky_relu(0.2),     /* (N, 2 w, 8, 8) */
-                       down(2 * w, 4 * w), norm(&o, 4 * w), tp_nn_leaky_relu(0.2), /* (N, 4 w, 4, 4) */
+    tp_module *m = filled("tp_model_discriminator", &o)
+                       ? tp_nn_layer("discriminator", discriminate, &o, sizeof o)
+                       : NULL;
+    int64_t w = m ? o.width : 0, channels = m ? o.channels + (o.classes ? 1 : 0) : 0;
+    tp_module *l[] = { down(channels, w), tp_nn_leaky_relu(0.2),                    /* 16x16 */
+                       down(w, 2 * w), norm(&o, 2 * w), tp_nn_leaky_relu(0.2),     /* 8x8 */
+                       down(2 * w, 4 * w), norm(&o, 4 * w), tp_nn_leaky_relu(0.2), /* 4x4 */
                        tp_nn_conv2d(4 * w, 1, 4, (tp_conv2d_opts){ .no_bias = true }) };
 
     tp_nn_add(m, "main", tp_nn_sequential(l, TP_LEN(l)));

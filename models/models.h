@@ -1,9 +1,10 @@
 /*
  * models.h - reference models: one paper, one file.
  *
- * Each is a module of nn/nn.h: described here, drawn by tp_nn_init.  Parameters have the names of the
- * PyTorch code that made each model known, so that its checkpoints load.  Zero in an option is the
- * default that its comment tells.
+ * Each is a module of nn/nn.h: described here, drawn by tp_nn_init.  Parameters have the names of
+ * the PyTorch code that made each model known, so that its checkpoints load.  Zero in an option is
+ * the default that its comment tells.  Options and inputs that can't be are errors that name model,
+ * option and numbers; a model that isn't conditional takes no labels.
  */
 #ifndef TP_MODELS_H
 #define TP_MODELS_H
@@ -25,8 +26,8 @@ typedef struct tp_cnn_opts {
     int64_t width, hidden;           /* 0: 32 channels, twice that behind them; 128 */
     double dropout;                  /* before each of the two linear layers */
 } tp_cnn_opts;
-/* Two 3x3 convolutions, each with ReLU and max-pool, then two linear layers (LeCun et al. 1998, with
- * what is usual now).  conv1, conv2, fc1, fc2.  (N, channels, size, size) -> (N, classes) */
+/* Two 3x3 convolutions, each with ReLU and max-pool, then two linear layers (LeCun et al. 1998,
+ * with what is usual now).  conv1, conv2, fc1, fc2.  (N, channels, size, size) -> (N, classes) */
 tp_module *tp_model_cnn(tp_cnn_opts o);
 /* What fc2 of the CNN takes: (N, hidden), for distances between pictures. */
 tp_tensor *tp_model_cnn_features(tp_module *cnn, tp_tensor *x);
@@ -36,14 +37,14 @@ typedef struct tp_resnet_opts {
     int64_t width;             /* of the first stage; each of the others has twice the one before */
     int stages, blocks[4];     /* in each stage; all but the first halve the map */
     bool large;                /* a 7x7 stem of stride 2 with max-pool, for pictures of 224x224 */
-    bool pad_shortcut;         /* shortcuts take every other place and pad with zeros: no parameters */
+    bool pad_shortcut; /* shortcuts take every other place and pad with zeros: no parameters */
 } tp_resnet_opts;
-/* Of basic blocks, for 32x32 (He et al. 2015): ResNet-20 as in the paper's section 4.2, 0.27 million
- * parameters; ResNet-18 with a 3x3 stem, 11.2 million. */
+/* Of basic blocks, for 32x32 (He et al. 2015): ResNet-20 as in the paper's section 4.2, 0.27
+ * million parameters; ResNet-18 with a 3x3 stem, 11.2 million. */
 tp_resnet_opts tp_resnet20(void);
 tp_resnet_opts tp_resnet18(void);
-/* conv1, bn1, layer1.0.conv1, layer1.0.bn1, ..., layer2.0.downsample.0, ..., fc, torchvision's names.
- * (N, channels, H, W) -> (N, classes) */
+/* conv1, bn1, layer1.0.conv1, layer1.0.bn1, ..., layer2.0.downsample.0, ..., fc, torchvision's
+ * names.  (N, channels, H, W) -> (N, classes) */
 tp_module *tp_model_resnet(tp_resnet_opts o);
 
 /* ---- recurrent language model ---- */
@@ -56,7 +57,8 @@ typedef struct tp_lstm_model_opts {
     bool tied;      /* the decoder's weight is the encoder's */
 } tp_lstm_model_opts;
 /* encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias, as PyTorch's word language
- * model.  tokens (N, T) [, h, c (layers, N, width)] -> logits (N, T, vocabulary) [, h, c] */
+ * model; tied, there is no decoder.weight, and encoder.weight is uniform within 0.1 as there.
+ * tokens (N, T) [, h, c (layers, N, width)] -> logits (N, T, vocabulary) [, h, c] */
 tp_module *tp_model_lstm(tp_lstm_model_opts o);
 
 /* ---- Transformer language model ---- */
@@ -65,11 +67,11 @@ typedef struct tp_gpt_opts {
     int64_t vocabulary, context;
     int layers, heads;
     int64_t width;
-    double dropout;  /* of embeddings, attention and residuals */
-    bool no_bias;    /* of the products; layer norms keep theirs */
-    bool untied;     /* lm_head.weight of its own */
-    bool rotary;     /* positions by rotation (Su et al. 2021) instead of learned ones */
-    bool erf_gelu;   /* the exact one, instead of GPT-2's by tanh */
+    double dropout; /* of embeddings, attention and residuals */
+    bool no_bias;   /* of the products; layer norms keep theirs */
+    bool untied;    /* lm_head.weight of its own */
+    bool rotary;    /* positions by rotation (Su et al. 2021) instead of learned ones */
+    bool erf_gelu;  /* the exact one, instead of GPT-2's by tanh */
 } tp_gpt_opts;
 tp_gpt_opts tp_gpt2(void); /* 50257, 1024, 12, 12, 768, 0.1: 124 million parameters */
 /* GPT-2 (Radford et al. 2019) in its files' names and layout: transformer.wte.weight, .wpe.weight,
@@ -113,19 +115,20 @@ typedef struct tp_vae_opts {
     int64_t pixels, hidden, latent; /* 0: 784, 400, 20 */
 } tp_vae_opts;
 /* Kingma & Welling 2014: fc1, fc21 (the mean), fc22 (the logarithm of the variance), fc3, fc4, as
- * PyTorch's example.  x (N, pixels) -> logits of the reconstruction (N, pixels), mean, logvar (N, latent).
- * In evaluation the code is the mean. */
+ * PyTorch's example.  x (N, pixels) -> logits of the reconstruction (N, pixels) [, mean, logvar
+ * (N, latent)].  In evaluation the code is the mean. */
 tp_module *tp_model_vae(tp_vae_opts o);
 tp_tensor *tp_model_vae_decode(tp_module *vae, tp_tensor *z); /* (N, latent) -> logits */
 /* beta KL(q(z | x) || N(0, 1)) - log p(x | z), summed: nats.  Burgess et al. 2018 for beta. */
-tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, tp_tensor *logvar, double beta);
+tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, tp_tensor *logvar,
+                             double beta);
 
 /* ---- adversarial networks ---- */
 
 typedef struct tp_dcgan_opts {
     int64_t channels, latent, width; /* 0: 1, 100, 64 */
     int64_t classes;                 /* of a conditional one (Mirza & Osindero 2014); 0: none */
-    bool critic;                     /* no batch norm: for gradient penalties (Gulrajani et al. 2017) */
+    bool critic; /* no batch norm: for gradient penalties (Gulrajani et al. 2017) */
 } tp_dcgan_opts;
 /* DCGAN (Radford et al. 2016) for 32x32: main.0, main.1, ... as PyTorch's example.
  *   generator       z (N, latent) [, labels (N)] -> (N, channels, 32, 32) in -1 .. 1
@@ -136,16 +139,17 @@ tp_module *tp_model_discriminator(tp_dcgan_opts o);
 /* ---- diffusion ---- */
 
 typedef struct tp_unet_opts {
-    int64_t channels, base;  /* 0: 1, 32 */
-    int levels, mults[6];    /* 0: three of 1, 2, 2 times base; each level but the last halves the map */
-    int blocks;              /* in a level; 0: 2 */
-    int attention;           /* bit l: level l has attention; 0: level 1 alone */
-    int64_t classes;         /* embedded beside the time; one more stands for none.  0: not conditional */
-    int64_t context;         /* width of a text's embedding beside the time; 0: none */
+    int64_t channels, base; /* 0: 1, 32 */
+    int levels,
+        mults[6];    /* 0: three of 1, 2, 2 times base; each level but the last halves the map */
+    int blocks;      /* in a level; 0: 2 */
+    int attention;   /* bit l: level l has attention; 0: level 1 alone */
+    int64_t classes; /* embedded beside the time; one more stands for none.  0: not conditional */
+    int64_t context; /* width of a text's embedding beside the time; 0: none */
     double dropout;
 } tp_unet_opts;
-/* The U-Net of DDPM (Ho et al. 2020): residual blocks with group norm, SiLU and the time's embedding,
- * attention where the map is small, nearest upsampling.
+/* The U-Net of DDPM (Ho et al. 2020): residual blocks with group norm, SiLU and the time's
+ * embedding, attention where the map is small, nearest upsampling.
  *   x (N, channels, H, W), time (N) [, labels (N) or text (N, context)] -> (N, channels, H, W) */
 tp_module *tp_model_unet(tp_unet_opts o);
 

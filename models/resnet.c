@@ -7,9 +7,7 @@
  * A shortcut that changes the shape is a 1x1 convolution with batch norm, or, the paper's option A,
  * every other place of x with channels of zeros around.
  */
-#include "models/models.h"
-
-#include <stdio.h>
+#include "models/fits.h"
 
 /* ---- a block ---- */
 
@@ -24,7 +22,8 @@ static tp_tensor *padded(tp_tensor *x, const block_opts *o)
     int64_t more = o->out - o->in;
 
     if (o->stride > 1)
-        x = tp_slice_step(tp_slice_step(x, 2, 0, tp_dim(x, 2), o->stride), 3, 0, tp_dim(x, 3), o->stride);
+        x = tp_slice_step(tp_slice_step(x, 2, 0, tp_dim(x, 2), o->stride), 3, 0, tp_dim(x, 3),
+                          o->stride);
     return tp_pad(x, TP_SHAPE(0, 0, 0, 0, more / 2, more - more / 2), (tp_pad_opts){ 0 });
 }
 
@@ -47,7 +46,9 @@ static int block_forward(void *self, tp_list in, tp_tensor **out, int room)
 
 static tp_module *convolution(int64_t in, int64_t out, int kernel, int stride)
 {
-    return tp_nn_conv2d(in, out, kernel, (tp_conv2d_opts){ .stride = stride, .padding = kernel / 2, .no_bias = true });
+    return tp_nn_conv2d(
+        in, out, kernel,
+        (tp_conv2d_opts){ .stride = stride, .padding = kernel / 2, .no_bias = true });
 }
 
 static tp_module *block(block_opts o)
@@ -71,9 +72,11 @@ static tp_module *block(block_opts o)
 static int forward(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_resnet_opts *o = tp_nn_opts(self);
-    tp_tensor *x = tp_relu(tp_nn_call(self, "bn1", tp_nn_call(self, "conv1", in.t[0])));
+    tp_tensor *x;
 
     (void)room;
+    if (!given(self, in, 1, 1)) return -1;
+    x = tp_relu(tp_nn_call(self, "bn1", tp_nn_call(self, "conv1", in.t[0])));
     if (o->large) x = tp_max_pool2d(x, 3, (tp_pool2d_opts){ .stride = 2, .padding = 1 });
     for (int i = 0; i < o->stages; i++) {
         char name[24];
@@ -89,13 +92,15 @@ static tp_module *stage(const tp_resnet_opts *o, int i, int64_t in, int64_t out)
     tp_module *s = tp_nn_sequential(NULL, 0);
 
     for (int b = 0; b < o->blocks[i]; b++)
-        tp_nn_append(s, block((block_opts){ b ? out : in, out, b || i == 0 ? 1 : 2, o->pad_shortcut }));
+        tp_nn_append(
+            s, block((block_opts){ b ? out : in, out, b || i == 0 ? 1 : 2, o->pad_shortcut }));
     return s;
 }
 
 tp_resnet_opts tp_resnet20(void)
 {
-    return (tp_resnet_opts){ .width = 16, .stages = 3, .blocks = { 3, 3, 3 }, .pad_shortcut = true };
+    return (
+        tp_resnet_opts){ .width = 16, .stages = 3, .blocks = { 3, 3, 3 }, .pad_shortcut = true };
 }
 
 tp_resnet_opts tp_resnet18(void)
@@ -103,15 +108,26 @@ tp_resnet_opts tp_resnet18(void)
     return (tp_resnet_opts){ .width = 64, .stages = 4, .blocks = { 2, 2, 2, 2 } };
 }
 
+static bool filled(tp_resnet_opts *o)
+{
+    static const char where[] = "tp_model_resnet";
+    bool fits = in_range(where, "stages", o->stages, 1, 4) &&
+                in_range(where, "width", o->width, 1, MOST_WIDTH);
+
+    o->channels = o->channels ? o->channels : 3, o->classes = o->classes ? o->classes : 10;
+    for (int i = 0; fits && i < o->stages; i++)
+        fits = in_range(where, "blocks", o->blocks[i], 1, MOST_DEPTH);
+    return fits && in_range(where, "channels", o->channels, 1, MOST_WIDTH) &&
+           in_range(where, "classes", o->classes, 1, MOST_SIZE);
+}
+
 tp_module *tp_model_resnet(tp_resnet_opts o)
 {
-    int64_t channels = o.channels ? o.channels : 3, in = o.width;
-    tp_module *m = tp_nn_layer("resnet", forward, &o, sizeof o);
+    tp_module *m = filled(&o) ? tp_nn_layer("resnet", forward, &o, sizeof o) : NULL;
+    int64_t in = o.width;
 
-    if (o.stages < 1 || o.stages > 4 || o.width < 1)
-        tp_fail(TP_ERR_ARG, "tp_model_resnet: 1 to 4 stages and a width are wanted, not %d and %lld: see tp_resnet18",
-                o.stages, (long long)o.width);
-    tp_nn_add(m, "conv1", convolution(channels, o.width, o.large ? 7 : 3, o.large ? 2 : 1));
+    if (!m) return NULL;
+    tp_nn_add(m, "conv1", convolution(o.channels, o.width, o.large ? 7 : 3, o.large ? 2 : 1));
     tp_nn_add(m, "bn1", tp_nn_batch_norm(o.width));
     for (int i = 0; tp_ok() && i < o.stages; i++) {
         int64_t width = o.width << i;
@@ -121,6 +137,6 @@ tp_module *tp_model_resnet(tp_resnet_opts o)
         tp_nn_add(m, name, stage(&o, i, in, width));
         in = width;
     }
-    tp_nn_add(m, "fc", tp_nn_linear(in, o.classes ? o.classes : 10));
+    tp_nn_add(m, "fc", tp_nn_linear(in, o.classes));
     return tp_nn_made(m);
 }

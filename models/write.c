@@ -151,7 +151,7 @@ static int64_t next(writer *w, tp_draw_opts o)
     TP_SCOPE;
     in[0] = unseen(w);
     memcpy(in + 1, w->state, sizeof *in * (size_t)w->states);
-    if (tp_nn_apply(w->m, (tp_list){ in, w->state[0] ? 1 + w->states : 1 }, out, 1 + w->states) < 0) return -1;
+    if (tp_nn_predict_all(w->m, (tp_list){ in, w->state[0] ? 1 + w->states : 1 }, out, 1 + w->states) < 0) return -1;
     for (int i = 0; i < w->states; i++)
         if (!tp_store(&w->state[i], out[1 + i])) return -1;
     T = tp_dim(out[0], 1);
@@ -189,7 +189,7 @@ static bool understand(writer *w, tp_module *m)
 bool tp_model_write(tp_module *m, tp_tensor *prompt, int64_t n, tp_draw_opts o, tp_write_fn *f, void *user)
 {
     writer w = { 0 };
-    bool trained = tp_nn_training(m), ok;
+    bool ok;
 
     if (!tp_ok() || !opts_fit(o) || !understand(&w, m)) return false;
     if (!f || n < 0 || tp_rank(prompt) != 1 || tp_dtype_of(prompt) != TP_I64 || !tp_count(prompt))
@@ -197,9 +197,7 @@ bool tp_model_write(tp_module *m, tp_tensor *prompt, int64_t n, tp_draw_opts o, 
     if (!(w.all = malloc(sizeof *w.all * (size_t)(tp_count(prompt) + n)))) return tp_fail(TP_ERR_MEMORY, "tp_model_write");
     w.n = tp_count(prompt);
     ok = tp_read(prompt, w.all, sizeof *w.all * (size_t)w.n);
-    if (trained) tp_nn_train(m, "*", false);
     ok = ok && write_all(&w, n, o, f, user);
-    if (trained) tp_nn_train(m, "*", true);
     forget(&w), free(w.all);
     return ok;
 }

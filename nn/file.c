@@ -105,15 +105,29 @@ static bool skipped(const loading *l, const char *name)
     return left_out(name, l->o.skip, l->o.only);
 }
 
-/* The file's tensor for a name of the module's, with the prefix that is taken off. */
+/* What the file's name is called in the module: without the prefix, and renamed. */
+static const char *own_name(const loading *l, const char *name, char text[2 * TP_NAME])
+{
+    size_t prefix = l->o.strip_prefix ? strlen(l->o.strip_prefix) : 0;
+    const char *to = l->o.rename ? strchr(l->o.rename, '=') : NULL;
+
+    if (prefix && !strncmp(name, l->o.strip_prefix, prefix)) name += prefix;
+    if (!to || strncmp(name, l->o.rename, (size_t)(to - l->o.rename))) return name;
+    snprintf(text, 2 * TP_NAME, "%s%s", to + 1, name + (to - l->o.rename));
+    return text;
+}
+
+/* The file's tensor for a name of the module's; one of just that name comes first. */
 static int find(const loading *l, const char *name)
 {
-    char longer[2 * TP_NAME];
+    char text[2 * TP_NAME];
     int i = tp_file_find(l->f, name);
 
-    if (i >= 0 || !l->o.strip_prefix) return i;
-    snprintf(longer, sizeof longer, "%s%s", l->o.strip_prefix, name);
-    return tp_file_find(l->f, longer);
+    if (i >= 0 && !strcmp(own_name(l, name, text), name)) return i;
+    if (!l->o.strip_prefix && !l->o.rename) return -1;
+    for (i = tp_file_count(l->f) - 1; i >= 0; i--)
+        if (!strcmp(own_name(l, tp_file_name(l->f, i), text), name)) break;
+    return i;
 }
 
 /* What the entry becomes, with nothing changed yet. */
@@ -176,12 +190,11 @@ static bool commit(void *user, const char *name, tp_module *m, tp_entry *e)
 
 static void find_unexpected(loading *l)
 {
-    size_t prefix = l->o.strip_prefix ? strlen(l->o.strip_prefix) : 0;
+    char text[2 * TP_NAME];
 
     for (int i = 0; i < tp_file_count(l->f); i++) {
-        const char *name = tp_file_name(l->f, i);
+        const char *name = own_name(l, tp_file_name(l->f, i), text);
 
-        if (prefix && !strncmp(name, l->o.strip_prefix, prefix)) name += prefix;
         if (tp__entry_find(l->m, name) || skipped(l, name)) continue;
         l->r.unexpected++;
         note(l, "unexpected", name, "");
@@ -227,6 +240,8 @@ bool tp_nn_load(tp_module *m, const char *path, tp_load_opts o)
     if (o.report) *o.report = l.r;
     if (!tp_ok()) return false;
     TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    TP_REQUIRE(!o.rename || strchr(o.rename, '='), TP_ERR_ARG, "rename \"%s\" isn't \"from=to\"",
+               o.rename);
     if (!(l.f = tp_file_open(path))) return false;
     ok = tp__entries(m, visit, &l);
     if (ok) find_unexpected(&l), ok = accept(&l, path);

@@ -194,23 +194,23 @@ static bool predict(void *user)
     return (p->n = tp_nn_apply(p->m, p->in, p->out, p->room)) >= 0;
 }
 
-int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room)
+int tp_nn_predict_all(tp_module *m, tp_list in, tp_tensor **out, int room)
 {
     predicting p = { m, in, out, room, -1 };
 
     TP_NO_GRAD;
+    if (out && room > 0) memset(out, 0, sizeof *out * (size_t)room);
+    if (!tp_ok()) return -1;
+    if (!m) return tp__fail(TP_ERR_ARG, "tp_nn_predict", "missing module"), -1;
     return tp__in_mode(m, false, predict, &p) ? p.n : -1;
 }
 
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
-    int n;
+    int n = tp_nn_predict_all(m, TP_LIST(x), &y, 1);
 
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
-    n = tp__predict(m, TP_LIST(x), &y, 1);
-    return single(m, n, y);
+    return m ? single(m, n, y) : NULL;
 }
 
 /* ---- checkpointing ---- */

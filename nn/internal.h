@@ -81,8 +81,6 @@ bool tp__init_fits(const char *where, const char *name, tp_shape s, tp_init init
 tp_tensor *tp__init_draw(tp_shape s, tp_init init, tp_dtype d); /* on the host */
 /* x (rows, cols) becomes gain times its orthonormal factor. */
 bool tp__orthonormal(float *x, int64_t rows, int64_t cols, double gain);
-/* m on many inputs by tp_nn_predict's rules. */
-int tp__predict(tp_module *m, tp_list in, tp_tensor **out, int room);
 
 enum { TP_NAME = 256 }; /* room for a dotted name */
 

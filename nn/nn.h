@@ -76,6 +76,7 @@ int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room);
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x);
 tp_tensor *tp_nn_call(tp_module *m, const char *path, tp_tensor *x); /* that of tp_nn_get(m, path) */
 tp_tensor *tp_nn_predict(tp_module *m, tp_tensor *x); /* eval and no-grad, both restored */
+int tp_nn_predict_all(tp_module *m, tp_list in, tp_tensor **out, int room); /* so, as tp_nn_apply */
 /* As tp_checkpoint, with the train and eval modes of the tree restored for the second run. */
 int tp_nn_checkpoint(tp_module *m, tp_list in, tp_tensor **out, int room);
 /* Called after each forward of m with its outputs. */
@@ -128,6 +129,7 @@ typedef struct tp_load_opts {
     const char *skip;         /* names that are left alone, as a pattern */
     const char *only;         /* names that aren't left alone; NULL: all */
     const char *strip_prefix; /* taken off the file's names: "module." */
+    const char *rename;       /* "linear.=fc.": file's names that then begin so begin so in m */
     bool partial;             /* load what fits instead of nothing */
     tp_load_report *report;
 } tp_load_opts;

@@ -119,7 +119,7 @@ static bool observe(table *k, tp_module *m, tp_list in)
     TP_SCOPE;
     k->bytes = sizeof *k->list * (size_t)k->n;
     if (!(k->list = tp__alloc_zeroed(k->bytes))) return false;
-    ok = tp__modules(m, hook_one, k) && tp__predict(m, in, out, MOST_OUTPUTS) >= 0;
+    ok = tp__modules(m, hook_one, k) && tp_nn_predict_all(m, in, out, MOST_OUTPUTS) >= 0;
     unhook_all(k);
     tp__me()->rng = before;
     return ok;

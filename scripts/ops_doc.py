@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
 LAYERS = [
     "nn/layers.h", "nn/attention.h", "nn/transformer.h", "nn/parametrize.h", "nn/lora.h", "nn/nn.h", "nn/init.h",
+    "models/models.h",
 ]
 TITLES = {
     "autograd/ops_math.h": "Mathematics",
@@ -31,6 +32,7 @@ TITLES = {
     "nn/layers.h": "Layers",
     "nn/nn.h": "Modules",
     "nn/init.h": "Initial values",
+    "models/models.h": "Models",
 }
 SECTION = re.compile(r"/\* ---- (.*?) ---- \*/")
 FUNCTION = re.compile(r"^(?:[a-z_0-9]+ \*?|struct [a-z_]+ )(tp_[a-z0-9_]+)\(")

@@ -36,12 +36,13 @@ arrows train optim nn data autograd tensor kernels
 found=$(grep -rn '#[[:space:]]*include[[:space:]]*"' examples)
 [ -z "$found" ] || fail "an example includes more than <taper.h>: $found"
 grep -n 'tp__\|internal\.h' train/fit.c && fail "train/fit.c uses more than the public calls"
+grep -n 'tp__\|internal\.h' models/*.[ch] && fail "a model uses more than the public calls"
 for file in examples/*.c; do
     [ "$(wc -l <"$file")" -lt 150 ] || fail "$file has 150 lines or more"
 done
-found=$(grep -rln 'omp.h\|#pragma omp' --include='*.[ch]' kernels tensor autograd nn optim data train)
+found=$(grep -rln 'omp.h\|#pragma omp' --include='*.[ch]' kernels tensor autograd nn optim models data train)
 [ -z "$found" ] || fail "OpenMP, and not the pool of kernels/cpu/parallel.c: $found"
-grep -n 'setlocale\|fesetround' -r --include='*.c' kernels tensor autograd nn optim data train && fail "locale or floating-point mode is touched"
+grep -n 'setlocale\|fesetround' -r --include='*.c' kernels tensor autograd nn optim models data train && fail "locale or floating-point mode is touched"
 
 # ---- each public header alone ----
 headers="taper.h" # and what it includes, and what those include

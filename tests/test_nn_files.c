@@ -136,6 +136,30 @@ ON_EACH_DEVICE(nn_files, a_prefix_is_taken_off)
     tp_nn_free(a), tp_nn_free(b), unlink(temporary());
 }
 
+ON_EACH_DEVICE(nn_files, names_that_begin_otherwise)
+{
+    tp_module *a = tp_nn_container("other"), *b = filled(4, 20, dev), *under = tp_nn_container("whole");
+    tp_load_report r;
+
+    tp_nn_add(a, "first", tp_nn_linear(3, 4));
+    tp_nn_add(a, "1", tp_nn_batch_norm(4)), tp_nn_init(a, dev);
+    CHECK(tp_nn_save(b, temporary()));
+    CHECK_REFUSED(tp_nn_load(a, temporary(), (tp_load_opts){ 0 }), TP_ERR_FORMAT, "2 missing, 2 unexpected");
+    CHECK(tp_nn_load(a, temporary(), (tp_load_opts){ .rename = "0.=first.", .report = &r }) && r.loaded == 7);
+    CHECK(check_at(tp_nn_tensor(a, "first.weight"), 5) == check_at(tp_nn_tensor(b, "0.weight"), 5));
+    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .rename = "0.=first." }), TP_ERR_FORMAT,
+                  "2 missing, 2 unexpected"); /* a renamed one has no other name */
+    tp_nn_add(under, "net", filled(4, 30, dev));
+    CHECK(tp_nn_load(under, temporary(), (tp_load_opts){ .rename = "=net.", .report = &r }) && r.loaded == 7);
+    CHECK(check_at(tp_nn_tensor(under, "net.0.weight"), 5) == check_at(tp_nn_tensor(b, "0.weight"), 5));
+    CHECK(tp_nn_save(under, temporary()));
+    CHECK(tp_nn_load(a, temporary(), (tp_load_opts){ .strip_prefix = "net.", .rename = "0=first", .report = &r }) &&
+          r.loaded == 7); /* the prefix goes first */
+    CHECK_REFUSED(tp_nn_load(a, temporary(), (tp_load_opts){ .rename = "first" }), TP_ERR_ARG,
+                  "rename \"first\" isn't \"from=to\"");
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(under), unlink(temporary());
+}
+
 /* A report keeps to its room, however much is wrong. */
 ON_EACH_DEVICE(nn_files, reports_of_large_models)
 {

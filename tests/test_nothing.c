@@ -516,6 +516,38 @@ Test(nothing, train, WITH_ALL)
     S(tp_train_print(NULL));
 }
 
+Test(nothing, models, WITH_ALL)
+{
+    TP_SCOPE;
+    S(tp_model_mlp(NULL, 0));
+    S(tp_model_mlp((int64_t[]){ -1, INT64_MIN }, 2));
+    S(tp_model_cnn((tp_cnn_opts){ .size = INT64_MIN }));
+    S(tp_model_cnn_features(NULL, NULL));
+    S(tp_model_cnn_features(m, x));
+    S(tp_model_resnet((tp_resnet_opts){ 0 }));
+    S(tp_model_resnet((tp_resnet_opts){ .stages = INT32_MIN, .width = 1 }));
+    S(tp_model_lstm((tp_lstm_model_opts){ 0 }));
+    S(tp_model_gpt((tp_gpt_opts){ 0 }));
+    S(tp_model_vae((tp_vae_opts){ .pixels = INT64_MIN }));
+    S(tp_model_vae_decode(NULL, NULL));
+    S(tp_model_vae_decode(m, x));
+    S(tp_model_vae_loss(NULL, NULL, NULL, NULL, NAN));
+    S(tp_model_vae_loss(x, x, x, NULL, 1));
+    S(tp_model_generator((tp_dcgan_opts){ .classes = INT64_MIN }));
+    S(tp_model_discriminator((tp_dcgan_opts){ .width = INT64_MAX }));
+    S(tp_model_unet((tp_unet_opts){ .levels = INT32_MAX, .blocks = INT32_MAX }));
+    S(tp_model_unet((tp_unet_opts){ .base = INT64_MIN }));
+    S(tp_nn_predict_all(NULL, lost, NULL, 0));
+    S(tp_nn_predict_all(m, TP_LIST(x), NULL, 3));
+    S(tp_model_save(NULL, NULL));
+    S(tp_model_save(m, NULL));
+    S(tp_model_load(NULL, NULL, NULL));
+    S(tp_model_draw(NULL, NULL, 3, tp_draw_defaults()));
+    S(tp_model_draw(x, NULL, -1, (tp_draw_opts){ 0 }));
+    S(tp_model_write(NULL, NULL, -1, tp_draw_defaults(), NULL, NULL));
+    S(tp_model_write(m, x, 1, tp_draw_defaults(), NULL, NULL));
+}
+
 Test(nothing, files, WITH_ALL)
 {
     TP_SCOPE;

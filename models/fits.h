@@ -1,0 +1,62 @@
+/*
+ * fits.h - what the models' constructors say of options, and their forwards of inputs, that can't
+ * be.
+ */
+#ifndef TP_MODELS_FITS_H
+#define TP_MODELS_FITS_H
+
+#include "models/models.h"
+
+#include <stdio.h>
+
+/* Up to here products of two don't overflow; tp_nn_param refuses what has too many elements. */
+enum { MOST_SIZE = 1 << 30, MOST_WIDTH = 1 << 24, MOST_DEPTH = 1024 };
+
+/* Is this option in least .. most? */
+static inline bool in_range(const char *where, const char *option, int64_t value, int64_t least,
+                            int64_t most)
+{
+    if (value >= least && value <= most) return true;
+    return tp_fail(TP_ERR_ARG, "%s: %s %lld, and %lld to %lld is possible", where, option,
+                   (long long)value, (long long)least, (long long)most);
+}
+
+static inline bool is_rate(const char *where, double dropout)
+{
+    if (dropout >= 0 && dropout <= 1) return true;
+    return tp_fail(TP_ERR_ARG, "%s: dropout %g, and 0 to 1 is possible", where, dropout);
+}
+
+/* Are there least .. most inputs, none of them missing? */
+static inline bool given(const tp_module *m, tp_list in, int least, int most)
+{
+    if (tp_ok() && (in.n < least || in.n > most)) {
+        char or_more[24] = "";
+
+        if (most > least) snprintf(or_more, sizeof or_more, " to %d", most);
+        return tp_fail(TP_ERR_ARG, "%s: it takes %d%s input%s, not %d", tp_nn_kind(m),
+                       least, or_more, most > 1 ? "s" : "", in.n);
+    }
+    for (int i = 0; tp_ok() && i < in.n; i++)
+        if (!in.t[i]) return tp_fail(TP_ERR_ARG, "%s: input %d is missing", tp_nn_kind(m), i);
+    return tp_ok();
+}
+
+/* Is x of this shape, in which any size fits a 0?  text: how the shape is written, "(N, T)". */
+static inline bool shaped(const tp_module *m, tp_tensor *x, const char *what, tp_shape s,
+                          const char *text)
+{
+    bool fits = tp_rank(x) == s.rank;
+    char got[160] = "(";
+    size_t n = 1;
+
+    for (int i = 0; fits && i < s.rank; i++)
+        fits = !s.n[i] || tp_dim(x, i) == s.n[i];
+    if (fits) return true;
+    for (int i = 0; n < sizeof got && i < tp_rank(x); i++)
+        n += (size_t)snprintf(got + n, sizeof got - n, "%s%lld", i ? ", " : "",
+                              (long long)tp_dim(x, i));
+    return tp_fail(TP_ERR_SHAPE, "%s: %s must be %s, not %s)", tp_nn_kind(m), what, text, got);
+}
+
+#endif

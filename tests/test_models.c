@@ -1,0 +1,523 @@
+/*
+ * test_models.c - the reference models as modules: what each must do whatever its numbers, and what
+ * its constructor and its forward refuse.  Numbers against PyTorch are in test_model_golden.c, what
+ * programs do with them in test_model_uses.c.
+ */
+#include "tests/files.h"
+#include "tests/oom.h"
+
+/* ---- all of them, small ---- */
+
+enum { MOST_INPUTS = 3 };
+
+typedef struct kind {
+    const char *name;
+    tp_module *(*make)(void);
+    int (*inputs)(tp_tensor **in, int64_t N, tp_device *dev); /* gives how many */
+    int outputs;
+} kind;
+
+static tp_tensor *numbers(tp_shape s, tp_device *dev)
+{
+    return check_numbers(s, TP_F32, -1, 1, dev);
+}
+static tp_tensor *whole(int64_t below, tp_shape s, tp_device *dev)
+{
+    return tp_cast(check_numbers(s, TP_F64, 0, (double)below, dev), TP_I64);
+}
+
+static tp_module *mlp(void)
+{
+    return tp_model_mlp((int64_t[]){ 5, 7, 3 }, 3);
+}
+static int rows(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = numbers(TP_SHAPE(N, 5), dev), 1;
+}
+static tp_module *cnn(void)
+{
+    return tp_model_cnn((tp_cnn_opts){ .size = 8, .width = 2, .hidden = 5, .dropout = .2 });
+}
+static int maps(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = numbers(TP_SHAPE(N, 1, 8, 8), dev), 1;
+}
+static tp_module *padded(void)
+{
+    return tp_model_resnet((tp_resnet_opts){
+        .channels = 1, .width = 3, .stages = 2, .blocks = { 1, 1 }, .pad_shortcut = true });
+}
+static tp_module *down(void)
+{
+    return tp_model_resnet(
+        (tp_resnet_opts){ .channels = 1, .width = 3, .stages = 2, .blocks = { 1, 1 } });
+}
+static tp_module *lstm(void)
+{
+    return tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 7, .width = 4, .dropout = .2 });
+}
+static tp_module *lstm_tied(void)
+{
+    return tp_model_lstm(
+        (tp_lstm_model_opts){ .vocabulary = 7, .width = 4, .layers = 1, .tied = true });
+}
+static int symbols(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = whole(7, TP_SHAPE(N, 6), dev), 1;
+}
+static tp_gpt_opts gpt_opts(bool rotary)
+{
+    return (tp_gpt_opts){ .vocabulary = 7,
+                          .context = 8,
+                          .layers = 2,
+                          .heads = 2,
+                          .width = 8,
+                          .dropout = .1,
+                          .rotary = rotary };
+}
+static tp_module *gpt(void)
+{
+    return tp_model_gpt(gpt_opts(false));
+}
+static tp_module *gpt_rotary(void)
+{
+    return tp_model_gpt(gpt_opts(true));
+}
+static tp_module *vae(void)
+{
+    return tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 });
+}
+static tp_dcgan_opts gan_opts(int64_t classes)
+{
+    return (tp_dcgan_opts){ .latent = 3, .width = 1, .classes = classes };
+}
+static tp_module *generator(void)
+{
+    return tp_model_generator(gan_opts(2));
+}
+static int codes(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = numbers(TP_SHAPE(N, 3), dev), in[1] = whole(2, TP_SHAPE(N), dev), 2;
+}
+static tp_module *discriminator(void)
+{
+    return tp_model_discriminator(gan_opts(2));
+}
+static int pictures(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = numbers(TP_SHAPE(N, 1, 32, 32), dev), in[1] = whole(2, TP_SHAPE(N), dev), 2;
+}
+static tp_unet_opts unet_opts(void)
+{
+    return (tp_unet_opts){
+        .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1, .classes = 2, .dropout = .1
+    };
+}
+static tp_module *unet(void)
+{
+    return tp_model_unet(unet_opts());
+}
+static int noisy(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    in[0] = numbers(TP_SHAPE(N, 1, 4, 4), dev), in[1] = whole(1000, TP_SHAPE(N), dev),
+    in[2] = whole(3, TP_SHAPE(N), dev);
+    return 3;
+}
+
+static const kind kinds[] = {
+    { "mlp", mlp, rows, 1 },
+    { "cnn", cnn, maps, 1 },
+    { "resnet", padded, maps, 1 },
+    { "resnet with downsample", down, maps, 1 },
+    { "lstm", lstm, symbols, 3 },
+    { "tied lstm", lstm_tied, symbols, 3 },
+    { "gpt", gpt, symbols, 5 },
+    { "rotary gpt", gpt_rotary, symbols, 5 },
+    { "vae", vae, rows, 3 },
+    { "generator", generator, codes, 1 },
+    { "discriminator", discriminator, pictures, 1 },
+    { "unet", unet, noisy, 1 },
+};
+
+static tp_module *ready(const kind *k, int64_t seed, tp_device *dev)
+{
+    CASE("%s on %s", k->name, tp_device_name(dev));
+    tp_seed((uint64_t)seed);
+    return tp_nn_init(k->make(), dev);
+}
+
+/* The first output for a batch of N. */
+static tp_tensor *output(const kind *k, tp_module *m, int64_t N, tp_dtype d, tp_device *dev)
+{
+    tp_tensor *in[MOST_INPUTS], *out[8] = { NULL };
+    int n = k->inputs(in, N, dev);
+
+    for (int i = 0; i < n; i++)
+        if (tp__is_float(in[i])) in[i] = tp_cast(in[i], d);
+    CHECK(tp_nn_apply(m, (tp_list){ in, n }, out, 8) == k->outputs || !tp_ok());
+    return out[0];
+}
+
+static double largest(tp_tensor *a)
+{
+    return tp_count(a) ? tp_item(tp_amax(tp_abs(tp_cast(a, TP_F64)), TP_ALL)) : 0;
+}
+
+static bool equal(tp_tensor *a, tp_tensor *b)
+{
+    tp_shape s = tp_shape_of(a), t = tp_shape_of(b);
+
+    return a && b && tp__same(&s, &t) && largest(tp_sub(a, b)) == 0;
+}
+
+static bool has_gradient(void *user, const char *name, tp_tensor **t)
+{
+    TP_SCOPE;
+    (void)user;
+    cr_expect(tp_grad(*t) && isfinite(largest(tp_grad(*t))), "%s: %s has no gradient", check_name,
+              name);
+    tp_zero_grad(*t);
+    return true;
+}
+
+typedef enum how { IN_F32, IN_BF16, AUTOCAST, HOWS } how;
+static const char *const how_name[] = { "f32", "bf16", "f32 under autocast" };
+
+static void one_batch(const kind *k, int64_t N, how h, tp_device *dev)
+{
+    TP_SCOPE;
+    TP_AUTOCAST(h == AUTOCAST ? TP_BF16 : TP_F32);
+    tp_module *m = ready(k, 1, dev);
+    tp_tensor *y;
+
+    CASE("%s, a batch of %lld in %s on %s", k->name, (long long)N, how_name[h],
+         tp_device_name(dev));
+    CHECK(h != IN_BF16 || tp_nn_cast(m, TP_BF16));
+    CHECK(N || tp_nn_train(m, "*", false) > 0); /* batch norm wants a batch */
+    y = output(k, m, N, h == IN_BF16 ? TP_BF16 : TP_F32, dev);
+    CHECK(y && tp_dim(y, 0) == N && isfinite(largest(y)) &&
+          (h == AUTOCAST || tp_dtype_of(y) == (h ? TP_BF16 : TP_F32)));
+    CHECK(tp_backward(tp_sum(tp_square(y), TP_ALL)));
+    CHECK(N < 3 || tp_nn_each(tp_nn_params(m, "*"), false, has_gradient, NULL) > 0);
+    tp_nn_free(m);
+}
+
+ON_EACH_DEVICE_WITH(models, batches_of_any_size, conv2d)
+{
+    for (int i = 0; i < TP_LEN(kinds); i++)
+        for (how h = IN_F32; h < HOWS; h++)
+            one_batch(&kinds[i], 3, h, dev), one_batch(&kinds[i], 1, h, dev),
+                one_batch(&kinds[i], 0, h, dev);
+}
+
+/* ---- copies and files ---- */
+
+ON_EACH_DEVICE_WITH(models, clones_and_files, conv2d)
+{
+    make_test_folder();
+    for (int i = 0; i < TP_LEN(kinds); i++) {
+        const kind *k = &kinds[i];
+        TP_SCOPE;
+        tp_module *m = ready(k, 1, dev), *copy, *other = ready(k, 2, dev);
+        tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL, *c = NULL;
+        int n = k->inputs(in, 2, dev);
+
+        CHECK(tp_nn_train(m, "*", false) > 0 && tp_nn_train(other, "*", false) > 0 &&
+              (copy = tp_nn_clone(m)));
+        CHECK(tp_nn_save(m, in_folder("m")) &&
+              tp_nn_load(other, in_folder("m"), (tp_load_opts){ 0 }));
+        tp_nn_apply(m, (tp_list){ in, n }, &a, 1);
+        tp_nn_free(m);
+        tp_nn_apply(copy, (tp_list){ in, n }, &b, 1), tp_nn_apply(other, (tp_list){ in, n }, &c, 1);
+        CHECK(equal(a, b) && equal(a, c));
+        tp_nn_free(copy), tp_nn_free(other);
+    }
+    remove_test_folder();
+}
+
+/* In evaluation a run draws nothing; in training what drops or samples does. */
+ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
+{
+    for (int i = 0; i < TP_LEN(kinds); i++) {
+        TP_SCOPE;
+        tp_module *m = ready(&kinds[i], 1, dev);
+        tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL;
+        tp_list list = { in, kinds[i].inputs(in, 2, dev) };
+        bool draws = strstr("cnn lstm gpt rotary gpt vae unet", kinds[i].name) != NULL;
+
+        tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
+        CHECK(a && b && equal(a, b) == !draws);
+        CHECK(tp_nn_train(m, "*", false) > 0);
+        tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
+        CHECK(equal(a, b));
+        {
+            TP_NO_GRAD;
+            tp_nn_apply(m, list, &a, 1);
+            CHECK(equal(a, b) && !tp_needs_grad(a));
+        }
+        tp_nn_free(m);
+    }
+}
+
+ON_EACH_DEVICE_WITH(models, summaries, conv2d)
+{
+    for (int i = 0; i < TP_LEN(kinds); i++) {
+        TP_SCOPE;
+        tp_module *m = ready(&kinds[i], 1, dev);
+        tp_tensor *in[MOST_INPUTS];
+        tp_list list = { in, kinds[i].inputs(in, 2, dev) };
+        char text[16384];
+        size_t n = tp_summary_text(m, list, text, sizeof text);
+
+        CHECK(n > 100 && n < sizeof text && strstr(text, tp_nn_child_name(m, 0)));
+        for (const char *line = text, *end; *line; line = end + 1) {
+            end = strchr(line, '\n');
+            CHECK(end && end - line <= 100);
+        }
+        tp_nn_free(m);
+    }
+}
+
+/* ---- out of memory ---- */
+
+typedef struct tight {
+    const kind *k;
+    tp_module *m;
+    tp_tensor *in[MOST_INPUTS];
+    int n;
+    tp_device *dev;
+    long live;
+} tight;
+
+static bool make(void *user)
+{
+    tight *t = user;
+
+    return (t->m = tp_nn_init(t->k->make(), t->dev)) && tp_ok();
+}
+
+static void unmake(void *user, bool done)
+{
+    tight *t = user;
+
+    CHECK(!done || t->m);
+    tp_nn_free(t->m), tp_thread_end();
+    CHECK(tp__live() == t->live);
+}
+
+static bool step(void *user)
+{
+    tight *t = user;
+    tp_tensor *out[8];
+    TP_SCOPE;
+
+    return tp_nn_apply(t->m, (tp_list){ t->in, t->n }, out, 8) == t->k->outputs &&
+           tp_backward(tp_sum(tp_square(out[0]), TP_ALL));
+}
+
+static bool drop(void *user, const char *name, tp_tensor **t)
+{
+    (void)user, (void)name;
+    return tp_zero_grad(*t);
+}
+
+static void after_step(void *user, bool done)
+{
+    tight *t = user;
+
+    (void)done;
+    CHECK(tp_nn_each(tp_nn_params(t->m, "*"), false, drop, NULL) > 0);
+    tp_thread_end();
+    CHECK(tp__live() == t->live);
+}
+
+ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
+{
+    for (int i = 0; i < TP_LEN(kinds); i++) {
+        tight t = { .k = &kinds[i], .dev = dev, .live = tp__live() };
+
+        CASE("making %s on %s", t.k->name, tp_device_name(dev));
+        at_every_allocation(make, unmake, &t);
+        t.m = ready(t.k, 1, dev);
+        {
+            TP_SCOPE;
+            t.n = t.k->inputs(t.in, 2, dev);
+            for (int j = 0; j < t.n; j++)
+                tp_keep(t.in[j]);
+        }
+        CHECK(step(&t) && tp_nn_each(tp_nn_params(t.m, "*"), false, drop, NULL) > 0);
+        tp_thread_end(), t.live = tp__live();
+        CASE("a step of %s on %s", t.k->name, tp_device_name(dev));
+        at_every_allocation(step, after_step, &t);
+        for (int j = 0; j < t.n; j++)
+            tp_free(t.in[j]);
+        tp_nn_free(t.m);
+    }
+}
+
+/* ---- refusals ---- */
+
+#define REFUSED_OPTIONS(call, text)                                                                \
+    do {                                                                                           \
+        CASE("%.150s", #call);                                                                     \
+        CHECK_REFUSED(call, TP_ERR_ARG, text);                                                     \
+    } while (0)
+#define CNN(...)    tp_model_cnn((tp_cnn_opts){ __VA_ARGS__ })
+#define RESNET(...) tp_model_resnet((tp_resnet_opts){ __VA_ARGS__ })
+#define LSTM(...)   tp_model_lstm((tp_lstm_model_opts){ __VA_ARGS__ })
+#define GPT(...)                                                                                   \
+    tp_model_gpt(                                                                                  \
+        (tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
+#define GAN(...)   tp_model_generator((tp_dcgan_opts){ __VA_ARGS__ })
+#define JUDGE(...) tp_model_discriminator((tp_dcgan_opts){ __VA_ARGS__ })
+#define UNET(...)  tp_model_unet((tp_unet_opts){ __VA_ARGS__ })
+
+Test(models, options_that_cannot_be)
+{
+    long before = (tp_thread_end(), tp__live());
+
+    REFUSED_OPTIONS(tp_model_mlp(NULL, 3), "tp_model_mlp: 0 sizes");
+    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3 }, 1), "tp_model_mlp: 1 sizes");
+    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3, 0 }, 2), "tp_model_mlp: size 0, and 1 to");
+    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3, INT64_MAX, 2 }, 3),
+                    "tp_model_mlp: size 9223372036854775807");
+    REFUSED_OPTIONS(CNN(.size = 3), "tp_model_cnn: size 3, and 4 to");
+    REFUSED_OPTIONS(CNN(.width = -1), "tp_model_cnn: width -1");
+    REFUSED_OPTIONS(CNN(.channels = INT64_MAX), "tp_model_cnn: channels 9");
+    REFUSED_OPTIONS(CNN(.dropout = 2), "tp_model_cnn: dropout 2");
+    REFUSED_OPTIONS(CNN(.dropout = NAN), "tp_model_cnn: dropout nan");
+    REFUSED_OPTIONS(RESNET(0), "tp_model_resnet: stages 0, and 1 to 4");
+    REFUSED_OPTIONS(RESNET(.stages = 9, .width = 8), "tp_model_resnet: stages 9");
+    REFUSED_OPTIONS(RESNET(.stages = 2, .width = 8, .blocks = { 1 }), "tp_model_resnet: blocks 0");
+    REFUSED_OPTIONS(RESNET(.stages = 1, .width = INT64_MAX, .blocks = { 1 }),
+                    "tp_model_resnet: width 9");
+    REFUSED_OPTIONS(RESNET(.stages = 1, .width = 8, .blocks = { INT32_MAX }),
+                    "tp_model_resnet: blocks 2147483647");
+    REFUSED_OPTIONS(LSTM(0), "tp_model_lstm: vocabulary 0");
+    REFUSED_OPTIONS(LSTM(.vocabulary = 5, .layers = 33), "tp_model_lstm: layers 33, and 1 to 32");
+    REFUSED_OPTIONS(LSTM(.vocabulary = INT64_MAX), "tp_model_lstm: vocabulary 9");
+    REFUSED_OPTIONS(LSTM(.vocabulary = 5, .dropout = -1), "tp_model_lstm: dropout -1");
+    REFUSED_OPTIONS(GPT(.width = 0), "tp_model_gpt: width 0");
+    REFUSED_OPTIONS(GPT(.width = 8), "tp_model_gpt: width 8 can't be split into 3 heads");
+    REFUSED_OPTIONS(GPT(.width = 9, .rotary = true), "of an even width");
+    REFUSED_OPTIONS(
+        tp_model_gpt((tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = INT32_MAX }),
+        "layers 2147483647");
+    REFUSED_OPTIONS(tp_model_gpt((tp_gpt_opts){ 0 }), "tp_model_gpt: vocabulary 0");
+    REFUSED_OPTIONS(GPT(.width = 9, .dropout = 1.5), "tp_model_gpt: dropout 1.5");
+    REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .latent = -2 }), "tp_model_vae: latent -2");
+    REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .hidden = INT64_MAX }), "tp_model_vae: hidden 9");
+    REFUSED_OPTIONS(GAN(.width = INT64_MAX), "tp_model_generator: width 9");
+    REFUSED_OPTIONS(GAN(.classes = -1), "tp_model_generator: classes -1");
+    REFUSED_OPTIONS(JUDGE(.channels = -1), "tp_model_discriminator: channels -1");
+    REFUSED_OPTIONS(UNET(.base = 12), "tp_model_unet: base 12 isn't a multiple of its 8 groups");
+    REFUSED_OPTIONS(UNET(.levels = 1000000), "tp_model_unet: levels 1000000, and 1 to 6");
+    REFUSED_OPTIONS(UNET(.levels = 2), "tp_model_unet: mults 0");
+    REFUSED_OPTIONS(UNET(.levels = 1, .mults = { 1 }, .blocks = INT32_MAX),
+                    "tp_model_unet: blocks 2147483647, and 1 to 62");
+    REFUSED_OPTIONS(UNET(.base = INT64_MAX), "tp_model_unet: base 9");
+    REFUSED_OPTIONS(UNET(.classes = 2, .context = 3), "labels or a text, not both");
+    REFUSED_OPTIONS(UNET(.dropout = -0.1), "tp_model_unet: dropout -0.1");
+    CHECK(tp__live() == before);
+}
+
+/* Described and not drawn, or refused for their size, but never a crash. */
+Test(models, huge_ones)
+{
+    tp_module *m[] = { CNN(.width = 1 << 24, .size = 1 << 15, .hidden = 1 << 30),
+                       RESNET(.stages = 1, .width = 1 << 24, .blocks = { 1 }),
+                       LSTM(.vocabulary = 1 << 30, .width = 1 << 24),
+                       NULL,
+                       GAN(.width = 1 << 24),
+                       UNET(.base = 1 << 24) };
+
+    for (int i = 0; i < TP_LEN(m); i++)
+        tp_nn_free(m[i]);
+    tp_clear_error();
+}
+
+/* The inputs are of a model and of no other: a missing one, one more, another number of axes. */
+ON_EACH_DEVICE_WITH(models, inputs_that_cannot_be, conv2d)
+{
+    for (int i = 0; i < TP_LEN(kinds); i++) {
+        TP_SCOPE;
+        tp_module *m = ready(&kinds[i], 1, dev);
+        tp_tensor *in[MOST_INPUTS + 1], *out[8];
+        int n = kinds[i].inputs(in, 2, dev);
+
+        in[n] = in[0];
+        CHECK_REFUSED(tp_nn_apply(m, (tp_list){ NULL, 0 }, out, 8) >= 0, TP_ERR_ARG,
+                      ", not 0");
+        CHECK_REFUSED(tp_nn_apply(m, (tp_list){ in, n + 1 }, out, 8) >= 0, TP_ERR_ARG, "not ");
+        for (int j = 0; j < n; j++) {
+            tp_tensor *was = in[j];
+
+            in[j] = NULL;
+            CHECK_REFUSED(tp_nn_apply(m, (tp_list){ in, n }, out, 8) >= 0, TP_ERR_ARG,
+                          "is missing");
+            in[j] = tp_unsqueeze(tp_unsqueeze(was, 0), 0);
+            CHECK(tp_nn_apply(m, (tp_list){ in, n }, out, 8) < 0 || !strcmp(kinds[i].name, "mlp") ||
+                  !strcmp(kinds[i].name, "vae"));
+            CHECK(tp_ok() || tp_error_code() == TP_ERR_SHAPE);
+            tp_clear_error(), in[j] = was;
+        }
+        CHECK(tp_nn_apply(m, (tp_list){ in, n }, out, 8) == kinds[i].outputs);
+        tp_nn_free(m);
+    }
+}
+
+static bool refuses(tp_module *m, tp_list in, tp_code code, const char *text)
+{
+    tp_tensor *out[8];
+    bool ok = tp_nn_apply(m, in, out, 8) < 0 && tp_error_code() == code && strstr(tp_error(), text);
+
+    cr_expect(ok, "%s: refused with \"%s\", not \"%s\"", check_name, tp_error(), text);
+    tp_clear_error();
+    return ok;
+}
+
+ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
+{
+    TP_SCOPE;
+    tp_module *g = ready(&kinds[9], 1, dev), *d = ready(&kinds[10], 1, dev),
+              *u = ready(&kinds[11], 1, dev);
+    tp_module *t = ready(&kinds[6], 1, dev), *l = ready(&kinds[4], 1, dev),
+              *c = ready(&kinds[1], 1, dev);
+    tp_tensor *one = whole(2, TP_SHAPE(2), dev), *x = numbers(TP_SHAPE(2, 1, 28, 28), dev),
+              *z = numbers(TP_SHAPE(2, 4), dev);
+    tp_tensor *s = whole(7, TP_SHAPE(2, 9), dev), *k = numbers(TP_SHAPE(2, 2, 3, 4), dev),
+              *h = numbers(TP_SHAPE(2, 2, 4), dev);
+    tp_tensor *two = whole(7, TP_SHAPE(2, 2), dev), *longer = numbers(TP_SHAPE(2, 2, 4, 4), dev);
+
+    CHECK(refuses(g, TP_LIST(z, one), TP_ERR_SHAPE, "z must be (N, latent), not (2, 4)"));
+    CHECK(refuses(g, TP_LIST(z), TP_ERR_ARG, "it is conditional, and labels are missing"));
+    CHECK(refuses(d, TP_LIST(x, one), TP_ERR_SHAPE,
+                  "x must be (N, channels, 32, 32), not (2, 1, 28, 28)"));
+    CHECK(refuses(c, TP_LIST(x), TP_ERR_SHAPE,
+                  "cnn: x must be (N, channels, size, size), not (2, 1, 28, 28)"));
+    CHECK(
+        refuses(u, TP_LIST(x, one), TP_ERR_ARG, "unet: it is conditional, and labels are missing"));
+    CHECK(refuses(u, TP_LIST(tp_slice(x, 2, 0, 7), one, one), TP_ERR_SHAPE,
+                  "maps of 7x28 can't be halved 1 times"));
+    CHECK(refuses(u, TP_LIST(x, tp_slice(one, 0, 0, 1), one), TP_ERR_SHAPE,
+                  "time must be (N), not (1)"));
+    CHECK(refuses(t, TP_LIST(one), TP_ERR_SHAPE, "tokens must be (N, T), not (2)"));
+    CHECK(refuses(t, TP_LIST(s), TP_ERR_SHAPE, "9 tokens are more than its context of 8"));
+    CHECK(refuses(t, TP_LIST(two, k, k), TP_ERR_ARG,
+                  "keys and values of all 2 layers or of none, not 3 inputs"));
+    CHECK(refuses(t, TP_LIST(two, k, k, k, h), TP_ERR_SHAPE,
+                  "values must be (N, heads, past, width / heads)"));
+    CHECK(refuses(t, TP_LIST(two, k, k, k, longer), TP_ERR_SHAPE, "values must be"));
+    CHECK(refuses(l, TP_LIST(two, h), TP_ERR_ARG,
+                  "tokens, or tokens, h and c are wanted, not 2 inputs"));
+    CHECK(refuses(l, TP_LIST(two, k, k), TP_ERR_SHAPE, "h is"));
+    CASE("not drawn yet");
+    tp_nn_free(l), l = kinds[4].make();
+    CHECK(refuses(l, TP_LIST(two), TP_ERR_ARG, "call tp_nn_init first"));
+    CASE("the parts of a model");
+    CHECK_REFUSED(tp_model_cnn_features(g, x), TP_ERR_ARG, "conv1");
+    CHECK_REFUSED(tp_model_vae_decode(g, z), TP_ERR_ARG, "fc3");
+    CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
+                  "the mean has 8 numbers, logvar 2");
+    tp_nn_free(g), tp_nn_free(d), tp_nn_free(u), tp_nn_free(t), tp_nn_free(l), tp_nn_free(c);
+}
