@@ -27,12 +27,17 @@ static const tp_train_flag flags[] = {
     { "sample", "draw from OUT/vae.safetensors, and no training", TP_FLAG_YES, &sample, 0, 0 },
 };
 
-/* -ELBO of the batch, in nats a picture. */
+/* -ELBO of the batch, in nats a picture.  In evaluation the model takes the mean for the code, which would be
+ * no bound: it is drawn here. */
 static tp_tensor *nats(tp_module *vae, tp_tensor *x, double weight)
 {
-    tp_tensor *flat = tp_flatten(x, 1), *out[3];
+    tp_tensor *flat = tp_flatten(x, 1), *out[3], *noise;
 
     if (tp_nn_apply(vae, TP_LIST(flat), out, 3) < 0) return NULL;
+    if (!tp_nn_training(vae)) {
+        noise = tp_mul(tp_exp(tp_scale(out[2], 0.5)), tp_randn_like(out[2]));
+        out[0] = tp_model_vae_decode(vae, tp_add(out[1], noise));
+    }
     return tp_scale(tp_model_vae_loss(out[0], flat, out[1], out[2], weight), 1.0 / (double)tp_dim(x, 0));
 }
 

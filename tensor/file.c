@@ -141,14 +141,13 @@ static void sync_folder(const char *path)
     fsync(fd), close(fd);
 }
 
-/* Could the name be taken?  Asked by a trial, which renames nothing. */
-static bool replaceable(writer *w)
+bool tp__file_replaceable(const char *path)
 {
     struct stat st;
 
-    if (stat(w->path, &st) || !S_ISDIR(st.st_mode)) return true;
-    errno = EISDIR;
-    return failed(w, "replaced");
+    if (stat(path, &st) || S_ISREG(st.st_mode)) return true;
+    errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
+    return false;
 }
 
 static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
@@ -158,8 +157,8 @@ static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
     if (!open_temporary(w)) return false;
     ok = put_all(w, all, tensors, n);
     if (fclose(w->f) && ok) ok = failed(w, "written");
-    if (ok && w->trial) ok = replaceable(w);
-    else if (ok && rename(w->temporary, w->path)) ok = failed(w, "replaced");
+    if (ok && !tp__file_replaceable(w->path)) ok = failed(w, "replaced");
+    if (ok && !w->trial && rename(w->temporary, w->path)) ok = failed(w, "replaced");
     if (!ok || w->trial) unlink(w->temporary);
     else sync_folder(w->path);
     return ok;

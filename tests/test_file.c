@@ -287,6 +287,14 @@ Test(file, no_such_place, IN_FOLDER)
     CHECK_REFUSED(tp_file_open(in_folder("empty")), TP_ERR_FORMAT, "it is empty");
     CASE("a pipe and a device don't block");
     cr_assert(mkfifo(in_folder("pipe"), 0600) == 0);
+    {
+        TP_SCOPE;
+        tp_named one = { "a", tp_ones(TP_SHAPE(1), TP_F32, tp_device_open("cpu")) };
+        struct stat st;
+
+        CHECK_REFUSED(tp_file_save(in_folder("pipe"), &one, 1, NULL, 0), TP_ERR_IO, "not supported"); /* as a device */
+        CHECK(!stat(in_folder("pipe"), &st) && S_ISFIFO(st.st_mode));
+    }
     CHECK_REFUSED(tp_file_open(in_folder("pipe")), TP_ERR_IO, "pipe can't be read");
     CHECK_REFUSED(tp_file_open("/dev/zero"), TP_ERR_IO, "can't be read");
     CASE("names");

@@ -275,7 +275,7 @@ static bool make_folders(const char *dir)
 bool tp_train_folder(const char *dir)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE(dir && *dir, TP_ERR_ARG, "missing folder");
+    TP_REQUIRE(dir, TP_ERR_ARG, "missing folder");
     TP_REQUIRE(make_folders(dir), TP_ERR_IO, "the folder %s can't be written to: %s", dir, strerror(errno));
     return true;
 }

@@ -141,7 +141,7 @@ bool tp__canvas_end(const char *where, tp_canvas *c, const char *png)
     int why;
 
     snprintf(temporary, sizeof temporary, "%s.part", png);
-    ok = strlen(png) + 6 < sizeof temporary && write_png(c, temporary) && rename(temporary, png) == 0;
+    ok = strlen(png) + 6 < sizeof temporary && tp__file_replaceable(png) && write_png(c, temporary) && rename(temporary, png) == 0;
     why = errno;
     if (!ok) unlink(temporary);
     tp__canvas_free(c);
