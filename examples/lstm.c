@@ -48,9 +48,9 @@ static double validate(tp_module *m, tp_loader *lanes, void *unused)
     tp_nn_train(m, "*", false);
     for (tp_batch b; tp_data_next(lanes, &b); n++) {
         TP_SCOPE;
-        tp_tensor *out[3];
+        tp_tensor *in[] = { b.x, h, c }, *out[3];
 
-        if (tp_nn_apply(m, TP_LIST(b.x, h, c), out, 3) < 0) break;
+        if (tp_nn_apply(m, (tp_list){ in, h ? 3 : 1 }, out, 3) < 0) break;
         tp_store(&h, out[1]), tp_store(&c, out[2]);
         sum += tp_item(next_symbol_loss(out[0], b, unused));
     }
