@@ -86,6 +86,32 @@ Test(log, json_lines, IN_FOLDER)
     check_column("step", "");
 }
 
+Test(log, a_row_that_is_written_ahead, IN_FOLDER)
+{
+    tp_log_opts o = both();
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open(o);
+
+    CASE("it is taken back where more comes");
+    log_steps(l, 1, 2);
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_column("step", "1 2");
+    tp_log_value(l, "score", 7);
+    log_steps(l, 3, 3);
+    CHECK(tp_log_close(l));
+    check_column("step", "1 2 3");
+    check_column("score", "- 7 -");
+    CASE("a log that goes on");
+    o = both(), o.append = true, o.from = 2;
+    CHECK((l = tp_log_open(o)));
+    tp_log_value(l, "score", 8);
+    CHECK(tp_state_save(s, in_folder("s")) && tp_log_close(l));
+    check_column("step", "1 2");
+    check_column("loss", "1 0.5");
+    check_column("score", "- 8");
+    tp_state_free(s);
+}
+
 /* ---- event files ---- */
 
 typedef struct field {
@@ -249,6 +275,24 @@ Test(log, event_files, IN_FOLDER)
     CASE("the rest");
     CHECK(inside(record(whole, n, 6), 2).v == 2 && inside(record(whole, n, 7), 2).v == 3 && !record(whole, n, 8).number);
     free(whole);
+}
+
+Test(log, event_files_tell_a_value_once, IN_FOLDER)
+{
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open((both()));
+    size_t n;
+
+    log_steps(l, 1, 1);
+    CHECK(tp_state_save(s, in_folder("s")) && tp_state_save(s, in_folder("s")));
+    tp_log_value(l, "score", 7);
+    CHECK(tp_log_close(l));
+    char *whole = read_whole(in_folder(EVENTS), &n);
+    CASE("the loss, then the score");
+    field loss = inside(inside(record(whole, n, 1), 5), 1), score = inside(inside(record(whole, n, 2), 5), 1);
+    CHECK(says(inside(loss, 1), "loss") && says(inside(score, 1), "score") && as_float(inside(score, 2)) == 7);
+    CHECK(!record(whole, n, 3).number);
+    free(whole), tp_state_free(s);
 }
 
 Test(log, event_files_go_on, IN_FOLDER)
