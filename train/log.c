@@ -169,8 +169,10 @@ tp_track *tp__log_track(tp_logger *l, const char *key)
 {
     for (int i = 0; i < l->n; i++)
         if (!strcmp(l->track[i].key, key)) return &l->track[i];
-    TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key && !strpbrk(key, ",\"\n\r") && strcmp(key, "step") != 0,
-                  TP_ERR_ARG, "\"%s\" can't be logged: at most %d keys of 63 characters, without commas, and not step", key, TP_TRACKS);
+    TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key &&
+                  !strpbrk(key, ",\"\n\r") && strcmp(key, "step") != 0, TP_ERR_ARG,
+                  "\"%s\" can't be logged: at most %d keys of 63 characters, without commas, and not step",
+                  key, TP_TRACKS);
     TP_REQUIRE_IN("tp_log", (!l->json && !l->events) || tp__log_is_utf8(key), TP_ERR_ARG,
                   "a key that isn't UTF-8 can't be logged as JSON or for TensorBoard");
     strcpy(l->track[l->n].key, key);
