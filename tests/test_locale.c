@@ -176,10 +176,11 @@ static void *with_own(void *comma)
 
 Test(locale, of_a_thread, COMMA)
 {
-    locale_t comma = newlocale(LC_ALL_MASK, "de_DE.UTF-8", (locale_t)0);
+    locale_t comma;
     pthread_t t;
 
-    if (!comma) return (void)has_comma();
+    if (!has_comma()) return;
+    comma = duplocale(LC_GLOBAL_LOCALE), setlocale(LC_ALL, "C");
     CASE("a thread's own locale is back afterwards");
     pthread_create(&t, NULL, with_own, comma), pthread_join(t, NULL);
     freelocale(comma);

@@ -1,5 +1,6 @@
 /*
- * test_log.c - a log when a state is saved, as JSON lines, and as TensorBoard's event files, taken apart here byte by byte.
+ * test_log.c - a log when a state is saved, as JSON lines, and as TensorBoard's event files, taken
+ * apart here byte by byte.
  */
 #include "tests/files.h"
 
