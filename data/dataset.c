@@ -160,8 +160,8 @@ static bool add_field(rows *r, tp_source *s, tp_tensor *t)
     tp_tensor *dense;
 
     TP_SCOPE;
-    TP_REQUIRE_IN("tp_data_tensors", tp_rank(t) > 0, TP_ERR_SHAPE, "field %d is %s: an axis of rows is wanted", r->n,
-                  tp__text(t));
+    TP_REQUIRE_IN("tp_data_tensors", tp_rank(t) > 0, TP_ERR_SHAPE,
+                  "field %d is %s: an axis of rows is wanted", r->n, tp__text(t));
     TP_REQUIRE_IN("tp_data_tensors", tp_dim(t, 0) == s->count, TP_ERR_SHAPE,
                   "field %d is %s: %lld rows are wanted", r->n, tp__text(t), (long long)s->count);
     TP_REQUIRE_IN("tp_data_tensors", tp_device_of(t) == tp__cpu(), TP_ERR_DEVICE, "field %d is on %s, not the CPU",

@@ -160,12 +160,14 @@ bool tp__picture_look(const char *where, const char *path, tp_picture *p)
 
     *p = (tp_picture){ 0 };
     if (!tp__input_ends(where, path)) return false;
-    if (!(f = fopen(path, "rb"))) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    if (!(f = fopen(path, "rb")))
+        return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
     n = fread(head, 1, sizeof head, f), kind = kind_of(head, n), rewind(f);
     if (kind == 'j') ok = !fseek(f, 2, SEEK_SET) && jpeg_look(f, &w, &h, &channels);
     else ok = kind && stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
     fclose(f);
-    if (!kind || (kind == 'j' && !ok)) return refuse(where, path, kind ? damaged : why_unknown(head, n));
+    if (!kind || (kind == 'j' && !ok))
+        return refuse(where, path, kind ? damaged : why_unknown(head, n));
     if (!ok) return refused_by_stb(where, path);
     *p = (tp_picture){ channels, h, w, NULL };
     return size_ok(where, path, h, w);
@@ -269,7 +271,8 @@ static bool pnm_whole(const unsigned char *bytes, size_t n, const char **why)
         if (p == from && *p) return *why = "its width, height and maximum are no numbers", false;
     }
     if (p + 1 >= (const char *)bytes + n) return false;
-    if (v[0] > SIDE || v[1] > SIDE) return *why = "its width or height is larger than any that is read", false;
+    if (v[0] > SIDE || v[1] > SIDE)
+        return *why = "its width or height is larger than any that is read", false;
     if (v[2] != 255)
         return *why = "it has no maximum of 255: only such PPM and PGM files are read", false;
     return v[0] * v[1] * (bytes[1] == '6' ? 3 : 1) <= n - (size_t)(p + 1 - (const char *)bytes);

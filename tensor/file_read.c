@@ -151,7 +151,8 @@ static bool map(tp_file *f)
     if (fd >= 0) close(fd);
     if (p != MAP_FAILED) return f->map = p, true;
     if (S_ISREG(st.st_mode) && f->size == 0) return refuse(f, "it is empty");
-    tp__fail(TP_ERR_IO, "tp_file_open", "%s can't be read: %s", f->path, why ? strerror(why) : "it is no regular file");
+    tp__fail(TP_ERR_IO, "tp_file_open", "%s can't be read: %s", f->path,
+             why ? strerror(why) : "it is no regular file");
     return false;
 }
 

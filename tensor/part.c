@@ -44,7 +44,8 @@ static bool find_target(tp_part *p, const char *path)
         if (!follow(p->target, sizeof p->target)) return false;
     }
     p->earlier = stat(p->target, &st) == 0;
-    if (p->earlier && !S_ISREG(st.st_mode)) return errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP, false;
+    if (p->earlier && !S_ISREG(st.st_mode))
+        return errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP, false;
     p->mode = p->earlier ? st.st_mode & 07777 : 0;
     return true;
 }
@@ -79,7 +80,8 @@ static int open_unique(tp_part *p)
     int fd = -1;
 
     for (int i = 0; fd < 0 && (i == 0 || errno == EEXIST) && i < TRIES; i++) {
-        snprintf(p->name, sizeof p->name, "%s.%ld-%u.part", p->target, (long)getpid(), atomic_fetch_add(&serial, 1));
+        snprintf(p->name, sizeof p->name, "%s.%ld-%u.part", p->target, (long)getpid(),
+                 atomic_fetch_add(&serial, 1));
         fd = open(p->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     }
     return fd;
@@ -94,7 +96,9 @@ bool tp__part_open(tp_part *p, const char *path)
     p->f = NULL;
     if (!find_target(p, path)) return false;
     if ((fd = open_fixed(p)) < 0 && (fd = open_unique(p)) < 0) return false;
-    if ((!p->earlier || fchmod(fd, (p->mode & 0777) | 0600) == 0) && (p->f = fdopen(fd, "wb"))) return true;
+    if ((!p->earlier || fchmod(fd, (p->mode & 0777) | 0600) == 0) &&
+        (p->f = fdopen(fd, "wb")))
+        return true;
     why = errno;
     unlink(p->name), close(fd);
     return errno = why, false;
@@ -114,7 +118,8 @@ static void sync_folder(const char *path)
 bool tp__part_take(tp_part *p)
 {
     bool ok = !ferror(p->f) && !fflush(p->f) && !fsync(fileno(p->f)) &&
-              (!p->earlier || fchmod(fileno(p->f), p->mode) == 0) && rename(p->name, p->target) == 0;
+              (!p->earlier || fchmod(fileno(p->f), p->mode) == 0) &&
+              rename(p->name, p->target) == 0;
     int why = errno;
 
     if (!ok) return tp__part_drop(p), errno = why, false;

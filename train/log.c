@@ -198,7 +198,8 @@ static bool is_one(const char *where, const char *key, const tp_tensor *t)
 {
     TP_REQUIRE_IN(where, t, TP_ERR_ARG, "\"%s\": missing tensor", key);
     if (!tp__there(where, t)) return false;
-    TP_REQUIRE_IN(where, tp_count(t) == 1, TP_ERR_SHAPE, "\"%s\" is %s: one element is wanted", key, tp__text(t));
+    TP_REQUIRE_IN(where, tp_count(t) == 1, TP_ERR_SHAPE, "\"%s\" is %s: one element is wanted", key,
+                  tp__text(t));
     return true;
 }
 
