@@ -485,10 +485,13 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o)
     tp_dataset *d;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE((unsigned)o.header <= TP_HEADER_NO && (unsigned)o.missing <= TP_MISSING_DROP &&
-                   (unsigned)o.words <= TP_WORDS_ONE_HOT && o.skip >= 0,
-               TP_ERR_ARG, "header %d, missing %d, words %d, skip %lld: one can't be", o.header,
-               o.missing, o.words, (long long)o.skip);
+    TP_REQUIRE((unsigned)o.header <= TP_HEADER_NO, TP_ERR_ARG,
+               "header %d: a tp_header is wanted", o.header);
+    TP_REQUIRE((unsigned)o.missing <= TP_MISSING_DROP, TP_ERR_ARG,
+               "missing %d: a tp_missing is wanted", o.missing);
+    TP_REQUIRE((unsigned)o.words <= TP_WORDS_ONE_HOT, TP_ERR_ARG,
+               "words %d: a tp_words is wanted", o.words);
+    TP_REQUIRE(o.skip >= 0, TP_ERR_ARG, "skip %lld: 0 or more lines are wanted", (long long)o.skip);
     TP_REQUIRE(!strchr("\n\r\"", o.delimiter) || !o.delimiter, TP_ERR_ARG,
                "a delimiter that ends lines or quotes");
     d = read_table(&t, path) ? build(&t) : NULL;

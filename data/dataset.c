@@ -160,7 +160,9 @@ static bool add_field(rows *r, tp_source *s, tp_tensor *t)
     tp_tensor *dense;
 
     TP_SCOPE;
-    TP_REQUIRE_IN("tp_data_tensors", tp_rank(t) > 0 && tp_dim(t, 0) == s->count, TP_ERR_SHAPE,
+    TP_REQUIRE_IN("tp_data_tensors", tp_rank(t) > 0, TP_ERR_SHAPE,
+                  "field %d is %s: an axis of rows is wanted", r->n, tp__text(t));
+    TP_REQUIRE_IN("tp_data_tensors", tp_dim(t, 0) == s->count, TP_ERR_SHAPE,
                   "field %d is %s: %lld rows are wanted", r->n, tp__text(t), (long long)s->count);
     TP_REQUIRE_IN("tp_data_tensors", tp_device_of(t) == tp__cpu(), TP_ERR_DEVICE, "field %d is on %s, not the CPU",
                   r->n, tp_device_name(tp_device_of(t)));
@@ -187,7 +189,7 @@ tp_dataset *tp_data_tensors(tp_list fields)
     if (!tp__check(__func__, fields, fields.n)) return NULL;
     TP_REQUIRE(fields.n > 0 && fields.n <= TP_FIELDS, TP_ERR_ARG, "%d fields: 1 to %d", fields.n, TP_FIELDS);
     if (!(r = tp__alloc_zeroed(sizeof *r))) return NULL;
-    s.count = tp_dim(fields.t[0], 0), s.fields = fields.n, s.user = r;
+    s.count = tp_rank(fields.t[0]) ? tp_dim(fields.t[0], 0) : 0, s.fields = fields.n, s.user = r;
     for (int i = 0; i < fields.n; i++)
         if (!add_field(r, &s, fields.t[i])) return free_rows(r), NULL;
     return tp_data_source(s);

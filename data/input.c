@@ -4,14 +4,14 @@
 #include "data/input.h"
 
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <errno.h>
-#include <locale.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 /* ---- bytes ---- */
@@ -56,6 +56,23 @@ static bool read_all(const char *where, const char *path, gzFile f, tp_bytes *b)
     return true;
 }
 
+/* A device may never end, nor say so.  errno says what is wrong. */
+static bool ends(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st)) return false;
+    if (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode)) return true;
+    return errno = S_ISDIR(st.st_mode) ? EISDIR : 0, false;
+}
+
+bool tp__input_ends(const char *where, const char *path)
+{
+    if (ends(path)) return true;
+    return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path,
+                    errno ? strerror(errno) : "it is neither a regular file nor a pipe");
+}
+
 bool tp__input(const char *where, const char *path, tp_bytes *b)
 {
     gzFile f;
@@ -64,6 +81,7 @@ bool tp__input(const char *where, const char *path, tp_bytes *b)
     *b = (tp_bytes){ 0 };
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, path, TP_ERR_ARG, "missing path");
+    if (!tp__input_ends(where, path)) return false;
     errno = ENOMEM;
     if (!(f = gzopen(path, "rb")))
         return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
@@ -96,6 +114,7 @@ bool tp__input_raw(const char *where, const char *path, size_t most, tp_bytes *b
     *b = (tp_bytes){ 0 };
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, path, TP_ERR_ARG, "missing path");
+    if (!tp__input_ends(where, path)) return false;
     if (!(f = fopen(path, "rb")))
         return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
     ok = read_raw(where, path, f, most, b);
@@ -158,14 +177,6 @@ void tp__names_free(tp_names *l)
 
 /* ---- numbers ---- */
 
-static locale_t plain;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void make_plain(void)
-{
-    plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* of no thread: only strtod_l sees it */
-}
-
 static const char *digits(const char *s)
 {
     while (*s >= '0' && *s <= '9')
@@ -198,7 +209,6 @@ bool tp__number(const char *text, double *v)
     while (*end == ' ' || *end == '\t')
         end++;
     if (*end) return false;
-    pthread_once(&once, make_plain);
-    *v = strtod_l(text, NULL, plain);
+    *v = tp__strtod(text, NULL);
     return true;
 }

@@ -13,6 +13,8 @@ typedef struct tp_bytes {
     size_t n, room;
 } tp_bytes;
 
+/* Is there a regular file, or a pipe?  false and an error where not: a device may never end. */
+bool tp__input_ends(const char *where, const char *path);
 /* All of a file, gzip or plain, with a 0 behind; false and an error, at `where`, when it can't be
  * read. */
 bool tp__input(const char *where, const char *path, tp_bytes *b);

@@ -76,6 +76,7 @@ static bool refuse(const char *where, const char *path, const char *why)
 }
 
 static const char unknown[] = "it is no PNG, JPEG, BMP, PPM or PGM file";
+static const char in_words[] = "a PPM or PGM file in ASCII isn't read, only P5 and P6";
 static const char damaged[] = "it is damaged, of a kind that isn't read, or too large";
 
 /* Known by the first bytes alone: stb_image would look for a JPEG's behind others. */
@@ -85,6 +86,11 @@ static char kind_of(const char *head, size_t n)
     if (n >= 3 && !memcmp(head, "\xFF\xD8\xFF", 3)) return 'j';
     if (n >= 2 && !memcmp(head, "BM", 2)) return 'b';
     return n >= 3 && head[0] == 'P' && (head[1] == '5' || head[1] == '6') ? 'n' : 0;
+}
+
+static const char *why_unknown(const char *head, size_t n)
+{
+    return n >= 3 && head[0] == 'P' && (head[1] == '2' || head[1] == '3') ? in_words : unknown;
 }
 
 static bool refused_by_stb(const char *where, const char *path)
@@ -146,18 +152,22 @@ static bool jpeg_look(FILE *f, int *w, int *h, int *channels)
 bool tp__picture_look(const char *where, const char *path, tp_picture *p)
 {
     static const stbi_io_callbacks from_file = { read_some, skip_some, at_end };
-    FILE *f = fopen(path, "rb");
+    FILE *f;
     char head[8], kind;
+    size_t n;
     int w = 0, h = 0, channels = 0;
     bool ok;
 
     *p = (tp_picture){ 0 };
-    if (!f) return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
-    kind = kind_of(head, fread(head, 1, sizeof head, f)), rewind(f);
+    if (!tp__input_ends(where, path)) return false;
+    if (!(f = fopen(path, "rb")))
+        return tp__fail(TP_ERR_IO, where, "%s can't be read: %s", path, strerror(errno));
+    n = fread(head, 1, sizeof head, f), kind = kind_of(head, n), rewind(f);
     if (kind == 'j') ok = !fseek(f, 2, SEEK_SET) && jpeg_look(f, &w, &h, &channels);
     else ok = kind && stbi_info_from_callbacks(&from_file, f, &w, &h, &channels);
     fclose(f);
-    if (!kind || (kind == 'j' && !ok)) return refuse(where, path, kind ? damaged : unknown);
+    if (!kind || (kind == 'j' && !ok))
+        return refuse(where, path, kind ? damaged : why_unknown(head, n));
     if (!ok) return refused_by_stb(where, path);
     *p = (tp_picture){ channels, h, w, NULL };
     return size_ok(where, path, h, w);
@@ -250,16 +260,19 @@ static bool bmp_whole(const unsigned char *p, size_t n)
  * blank, the pixels. */
 static bool pnm_whole(const unsigned char *bytes, size_t n, const char **why)
 {
-    const char *p = (const char *)bytes + 2;
+    const char *p = (const char *)bytes + 2, *from;
     uint64_t v[3] = { 0 };
 
     for (int i = 0; i < 3; i++) {
         while (*p && strchr(" \t\n\r\v\f#", *p))
             p += *p == '#' ? strcspn(p, "\n\r") : 1;
-        for (; *p >= '0' && *p <= '9' && v[i] <= SIDE; p++)
-            v[i] = 10 * v[i] + (uint64_t)(*p - '0');
+        for (from = p; *p >= '0' && *p <= '9'; p++)
+            if (v[i] <= SIDE) v[i] = 10 * v[i] + (uint64_t)(*p - '0');
+        if (p == from && *p) return *why = "its width, height and maximum are no numbers", false;
     }
     if (p + 1 >= (const char *)bytes + n) return false;
+    if (v[0] > SIDE || v[1] > SIDE)
+        return *why = "its width or height is larger than any that is read", false;
     if (v[2] != 255)
         return *why = "it has no maximum of 255: only such PPM and PGM files are read", false;
     return v[0] * v[1] * (bytes[1] == '6' ? 3 : 1) <= n - (size_t)(p + 1 - (const char *)bytes);
@@ -272,7 +285,7 @@ static bool whole(const char *where, const char *path, const tp_bytes *b)
     char kind = kind_of(b->p, b->n);
     bool ok = false;
 
-    if (!kind) return refuse(where, path, unknown);
+    if (!kind) return refuse(where, path, why_unknown(b->p, b->n));
     if (kind == 'j') blank_comments(p, b->n);
     if (kind == 'p') ok = png_whole(p, b->n);
     else if (kind == 'j') ok = jpeg_whole(p, b->n) && jpeg_tables_ok(p, b->n);

@@ -4,6 +4,8 @@
  */
 #include "models/models.h"
 
+#include <locale.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,11 +98,30 @@ static const model *model_of(const char *kind)
 
 enum { ROOM = 512 };
 
+/* Numbers with a point, whatever the locale of the program: files are read under others. */
+static locale_t plain;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_plain(void)
+{
+    plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
 static void put(char *text, const char *name, double v)
 {
     size_t used = strlen(text);
+    locale_t before;
 
+    pthread_once(&once, make_plain);
+    before = uselocale(plain);
     snprintf(text + used, ROOM - used, "%s%s=%.17g", used ? " " : "", name, v);
+    uselocale(before);
+}
+
+static double number_in(const char *text)
+{
+    pthread_once(&once, make_plain);
+    return plain ? strtod_l(text, NULL, plain) : strtod(text, NULL);
 }
 
 static double number_at(const field *f, int i, const void *opts)
@@ -144,7 +165,7 @@ static double look_up(const char *text, const char *name)
 
     for (const char *at = text; at; at = strchr(at, ' ')) {
         at += *at == ' ';
-        if (!strncmp(at, name, n) && at[n] == '=') return strtod(at + n + 1, NULL);
+        if (!strncmp(at, name, n) && at[n] == '=') return number_in(at + n + 1);
     }
     return 0;
 }

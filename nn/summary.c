@@ -4,6 +4,7 @@
  * One run tells the shapes: each module has a hook of ours in place of its own while it lasts.
  */
 #include "nn/internal.h"
+#include "tensor/plain.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,6 +151,7 @@ static void bytes_text(char *to, double n)
     static const char *const unit[] = { "B", "KB", "MB", "GB", "TB", "PB", "EB" };
     int u = 0;
 
+    TP_PLAIN;
     for (; n >= 999.5 && u + 1 < TP_LEN(unit); u++)
         n /= 1000;
     snprintf(to, TP_NAME, u && n < 9.95 ? "%.1f %s" : "%.0f %s", n, unit[u]);

@@ -2,6 +2,7 @@
  * error.c - the first error of this thread, and what the library may say.
  */
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,6 +41,7 @@ static void keep(tp_code code, const char *where, const char *fmt, va_list args)
     size_t n = 0, room = sizeof me->error_text;
     const char *path = tp__path_text();
 
+    TP_PLAIN;
     if (me->error != TP_OK) return; /* the first one explains the others */
     me->error = code == TP_OK ? TP_ERR_USER : code;
     if (where) n = (size_t)snprintf(me->error_text, room, "%s: ", where);
@@ -120,6 +122,13 @@ void tp_set_log(tp_log_fn *f, void *user)
     say.f = f, say.user = user;
 }
 
+/* The receiver's own locale is back before it is called. */
+static void put_plain(char *text, size_t room, const char *fmt, va_list args)
+{
+    TP_PLAIN;
+    vsnprintf(text, room, fmt, args);
+}
+
 void tp__log(int level, const char *fmt, ...)
 {
     char text[512];
@@ -127,7 +136,7 @@ void tp__log(int level, const char *fmt, ...)
 
     if (!say.f) return;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    put_plain(text, sizeof text, fmt, args);
     va_end(args);
     say.f(say.user, level, text);
 }

@@ -6,15 +6,13 @@
 #include "tensor/file.h"
 #include "tensor/file_dtype.h"
 #include "tensor/internal.h"
+#include "tensor/part.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static size_t bytes_of(const tp_tensor *t)
@@ -44,10 +42,13 @@ static json_t *header(const tp_named *tensors, int n, const tp_meta *meta, int n
         ok = json_object_set_new(texts, meta[i].key, json_string(meta[i].value)) == 0;
     if (ok && n_meta) ok = json_object_set(all, "__metadata__", texts) == 0;
     for (int i = 0; ok && i < n; i++) {
-        ok = !json_object_get(all, tensors[i].name) && strcmp(tensors[i].name, "__metadata__") != 0 &&
-             json_object_set_new(all, tensors[i].name, describe(tensors[i].t, at)) == 0;
-        at += bytes_of(tensors[i].t);
-        if (!ok) tp__fail(TP_ERR_ARG, "tp_file_save", "\"%s\" can't be written: twice, or not UTF-8", tensors[i].name);
+        const char *name = tensors[i].name, *why = NULL;
+
+        if (!strcmp(name, "__metadata__")) why = "the format keeps that name for itself";
+        else if (json_object_get(all, name)) why = "it comes twice";
+        else if (json_object_set_new(all, name, describe(tensors[i].t, at))) why = "it isn't UTF-8";
+        if (why) tp__fail(TP_ERR_ARG, "tp_file_save", "\"%s\" can't be written: %s", name, why);
+        ok = !why, at += bytes_of(tensors[i].t);
     }
     json_decref(texts);
     if (ok) return all;
@@ -60,8 +61,7 @@ static json_t *header(const tp_named *tensors, int n, const tp_meta *meta, int n
 
 typedef struct writer {
     const char *path;
-    char temporary[4096];
-    FILE *f;
+    tp_part part;
     bool trial; /* the file is taken away again */
 } writer;
 
@@ -73,7 +73,7 @@ static bool failed(const writer *w, const char *what)
 
 static bool put(writer *w, const void *p, size_t bytes)
 {
-    return fwrite(p, 1, bytes, w->f) == bytes || failed(w, "written");
+    return fwrite(p, 1, bytes, w->part.f) == bytes || failed(w, "written");
 }
 
 static bool put_header(writer *w, json_t *all)
@@ -109,58 +109,16 @@ static bool put_all(writer *w, json_t *all, const tp_named *tensors, int n)
 
     for (int i = 0; ok && i < n; i++)
         ok = put_tensor(w, tensors[i].t);
-    if (ok && (fflush(w->f) || fsync(fileno(w->f)))) ok = failed(w, "written");
-    return ok;
-}
-
-/* The mode is what any new file gets; asking for the umask would change it for other threads. */
-static bool open_temporary(writer *w)
-{
-    static atomic_uint serial;
-    int fd = -1, n;
-
-    for (int tries = 0; fd < 0 && (tries == 0 || errno == EEXIST) && tries < 100; tries++) {
-        n = snprintf(w->temporary, sizeof w->temporary, "%s.%ld-%u", w->path, (long)getpid(), atomic_fetch_add(&serial, 1));
-        if (n < 0 || (size_t)n >= sizeof w->temporary) return errno = ENAMETOOLONG, failed(w, "written");
-        fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    }
-    if (fd >= 0 && (w->f = fdopen(fd, "wb"))) return true;
-    failed(w, "written");
-    if (fd >= 0) close(fd), unlink(w->temporary);
-    return false;
-}
-
-/* The new name is on disk only when the folder is. */
-static void sync_folder(const char *path)
-{
-    char copy[4096];
-    int fd;
-
-    snprintf(copy, sizeof copy, "%s", path);
-    if ((fd = open(dirname(copy), O_RDONLY | O_DIRECTORY)) < 0) return;
-    fsync(fd), close(fd);
-}
-
-bool tp__file_replaceable(const char *path)
-{
-    struct stat st;
-
-    if (stat(path, &st) || S_ISREG(st.st_mode)) return true;
-    errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
-    return false;
+    return ok && (!fflush(w->part.f) || failed(w, "written"));
 }
 
 static bool save(writer *w, json_t *all, const tp_named *tensors, int n)
 {
-    bool ok;
+    bool ok = tp__part_open(&w->part, w->path) || failed(w, "written");
 
-    if (!open_temporary(w)) return false;
-    ok = put_all(w, all, tensors, n);
-    if (fclose(w->f) && ok) ok = failed(w, "written");
-    if (ok && !tp__file_replaceable(w->path)) ok = failed(w, "replaced");
-    if (ok && !w->trial && rename(w->temporary, w->path)) ok = failed(w, "replaced");
-    if (!ok || w->trial) unlink(w->temporary);
-    else sync_folder(w->path);
+    ok = ok && put_all(w, all, tensors, n);
+    if (ok && !w->trial) return tp__part_take(&w->part) || failed(w, "replaced");
+    tp__part_drop(&w->part);
     return ok;
 }
 

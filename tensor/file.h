@@ -3,8 +3,9 @@
  *
  * A file is 8 bytes of length, a JSON header of that length, and the bytes of the tensors.
  * Reading maps the file; every length and offset is checked before it is believed.  Writing
- * goes to a temporary file beside the target, which is synced and renamed: whatever happens,
- * the old file or the new one is there, whole.
+ * goes to path.part, which is synced and renamed: whatever happens, the old file or the new one
+ * is there, whole.  The target of a symbolic link is replaced, not the link, and an earlier
+ * file's mode is kept.
  */
 #ifndef TP_TENSOR_FILE_H
 #define TP_TENSOR_FILE_H

@@ -144,14 +144,15 @@ static bool map(tp_file *f)
 
     if (fd >= 0 && fstat(fd, &st) == 0) {
         f->size = (size_t)st.st_size;
-        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        errno = S_ISDIR(st.st_mode) ? EISDIR : 0;
         if (f->size && S_ISREG(st.st_mode)) p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0);
         why = errno;
     }
     if (fd >= 0) close(fd);
     if (p != MAP_FAILED) return f->map = p, true;
     if (S_ISREG(st.st_mode) && f->size == 0) return refuse(f, "it is empty");
-    tp__fail(TP_ERR_IO, "tp_file_open", "%s can't be read: %s", f->path, strerror(why));
+    tp__fail(TP_ERR_IO, "tp_file_open", "%s can't be read: %s", f->path,
+             why ? strerror(why) : "it is no regular file");
     return false;
 }
 

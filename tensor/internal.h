@@ -235,7 +235,4 @@ bool tp__draw(tp_device *dev, int64_t n, tp_draw *d);
 bool tp__copy(tp_tensor *to, const tp_tensor *from, bool add);
 extern atomic_long tp__layout_copies; /* 4-D copies from one layout to another */
 
-/* May a file take the name path?  Not that of a folder or a device; errno says why. */
-bool tp__file_replaceable(const char *path);
-
 #endif

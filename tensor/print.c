@@ -3,6 +3,7 @@
  * in the middle of long axes.
  */
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ size_t tp_print(const tp_tensor *t, char *text, size_t room)
     size_t bytes;
     double *v;
 
+    TP_PLAIN;
     if (text && room) text[0] = 0;
     if (!tp__check(__func__, TP_LIST((tp_tensor *)t), 1)) return 0;
     if (!text && room) return tp__fail(TP_ERR_ARG, __func__, "no text for %zu bytes", room), 0;

@@ -419,6 +419,7 @@ Test(data_sets, tensors_ranges_lanes, LIMITED)
     CHECK_REFUSED(tp_data_range(tp_data_retain(d), 5, 4), TP_ERR_ARG, "5..4");
     CHECK_REFUSED(tp_data_range(NULL, 0, 1), TP_ERR_ARG, "missing data set");
     CHECK_REFUSED(tp_data_tensors(TP_LIST(x, tp_slice(y, 0, 1, 4))), TP_ERR_SHAPE, "10 rows are wanted");
+    CHECK_REFUSED(tp_data_tensors(TP_LIST(tp_zeros(TP_SCALAR, TP_F32, tp_device_open("cpu")))), TP_ERR_SHAPE, "tp_data_tensors: field 0 is f32 (): an axis of rows is wanted");
     CHECK_REFUSED(tp_data_tensors(TP_LIST(x, NULL)), TP_ERR_ARG, "input 1 is missing");
     CHECK_REFUSED(tp_data_tensors(TP_LIST(tp_zeros(TP_SCALAR, TP_F32, cpu))), TP_ERR_SHAPE, "field 0");
     CHECK_REFUSED(tp_data_loader(tp_data_retain(d), (tp_loader_opts){ .batch = -1 }), TP_ERR_ARG, "batch -1");

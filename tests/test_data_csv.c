@@ -5,6 +5,7 @@
 #include "tests/data.h"
 
 #include <locale.h>
+#include <sys/wait.h>
 #include <zlib.h>
 
 static tp_dataset *table(const char *text, tp_csv_opts o)
@@ -206,8 +207,10 @@ Test(csv, refuses, IN_FOLDER)
         { "a,a\n1,2\n", { .x = "a" }, TP_ERR_ARG, "two columns are named \"a\"" },
         { "a,b,c\n1,2,3\n", { .x = "a", .y = "b,c", .classes = true }, TP_ERR_ARG, "a label is one column, not 2" },
         { "a,b,c\n1,2,w\n", { .x = "a", .y = "b,c" }, TP_ERR_FORMAT, "\"w\" is no number" },
-        { "a\n1\n", { .header = (tp_header)7 }, TP_ERR_ARG, "header 7" },
-        { "a\n1\n", { .skip = -1 }, TP_ERR_ARG, "skip -1" },
+        { "a\n1\n", { .header = (tp_header)7 }, TP_ERR_ARG, "tp_data_csv: header 7: a tp_header is wanted" },
+        { "a\n1\n", { .missing = (tp_missing)9 }, TP_ERR_ARG, "tp_data_csv: missing 9: a tp_missing is wanted" },
+        { "a\n1\n", { .words = (tp_words)-1 }, TP_ERR_ARG, "tp_data_csv: words -1: a tp_words is wanted" },
+        { "a\n1\n", { .skip = -1 }, TP_ERR_ARG, "tp_data_csv: skip -1: 0 or more lines are wanted" },
         { "a\n1\n", { .delimiter = '"' }, TP_ERR_ARG, "a delimiter that" },
         { "a\n1\n", { .skip = 9 }, TP_ERR_FORMAT, "no rows" },
     };
@@ -224,7 +227,21 @@ Test(csv, refuses, IN_FOLDER)
     CASE("places");
     CHECK_REFUSED(tp_data_csv(in_folder("nothing"), (tp_csv_opts){ 0 }), TP_ERR_IO, "nothing can't be read: No such file");
     CHECK_REFUSED(tp_data_csv(NULL, (tp_csv_opts){ 0 }), TP_ERR_ARG, "missing path");
-    CHECK_REFUSED(tp_data_csv("/tmp", (tp_csv_opts){ 0 }), TP_ERR_FORMAT, "directory");
+    CHECK_REFUSED(tp_data_csv("/tmp", (tp_csv_opts){ 0 }), TP_ERR_IO, "Is a directory");
+    CASE("what may never end is no file");
+    static const char *const endless[] = { "/dev/full", "/dev/zero", "/dev/null" };
+    for (int i = 0; i < TP_LEN(endless); i++) {
+        CHECK_REFUSED(tp_data_csv(endless[i], (tp_csv_opts){ 0 }), TP_ERR_IO, "can't be read: it is neither a regular file nor a pipe");
+        CHECK_REFUSED(tp_data_npy(endless[i], tp_device_open("cpu")), TP_ERR_IO, "neither a regular file nor a pipe");
+    }
+    CASE("a pipe is read");
+    cr_assert(mkfifo(in_folder("pipe"), 0600) == 0);
+    pid_t child = fork();
+    if (child == 0) write_whole(in_folder("pipe"), "1,2\n3,4\n", 8), _exit(0);
+    tp_dataset *piped = tp_data_csv(in_folder("pipe"), (tp_csv_opts){ 0 });
+    waitpid(child, NULL, 0);
+    CHECK(piped && tp_data_count(piped) == 2);
+    tp_data_set_free(piped);
     CASE("more texts than categories");
     for (int i = 0; i < 1001; i++)
         n += (size_t)sprintf(many + n, "w%d\n", i);

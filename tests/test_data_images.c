@@ -277,10 +277,15 @@ Test(pictures, refuse, IN_FOLDER)
     CHECK_REFUSED(tp_data_image_load(put_text("t", "some text"), 3, cpu), TP_ERR_FORMAT, "t: it is no PNG, JPEG, BMP, PPM or PGM file");
     CHECK_REFUSED(tp_data_image_load(put_text("t", ""), 3, cpu), TP_ERR_FORMAT, "t: it is no PNG");
     CHECK_REFUSED(tp_data_image_load(put_text("t", "P6 1 1 100\nabc"), 3, cpu), TP_ERR_FORMAT, "t: it has no maximum of 255");
+    CHECK_REFUSED(tp_data_image_load(put_text("t", "P5 -2 2 255\nabcd"), 1, cpu), TP_ERR_FORMAT, "t: its width, height and maximum are no numbers");
+    CHECK_REFUSED(tp_data_image_load(put_text("t", "P6 99999999 99999999 255\nabc"), 3, cpu), TP_ERR_FORMAT, "t: its width or height is larger than any that is read");
+    CHECK_REFUSED(tp_data_image_load(put_text("t", "P2 1 1 255\n3"), 1, cpu), TP_ERR_FORMAT, "t: a PPM or PGM file in ASCII isn't read");
+    CHECK_REFUSED(tp_data_image_load(put_text("t", "P3 1 1 255\n3 3 3"), 3, cpu), TP_ERR_FORMAT, "t: a PPM or PGM file in ASCII isn't read");
     CHECK_REFUSED(tp_data_image_load(put_text("t", "GIF89a"), 3, cpu), TP_ERR_FORMAT, "no PNG");
     CASE("places");
     CHECK_REFUSED(tp_data_image_load(in_folder("nothing"), 3, cpu), TP_ERR_IO, "nothing can't be read: No such file");
     CHECK_REFUSED(tp_data_image_load(folder, 3, cpu), TP_ERR_IO, "Is a directory");
+    CHECK_REFUSED(tp_data_image_load("/dev/zero", 3, cpu), TP_ERR_IO, "/dev/zero can't be read: it is neither a regular file nor a pipe");
     CHECK_REFUSED(tp_data_image_load(NULL, 3, cpu), TP_ERR_ARG, "missing path");
     CHECK_REFUSED(tp_data_image_load(in_folder("a.png"), 2, cpu), TP_ERR_ARG, "2 channels");
 }

@@ -63,6 +63,7 @@ Test(tokenizer, characters, IN_FOLDER)
     CHECK(tp_data_count(lanes) == 1 && sample_at(lanes, 0, 1, 1) == 2);
     tp_data_set_free(lanes);
     CHECK_REFUSED(tp_data_text(in_folder("nothing"), v), TP_ERR_IO, "nothing can't be read");
+    CHECK_REFUSED(tp_data_text("/dev/zero", v), TP_ERR_IO, "/dev/zero can't be read: it is neither a regular file nor a pipe");
     tp_data_tokenizer_free(t), tp_data_tokenizer_free(u), tp_data_tokenizer_free(v), tp_data_tokenizer_free(NULL);
 }
 

@@ -6,9 +6,12 @@
 
 #include "tensor/file.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #define IN_FOLDER .init = make_test_folder, .fini = remove_test_folder, .timeout = 120
 
@@ -296,12 +299,13 @@ Test(file, no_such_place, IN_FOLDER)
         CHECK(!stat(in_folder("pipe"), &st) && S_ISFIFO(st.st_mode));
     }
     CHECK_REFUSED(tp_file_open(in_folder("pipe")), TP_ERR_IO, "pipe can't be read");
-    CHECK_REFUSED(tp_file_open("/dev/zero"), TP_ERR_IO, "can't be read");
+    CHECK_REFUSED(tp_file_open("/dev/zero"), TP_ERR_IO, "can't be read: it is no regular file");
+    CHECK_REFUSED(tp_file_open("/dev/null"), TP_ERR_IO, "/dev/null can't be read: it is no regular file");
     CASE("names");
     tp_named twice[] = { { "a", t }, { "a", t } }, reserved = { "__metadata__", t }, latin = { "\xe9", t };
-    CHECK_REFUSED(tp_file_save(in_folder("f"), twice, 2, NULL, 0), TP_ERR_ARG, "\"a\" can't be written: twice");
-    CHECK_REFUSED(tp_file_save(in_folder("f"), &reserved, 1, NULL, 0), TP_ERR_ARG, "__metadata__");
-    CHECK_REFUSED(tp_file_save(in_folder("f"), &latin, 1, NULL, 0), TP_ERR_ARG, "UTF-8");
+    CHECK_REFUSED(tp_file_save(in_folder("f"), twice, 2, NULL, 0), TP_ERR_ARG, "\"a\" can't be written: it comes twice");
+    CHECK_REFUSED(tp_file_save(in_folder("f"), &reserved, 1, NULL, 0), TP_ERR_ARG, "\"__metadata__\" can't be written: the format keeps that name");
+    CHECK_REFUSED(tp_file_save(in_folder("f"), &latin, 1, NULL, 0), TP_ERR_ARG, "it isn't UTF-8");
     CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ "k", "\xe9" }, 1), TP_ERR_ARG, "UTF-8");
     CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ NULL, "v" }, 1), TP_ERR_ARG, "text 0 is missing");
     CHECK_REFUSED(tp_file_save(in_folder("f"), NULL, 0, &(tp_meta){ "k", NULL }, 1), TP_ERR_ARG, "text 0 is missing");
@@ -311,6 +315,15 @@ Test(file, no_such_place, IN_FOLDER)
     CHECK(!save_one(in_folder("f"), t) && !tp_file_open(in_folder("empty")) && !strcmp(tp_error(), "mine"));
     tp_clear_error();
     CHECK(!tp_file_exists(in_folder("f")));
+}
+
+static void *save_often(void *path)
+{
+    for (int i = 0; i < 50; i++) {
+        TP_SCOPE;
+        CHECK(save_one(path, tp_full(TP_SHAPE(1000), i, TP_F32, tp_device_open("cpu"))));
+    }
+    return NULL;
 }
 
 static int files_in(const char *dir)
@@ -368,6 +381,70 @@ Test(file, an_earlier_file_survives, IN_FOLDER)
     CASE("over a longer and a shorter one");
     CHECK(save_one(in_folder("f"), large) && save_one(in_folder("f"), small));
     CHECK(stat(in_folder("f"), &st) == 0 && st.st_size < 1000);
+}
+
+Test(file, what_it_takes_the_place_of, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_tensor *t = tp_ones(TP_SHAPE(3), TP_F32, tp_device_open("cpu"));
+    struct stat st;
+
+    CASE("the target of a link, in another folder, of a link to a link");
+    mkdir(in_folder("d"), 0700);
+    CHECK(save_one(in_folder("d/real"), t) && symlink("d/real", in_folder("one")) == 0 && symlink(in_folder("one"), in_folder("two")) == 0);
+    write_whole(in_folder("d/real"), "old", 3);
+    CHECK(save_one(in_folder("two"), t) && stat(in_folder("d/real"), &st) == 0 && st.st_size > 3);
+    CHECK(lstat(in_folder("one"), &st) == 0 && S_ISLNK(st.st_mode) && lstat(in_folder("two"), &st) == 0 && S_ISLNK(st.st_mode));
+    CASE("a link to nothing yet, and one to itself");
+    CHECK(symlink("d/new", in_folder("three")) == 0 && save_one(in_folder("three"), t) && tp_file_exists(in_folder("d/new")));
+    CHECK(symlink("loop", in_folder("loop")) == 0);
+    CHECK_REFUSED(save_one(in_folder("loop"), t), TP_ERR_IO, "loop can't be written: Too many levels");
+    CASE("an earlier file's mode, also one that can't be written to");
+    CHECK(chmod(in_folder("d/real"), 0440) == 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(save_one(in_folder("one"), t) && stat(in_folder("d/real"), &st) == 0 && (st.st_mode & 07777) == 0440);
+    CHECK(files_in(in_folder("d")) == 2);
+}
+
+Test(file, the_part_that_a_killed_one_left, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_tensor *t = tp_ones(TP_SHAPE(1 << 16), TP_F32, tp_device_open("cpu"));
+    struct stat st;
+
+    CASE("killed again and again, one is left at most, and used again");
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+
+        if (child == 0)
+            for (;;) (void)!save_one(in_folder("f"), t);
+        usleep((useconds_t)(3000 + 1700 * i)), kill(child, SIGKILL), waitpid(child, NULL, 0);
+    }
+    CHECK(files_in(folder) <= 2);
+    write_whole(in_folder("f.part"), "left behind", 11);
+    CHECK(save_one(in_folder("f"), t) && files_in(folder) == 1);
+    tp_file *f = tp_file_open(in_folder("f"));
+    CHECK(same_tensor(t, tp_file_read(f, 0, tp_device_open("cpu"))));
+    tp_file_close(f);
+    CASE("one that another holds, or that is no file of ours, is left alone");
+    int held = open(in_folder("f.part"), O_WRONLY | O_CREAT, 0600);
+    CHECK(flock(held, LOCK_EX) == 0 && write(held, "mine", 4) == 4);
+    CHECK(save_one(in_folder("f"), t) && stat(in_folder("f.part"), &st) == 0 && st.st_size == 4 && files_in(folder) == 2);
+    close(held), unlink(in_folder("f.part"));
+    write_whole(in_folder("other"), "mine", 4);
+    CHECK(symlink("other", in_folder("f.part")) == 0);
+    CHECK(save_one(in_folder("f"), t) && stat(in_folder("other"), &st) == 0 && st.st_size == 4 && files_in(folder) == 3);
+    unlink(in_folder("f.part"));
+    CASE("threads that save to one name");
+    pthread_t many[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&many[i], NULL, save_often, (void *)in_folder("f"));
+    for (int i = 0; i < 4; i++)
+        pthread_join(many[i], NULL);
+    CHECK(tp_file_exists(in_folder("f")) && files_in(folder) == 2);
+    f = tp_file_open(in_folder("f"));
+    CHECK(f && tp_file_count(f) == 1);
+    tp_file_close(f);
 }
 
 /* ---- a module's file ---- */

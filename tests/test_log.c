@@ -1,5 +1,6 @@
 /*
- * test_log.c - a log as JSON lines, and as TensorBoard's event files, taken apart here byte by byte.
+ * test_log.c - a log when a state is saved, as JSON lines, and as TensorBoard's event files, taken
+ * apart here byte by byte.
  */
 #include "tests/files.h"
 
@@ -84,6 +85,116 @@ Test(log, json_lines, IN_FOLDER)
     CASE("anew");
     CHECK(tp_log_close(tp_log_open(both())));
     check_column("step", "");
+}
+
+/* ---- a state that is saved between two steps ---- */
+
+static tp_log_opts csv_alone(void)
+{
+    return (tp_log_opts){ .dir = in_folder("run") };
+}
+
+static tp_tensor *scalar(double v)
+{
+    return tp_full(TP_SCALAR, v, TP_F32, tp_device_open("cpu"));
+}
+
+static void check_csv(const char *want)
+{
+    char *got = read_whole(in_folder("run/log.csv"), NULL);
+
+    cr_expect(got && !strcmp(got, want), "%s: log.csv is\n%s\nnot\n%s", check_name, got ? got : "absent", want);
+    free(got);
+}
+
+Test(log, rows_are_on_disk_when_a_state_is_saved, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open(csv_alone());
+
+    CASE("the header at once");
+    tp_log_value(l, "loss", 1), tp_log_step(l);
+    check_csv("step,loss\n0,1\n");
+    CASE("rows when a state is saved, and a wider header");
+    for (int i = 1; i <= 3; i++)
+        tp_log_value(l, "loss", i), tp_log_step(l);
+    tp_log_value(l, "late", 3), tp_log_step(l);
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_csv("step,loss,late\n0,1\n1,1\n2,2\n3,3\n4,,3\n5,,\n");
+    CASE("a second later");
+    tp_log_value(l, "loss", 5), usleep(1050000), tp_log_step(l);
+    check_csv("step,loss,late\n0,1\n1,1\n2,2\n3,3\n4,,3\n5,5,\n");
+    CHECK(tp_log_close(l));
+    tp_state_free(s);
+}
+
+Test(log, a_states_row_is_on_disk_with_it, IN_FOLDER)
+{
+    TP_SCOPE;
+    tp_log_opts o = csv_alone();
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open(o);
+
+    CASE("what is pending is read when the state of its step is saved, once");
+    for (int i = 1; i <= 2; i++)
+        tp_log_add(l, "loss", scalar(i)), tp_log_step(l);
+    for (int i = 0; i < 2; i++) {
+        CHECK(tp_state_save(s, in_folder("s")));
+        check_csv("step,loss\n1,1\n2,2\n");
+    }
+    CASE("what comes for that step later joins its row, also in a wider header");
+    tp_log_value(l, "score", 0.5);
+    tp_log_add(l, "loss", scalar(3));
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_csv("step,loss,score\n1,1\n2,2,0.5\n");
+    tp_log_value(l, "score", 0.25), tp_log_add(l, "norm", scalar(7)), tp_log_step(l);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,score,norm\n1,1\n2,2,0.25,\n3,3,,7\n");
+    CASE("a log that goes on does so in the row that the state was saved at");
+    o = csv_alone(), o.append = true, o.from = 2;
+    l = tp_log_open(o);
+    tp_log_value(l, "norm", 9);
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_csv("step,loss,score,norm\n1,1\n2,2,0.25,9\n");
+    tp_log_add(l, "loss", scalar(33)), tp_log_step(l);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,score,norm\n1,1\n2,2,0.25,9\n3,33,,\n");
+    CASE("a wider header above a link's file");
+    CHECK(rename(in_folder("run/log.csv"), in_folder("real.csv")) == 0 && symlink("../real.csv", in_folder("run/log.csv")) == 0);
+    struct stat st;
+    o.dir = in_folder("run"), o.from = 3, l = tp_log_open(o);
+    tp_log_value(l, "more", 1), tp_log_step(l);
+    CHECK(tp_log_close(l));
+    check_csv("step,loss,score,norm,more\n1,1\n2,2,0.25,9\n3,33,,,1\n4,,,,\n");
+    CHECK(lstat(in_folder("run/log.csv"), &st) == 0 && S_ISLNK(st.st_mode));
+    tp_state_free(s);
+}
+
+Test(log, a_row_that_is_written_ahead, IN_FOLDER)
+{
+    tp_log_opts o = both();
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open(o);
+
+    CASE("it is taken back where more comes");
+    log_steps(l, 1, 2);
+    CHECK(tp_state_save(s, in_folder("s")));
+    check_column("step", "1 2");
+    tp_log_value(l, "score", 7);
+    log_steps(l, 3, 3);
+    CHECK(tp_log_close(l));
+    check_column("step", "1 2 3");
+    check_column("score", "- 7 -");
+    CASE("a log that goes on");
+    o = both(), o.append = true, o.from = 2;
+    CHECK((l = tp_log_open(o)));
+    tp_log_value(l, "score", 8);
+    CHECK(tp_state_save(s, in_folder("s")) && tp_log_close(l));
+    check_column("step", "1 2");
+    check_column("loss", "1 0.5");
+    check_column("score", "- 8");
+    tp_state_free(s);
 }
 
 /* ---- event files ---- */
@@ -249,6 +360,24 @@ Test(log, event_files, IN_FOLDER)
     CASE("the rest");
     CHECK(inside(record(whole, n, 6), 2).v == 2 && inside(record(whole, n, 7), 2).v == 3 && !record(whole, n, 8).number);
     free(whole);
+}
+
+Test(log, event_files_tell_a_value_once, IN_FOLDER)
+{
+    tp_state *s = tp_state_new();
+    tp_logger *l = tp_log_open((both()));
+    size_t n;
+
+    log_steps(l, 1, 1);
+    CHECK(tp_state_save(s, in_folder("s")) && tp_state_save(s, in_folder("s")));
+    tp_log_value(l, "score", 7);
+    CHECK(tp_log_close(l));
+    char *whole = read_whole(in_folder(EVENTS), &n);
+    CASE("the loss, then the score");
+    field loss = inside(inside(record(whole, n, 1), 5), 1), score = inside(inside(record(whole, n, 2), 5), 1);
+    CHECK(says(inside(loss, 1), "loss") && says(inside(score, 1), "score") && as_float(inside(score, 2)) == 7);
+    CHECK(!record(whole, n, 3).number);
+    free(whole), tp_state_free(s);
 }
 
 Test(log, event_files_go_on, IN_FOLDER)

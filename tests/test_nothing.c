@@ -492,6 +492,7 @@ Test(nothing, train, WITH_ALL)
     S(tp_state_free(NULL), 0);
     S(tp_log_add(NULL, NULL, NULL), 0);
     S(tp_log_add(lg, NULL, x), 0);
+    S(tp_log_add(lg, "x", NULL), 0);
     S(tp_log_value(lg, NULL, 1), 0);
     S(tp_log_step(NULL), 0);
     S(tp_log_items(NULL, 1), 0);

@@ -217,6 +217,12 @@ Test(plots, refusals, IN_FOLDER)
     CHECK_REFUSED(tp_plot_heat(in_folder("p"), v, 0, 2, (tp_heat_opts){ 0 }), TP_ERR_ARG, "0 by 2 cells: 1 by 1 to 512 by 512");
     CHECK_REFUSED(tp_plot_heat(in_folder("p"), NULL, 1, 2, (tp_heat_opts){ 0 }), TP_ERR_ARG, "missing path or cells");
     CHECK_REFUSED(tp_plot_heat(in_folder("no/p"), v, 1, 2, (tp_heat_opts){ 0 }), TP_ERR_IO, "No such file");
+    CASE("a link's target is replaced, and its mode kept");
+    struct stat st;
+    write_whole(in_folder("real.png"), "old", 3), chmod(in_folder("real.png"), 0604);
+    CHECK(symlink("real.png", in_folder("link.png")) == 0 && tp_plot_heat(in_folder("link.png"), v, 1, 2, (tp_heat_opts){ 0 }));
+    CHECK(stat(in_folder("real.png"), &st) == 0 && st.st_size > 3 && (st.st_mode & 0777) == 0604);
+    CHECK(lstat(in_folder("link.png"), &st) == 0 && S_ISLNK(st.st_mode));
 }
 
 Test(plots, out_of_memory, IN_FOLDER)

@@ -87,7 +87,7 @@ grep -q '^result model=cnn' result || fail "a closed stderr ends the run"
 
 # ---- a place that can't hold the checkpoint, found before the training ----
 mkdir -p place/state.safetensors
-refused "a folder as checkpoint" 1 "state.safetensors can't be replaced: Is a directory" $quick --out place
+refused "a folder as checkpoint" 1 "state.safetensors can't be written: Is a directory" $quick --out place
 [ ! -s place/log.csv ] || fail "trained without a place to save to"
 mkdir small
 if mount -t tmpfs -o size=256k none small 2>/dev/null; then

@@ -4,6 +4,7 @@
 #include "train/train.h"
 
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -41,6 +42,7 @@ bool tp_train_print(const char *fmt, ...)
 {
     va_list args;
 
+    TP_PLAIN;
     if (!tp_ok()) return false;
     TP_REQUIRE(fmt, TP_ERR_ARG, "missing format");
     va_start(args, fmt);
@@ -106,7 +108,7 @@ static bool positive(const char *text, double *v)
 {
     char *end;
 
-    *v = strtod(text, &end);
+    *v = tp__strtod(text, &end);
     return end != text && !*end && *v > 0 && *v < 1e9;
 }
 
@@ -139,7 +141,7 @@ static int take_own_number(const tp_train_args *a, const tp_train_flag *f, const
     double v;
     long long n = 0;
 
-    errno = 0, v = strtod(text, &end);
+    errno = 0, v = tp__strtod(text, &end);
     if (is_whole && whole(text, INT64_MIN, INT64_MAX, &n)) v = (double)n;
     else if (is_whole) end = (char *)text;
     if (end != text && !*end && v - v == 0 && (!bounded || (v >= f->least && v <= f->most))) {
@@ -237,6 +239,7 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
     struct option options[TP_LEN(common) + MOST_FLAGS + 1];
 
+    TP_PLAIN;
     if (!complete(a, argc, argv)) return 2;
     list_flags(a, options);
     fill_in(a, argv[0]);

@@ -4,6 +4,7 @@
 #include "train/axes.h"
 
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -107,6 +108,7 @@ static void rule_y(tp_canvas *c, const tp_frame *f, double y)
     int at = (int)tp__axes_y(f, y);
     char text[32];
 
+    TP_PLAIN;
     tp__canvas_fill(c, f->left, at, f->right - f->left, 1, tp__rule);
     snprintf(text, sizeof text, "%.6g", y);
     tp__canvas_text(c, f->left - 8 - tp__canvas_text_width(text, f->scale), at - 4 * f->scale, f->scale, text, tp__ink);
@@ -117,6 +119,7 @@ static void rule_x(tp_canvas *c, const tp_frame *f, double x)
     int at = (int)tp__axes_x(f, x), w;
     char text[32];
 
+    TP_PLAIN;
     tp__canvas_fill(c, at, f->top, 1, f->bottom - f->top, tp__rule);
     snprintf(text, sizeof text, "%.7g", x);
     w = tp__canvas_text_width(text, f->scale);

@@ -8,6 +8,8 @@
  */
 #include "train/log.h"
 
+#include "tensor/plain.h"
+
 #include <string.h>
 
 static void put_time(char *text, size_t room, double seconds)
@@ -33,6 +35,7 @@ static void compose(const tp_logger *l, char *line, size_t room)
     size_t n = (size_t)snprintf(line, room, "%6lld", (long long)l->step), at;
     char time[32];
 
+    TP_PLAIN;
     if (l->o.total > 0) {
         n += (size_t)snprintf(line + n, room - n, "/%lld ", (long long)l->o.total), at = n + 1;
         n += put_track(line + n, room - n);

@@ -5,13 +5,13 @@
 #include "train/canvas.h"
 
 #include "tensor/internal.h"
+#include "tensor/part.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -131,25 +131,24 @@ bool tp__canvas_encode(const tp_canvas *c, void (*put_some)(void *user, void *by
 
 static bool write_png(const tp_canvas *c, const char *path)
 {
-    sink s = { fopen(path, "wb"), true };
-    bool drawn;
+    tp_part p;
+    sink s = { .ok = true };
+    int why;
 
-    if (!s.f) return false;
-    drawn = tp__canvas_encode(c, write_some, &s);
-    if (fclose(s.f)) s.ok = false;
-    return drawn && s.ok;
+    errno = ENOMEM; /* where the encoder fails */
+    if (!tp__part_open(&p, path)) return false;
+    s.f = p.f;
+    if (tp__canvas_encode(c, write_some, &s) && s.ok) return tp__part_take(&p);
+    why = errno;
+    tp__part_drop(&p);
+    return errno = why, false;
 }
 
 bool tp__canvas_end(const char *where, tp_canvas *c, const char *png)
 {
-    char temporary[4096];
-    bool ok;
-    int why;
+    bool ok = write_png(c, png);
+    int why = errno;
 
-    snprintf(temporary, sizeof temporary, "%s.part", png);
-    ok = strlen(png) + 6 < sizeof temporary && tp__file_replaceable(png) && write_png(c, temporary) && rename(temporary, png) == 0;
-    why = errno;
-    if (!ok) unlink(temporary);
     tp__canvas_free(c);
     TP_REQUIRE_IN(where, ok, TP_ERR_IO, "%s can't be written: %s", png, strerror(why));
     return true;

@@ -24,7 +24,7 @@ void tp__canvas_line(tp_canvas *c, double x0, double y0, double x1, double y1, d
 /* Letters of 7 by 12 pixels times scale; gives the width.  color by value. */
 int tp__canvas_text(tp_canvas *c, int x, int y, int scale, const char *text, tp_color color);
 int tp__canvas_text_width(const char *text, int scale);
-/* Writes and frees; through a temporary file, so that an earlier picture stays whole. */
+/* Writes and frees; an earlier picture stays whole until then. */
 bool tp__canvas_end(const char *where, tp_canvas *c, const char *png);
 /* The PNG's bytes, a piece at a time. */
 bool tp__canvas_encode(const tp_canvas *c, void (*put)(void *user, void *bytes, int n), void *user);

@@ -4,6 +4,7 @@
 #include "train/axes.h"
 
 #include "tensor/internal.h"
+#include "tensor/plain.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,6 +86,7 @@ static void draw_cell(tp_canvas *c, const heat *h, int row, int column)
     const char *fit;
     char text[32];
 
+    TP_PLAIN;
     tp__canvas_fill(c, x, y, h->cell_w - gap, h->cell_h - gap, shade_of(shade));
     if (!h->named) return;
     snprintf(text, sizeof text, fabs(v) < 1e6 && v == floor(v) ? "%.0f" : "%.3g", v);
@@ -119,6 +121,7 @@ static void draw_scale(tp_canvas *c, const heat *h)
     int x = h->left + h->columns * h->cell_w + GAP, high = between(h->rows * h->cell_h, 48, 16384);
     char text[32];
 
+    TP_PLAIN;
     for (int i = 0; i < high; i++)
         tp__canvas_fill(c, x, h->top + i, BAR, 1, shade_of(1 - (double)i / (high - 1)));
     snprintf(text, sizeof text, "%.5g", h->most), tp__canvas_text(c, x + BAR + 6, h->top, 1, text, tp__ink);

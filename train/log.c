@@ -1,9 +1,14 @@
 /*
  * log.c - the values of a run: a row of log.csv for each step, and a line on the terminal.
  *
- * A tensor is read one step after it was added, when its device has long finished with it.
+ * A tensor is read one step after it was added, when its device has long finished with it.  A
+ * state that is saved between has its row written ahead; what comes for that step afterwards
+ * takes the row back and writes it anew.
  */
 #include "train/log.h"
+
+#include "tensor/part.h"
+#include "tensor/plain.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,6 +18,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { LINE = 8192 }; /* more than all keys, or numbers, take */
 
 double tp__now(void)
 {
@@ -52,14 +59,6 @@ static void flush_files(tp_logger *l)
     if (l->events) fflush(l->events);
 }
 
-void tp__log_flush_all(void)
-{
-    pthread_mutex_lock(&lock);
-    for (tp_logger *l = open_ones; l; l = l->next)
-        flush_files(l);
-    pthread_mutex_unlock(&lock);
-}
-
 /* ---- opening ---- */
 
 static void remember(tp_track *t, int64_t step, double v)
@@ -81,28 +80,34 @@ static bool has_room(tp_track *t)
     return t->room > 0;
 }
 
-/* An earlier row for the curves: the step, then a number or nothing for each key. */
-static void remember_row(tp_logger *l, const char *line)
+/* An earlier row, the step, then a number or nothing for each key: for the curves, or, of the step
+ * where ours begin, to be gone on with. */
+static void take_row(tp_logger *l, const char *line, int64_t step)
 {
-    int64_t step = atoll(line);
+    bool ours = l->o.from && step == l->o.from;
 
     for (int i = 0; i < l->n && (line = strchr(line, ',')); i++) {
+        tp_track *t = &l->track[i];
         char *end;
-        double v = strtod(++line, &end);
+        double v = tp__strtod(++line, &end);
 
-        if (end != line && !isnan(v) && has_room(&l->track[i])) remember(&l->track[i], step, v);
+        if (end == line || isnan(v)) continue;
+        if (ours) t->now = v, t->told = true;
+        else if (l->o.plot && has_room(t)) remember(t, step, v);
     }
+    l->ahead = ours;
 }
 
 /* Where an earlier log's rows end that ours go on below: before those of steps that are made
  * again, and before one cut short. */
 static long end_of_rows(tp_logger *l, FILE *f)
 {
-    char line[4096];
+    char line[LINE];
     long end = ftell(f);
 
     while (fgets(line, sizeof line, f) && strchr(line, '\n') && (!l->o.from || atoll(line) <= l->o.from)) {
-        if (l->o.plot) remember_row(l, line);
+        l->csv_at = end;
+        take_row(l, line, atoll(line));
         end = ftell(f);
     }
     return end;
@@ -112,7 +117,7 @@ static long end_of_rows(tp_logger *l, FILE *f)
 static bool read_columns(tp_logger *l, const char *path)
 {
     FILE *f = fopen(path, "r+");
-    char line[1024];
+    char line[LINE];
 
     if (!f) return true;
     if (fgets(line, sizeof line, f)) {
@@ -146,6 +151,8 @@ tp_logger *tp_log_open(tp_log_opts o)
 
     if (!l) return NULL;
     l->o = o, l->step = o.from, l->start = tp__now();
+    l->thread = tp__me();
+    l->json_at = -1;
     l->terminal = o.bar && isatty(STDERR_FILENO);
     if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l) && tp__log_json_open(l) && tp__log_events_open(l))
         return enlist(l), l;
@@ -162,8 +169,10 @@ tp_track *tp__log_track(tp_logger *l, const char *key)
 {
     for (int i = 0; i < l->n; i++)
         if (!strcmp(l->track[i].key, key)) return &l->track[i];
-    TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key && !strpbrk(key, ",\"\n"), TP_ERR_ARG,
-                  "\"%s\" can't be logged: at most %d keys of 31 characters, without commas", key, TP_TRACKS);
+    TP_REQUIRE_IN("tp_log", l->n < TP_TRACKS && strlen(key) < sizeof l->track->key &&
+                  !strpbrk(key, ",\"\n\r") && strcmp(key, "step") != 0, TP_ERR_ARG,
+                  "\"%s\" can't be logged: at most %d keys of 63 characters, without commas, and not step",
+                  key, TP_TRACKS);
     TP_REQUIRE_IN("tp_log", (!l->json && !l->events) || tp__log_is_utf8(key), TP_ERR_ARG,
                   "a key that isn't UTF-8 can't be logged as JSON or for TensorBoard");
     strcpy(l->track[l->n].key, key);
@@ -171,29 +180,50 @@ tp_track *tp__log_track(tp_logger *l, const char *key)
     return &l->track[l->n++];
 }
 
+static tp_track *track_for(const char *where, tp_logger *l, const char *key)
+{
+    if (!l || !tp_ok()) return NULL;
+    TP_REQUIRE_IN(where, key && *key, TP_ERR_ARG, "missing key");
+    return tp__log_track(l, key);
+}
+
 void tp_log_value(tp_logger *l, const char *key, double v)
 {
-    tp_track *t = l && key && tp_ok() ? tp__log_track(l, key) : NULL;
+    tp_track *t = track_for(__func__, l, key);
 
-    if (t) t->now = v;
+    if (t) t->now = v, t->told = false, l->late = true;
+}
+
+static bool is_one(const char *where, const char *key, const tp_tensor *t)
+{
+    TP_REQUIRE_IN(where, t, TP_ERR_ARG, "\"%s\": missing tensor", key);
+    if (!tp__there(where, t)) return false;
+    TP_REQUIRE_IN(where, tp_count(t) == 1, TP_ERR_SHAPE, "\"%s\" is %s: one element is wanted", key,
+                  tp__text(t));
+    return true;
 }
 
 void tp_log_add(tp_logger *l, const char *key, tp_tensor *value)
 {
-    tp_track *t = l && key && value && tp_ok() ? tp__log_track(l, key) : NULL;
+    tp_track *t = track_for(__func__, l, key);
 
-    if (t) tp_store(&t->added, value);
+    if (t && is_one(__func__, key, value)) tp_store(&t->added, value);
 }
 
 /* ---- steps ---- */
 
+static void read_due(tp_track *t)
+{
+    if (t->due) t->now = tp_item(t->due), tp_free(t->due), t->due = NULL;
+}
+
 /* The value that belongs to the step that ends the row, or NaN. */
 static double settle(tp_logger *l, tp_track *t)
 {
-    double v = t->now;
+    double v;
 
-    t->now = NAN;
-    if (t->due) v = tp_item(t->due), tp_free(t->due), t->due = NULL;
+    read_due(t);
+    v = t->now, t->now = NAN;
     t->due = t->added, t->added = NULL;
     if (!isnan(v)) t->last = v, t->seen = true;
     if (!isnan(v) && has_room(t)) remember(t, l->row, v);
@@ -209,23 +239,23 @@ static void put_header(const tp_logger *l, FILE *f)
 }
 
 /* Keys that came after the header: it is written anew, above the same rows. */
-static bool widen_header(tp_logger *l)
+static bool widen_header(const tp_logger *l, const char *path)
 {
-    char path[4096], part[sizeof path + 8], line[4096];
-    FILE *old, *wide;
+    FILE *old = fopen(path, "r");
+    char line[LINE];
+    tp_part p;
     bool ok;
 
-    snprintf(path, sizeof path, "%s/log.csv", l->dir), snprintf(part, sizeof part, "%s.part", path);
-    if (!(old = fopen(path, "r"))) return errno == ENOENT; /* taken away meanwhile */
-    if ((wide = fopen(part, "w"))) {
-        put_header(l, wide);
+    if (!old) return errno == ENOENT; /* taken away meanwhile */
+    if ((ok = tp__part_open(&p, path))) {
+        put_header(l, p.f);
         for (bool first = true; fgets(line, sizeof line, old); first = false)
-            if (!first) fputs(line, wide);
+            if (!first) fputs(line, p.f);
+        if ((ok = !ferror(old))) ok = tp__part_take(&p);
+        else tp__part_drop(&p);
     }
-    ok = wide && !ferror(wide) && !ferror(old);
-    if (wide && fclose(wide)) ok = false;
     fclose(old);
-    return (ok && rename(part, path) == 0) || (unlink(part), false);
+    return ok;
 }
 
 /* The file goes on behind the new header; when that fails the old one does, and closing tells. */
@@ -235,7 +265,7 @@ static void widen(tp_logger *l)
     FILE *again;
 
     snprintf(path, sizeof path, "%s/log.csv", l->dir);
-    if (fflush(l->csv) || !widen_header(l) || !(again = fopen(path, "a"))) {
+    if (fflush(l->csv) || !widen_header(l, path) || !(again = fopen(path, "a"))) {
         l->incomplete = true;
         return;
     }
@@ -253,33 +283,109 @@ static void show_keys(tp_logger *l)
     l->columns = l->n;
 }
 
+/* For TensorBoard each value is a record of its own: those that it has already are left out. */
+static void tell_events(tp_logger *l, const double *v)
+{
+    double fresh[TP_TRACKS];
+
+    for (int i = 0; i < l->n; i++)
+        fresh[i] = l->track[i].told ? NAN : v[i], l->track[i].told = !isnan(v[i]);
+    tp__log_events_row(l, fresh);
+}
+
 /* Rows are on disk a second later, whatever ends the program. */
 static void put_row(tp_logger *l, const double *v)
 {
+    TP_PLAIN;
     if (!l->csv) return;
     fprintf(l->csv, "%lld", (long long)l->row);
     for (int i = 0; i < l->n; i++)
         fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
     fputc('\n', l->csv);
-    tp__log_json_row(l, v), tp__log_events_row(l, v);
+    tp__log_json_row(l, v), tell_events(l, v);
     if (tp__now() - l->flushed < 1) return;
     flush_files(l), l->flushed = tp__now();
 }
 
+/* What f has from `at` on goes. */
+static bool cut(FILE *f, long at)
+{
+    struct stat st;
+
+    if (!f || at < 0) return true;
+    if (fflush(f) || fstat(fileno(f), &st)) return false;
+    return st.st_size <= at || (ftruncate(fileno(f), at) == 0 && fseek(f, at, SEEK_SET) == 0);
+}
+
+/* Before a row: the one that was written ahead goes, if this is the same; the header stands. */
+static void begin_row(tp_logger *l)
+{
+    if (l->ahead && !cut(l->csv, l->csv_at)) l->incomplete = true;
+    if (l->ahead && !cut(l->json, l->json_at)) l->json_lost = true;
+    show_keys(l);
+}
+
 static void end_row(tp_logger *l)
 {
+    bool whole = l->ahead && !l->late, any = false;
     double v[TP_TRACKS];
-    bool first = l->row == l->o.from, any = false;
 
-    show_keys(l);
+    if (whole) show_keys(l); /* of the next row */
+    else begin_row(l);
     for (int i = 0; i < l->n; i++)
         v[i] = settle(l, &l->track[i]), any = any || !isnan(v[i]);
-    if (!first || (any && !l->o.append)) put_row(l, v); /* an earlier log has that row */
+    if (!whole && (any || l->row != l->o.from)) put_row(l, v);
+    for (int i = 0; i < l->n; i++)
+        l->track[i].told = false;
+    l->ahead = l->late = false;
+}
+
+static long end_of(FILE *f)
+{
+    return f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
+}
+
+/* The row of the last step that ended, before the next one writes it. */
+static void write_ahead(tp_logger *l)
+{
+    double v[TP_TRACKS];
+    bool any = false;
+
+    l->row = l->step;
+    begin_row(l);
+    for (int i = 0; i < l->n; i++)
+        read_due(&l->track[i]), v[i] = l->track[i].now, any = any || !isnan(v[i]);
+    l->csv_at = end_of(l->csv), l->json_at = end_of(l->json);
+    if (any || l->row != l->o.from) put_row(l, v);
+    l->ahead = true, l->late = false;
+}
+
+/* One of this thread's whose last row isn't written; others make their steps meanwhile. */
+static tp_logger *next_behind(void)
+{
+    tp_logger *l;
+
+    pthread_mutex_lock(&lock);
+    for (l = open_ones; l && (l->thread != tp__me() || (l->ahead && !l->late)); l = l->next) {
+    }
+    pthread_mutex_unlock(&lock);
+    return l;
+}
+
+void tp__log_flush_all(void)
+{
+    for (tp_logger *l; tp_ok() && (l = next_behind());)
+        write_ahead(l);
+    pthread_mutex_lock(&lock);
+    for (tp_logger *l = open_ones; l; l = l->next)
+        flush_files(l);
+    pthread_mutex_unlock(&lock);
 }
 
 void tp_log_step(tp_logger *l)
 {
     if (!l || !tp_ok()) return;
+    l->thread = tp__me();
     l->row = l->step; /* what was due belongs to the step before */
     end_row(l);
     l->step++;

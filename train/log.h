@@ -9,14 +9,14 @@
 
 #include <stdio.h>
 
-enum { TP_TRACKS = 16, TP_POINTS = 4096 };
+enum { TP_TRACKS = 64, TP_POINTS = 4096 };
 
 /* One key's values. */
 typedef struct tp_track {
-    char key[32];
+    char key[64];
     double now, last;      /* this step's number; the newest known */
     tp_tensor *added, *due; /* this step's tensor; the one before's, to be read */
-    bool seen;
+    bool seen, told; /* known; the event file has this step's */
     double *x, *y; /* the curve */
     int64_t n, room, every;
 } tp_track;
@@ -28,6 +28,10 @@ struct tp_logger {
     bool terminal, drawn, incomplete, json_lost, events_lost;
     int columns; /* of the header that log.csv has; 0: none yet */
     int64_t step, row;
+    /* The row of the last step is in the files already, from there on; a value has come since. */
+    bool ahead, late;
+    long csv_at, json_at;
+    tp_thread *_Atomic thread; /* that makes the steps */
     int64_t items, done; /* of this step, where the program says it; in all, since the start */
     double start, shown, flushed;
     struct tp_logger *next;
@@ -44,7 +48,7 @@ bool tp__log_events_open(tp_logger *l);
 void tp__log_events_row(tp_logger *l, const double *v);
 void tp__log_free(tp_logger *l);
 void tp__log_bar(tp_logger *l, bool last);
-void tp__log_flush_all(void); /* rows of every open log go to disk */
+void tp__log_flush_all(void); /* rows of every open log go to disk, this thread's up to now */
 bool tp__log_plot(tp_logger *l); /* dir/curve.png */
 
 #endif

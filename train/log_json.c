@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Where an earlier log's rows end that ours go on below, as in log.csv; rows of any length. */
-static long end_of_rows(FILE *f, int64_t from)
+/* Where an earlier log's rows end that ours go on below, as in log.csv; rows of any length.  *last:
+ * where that of step `from` begins, if there is one. */
+static long end_of_rows(FILE *f, int64_t from, long *last)
 {
     char *line = NULL;
     size_t room = 0;
@@ -23,6 +24,7 @@ static long end_of_rows(FILE *f, int64_t from)
 
         json_decref(row);
         if (!row || (from && step > from)) break;
+        if (from && step == from) *last = end;
     }
     free(line);
     return end;
@@ -44,7 +46,7 @@ bool tp__log_json_open(tp_logger *l)
     if (!l->o.json || !l->dir) return true;
     snprintf(path, sizeof path, "%s/log.jsonl", l->dir);
     if (l->o.append && (f = fopen(path, "r+"))) {
-        if (ftruncate(fileno(f), end_of_rows(f, l->o.from))) l->json_lost = true;
+        if (ftruncate(fileno(f), end_of_rows(f, l->o.from, &l->json_at))) l->json_lost = true;
         fclose(f);
     }
     l->json = fopen(path, l->o.append ? "a" : "w");

@@ -23,9 +23,13 @@ typedef struct tp_log_opts {
     bool json, tensorboard;
 } tp_log_opts;
 tp_logger *tp_log_open(tp_log_opts o); /* made: tp_log_close */
-/* A value of this step, read one step late, so that nothing waits for the device. */
+/* Keys are 1 to 63 characters without commas, quotes and line ends, and not "step"; a log has 64 at
+ * most.  What can't be logged is an error, which stays pending as any other does: nothing goes on
+ * before tp_clear_error. */
+/* A value of this step, of one element, read a step late, so that nothing waits for the device. */
 void tp_log_add(tp_logger *l, const char *key, tp_tensor *t);
-void tp_log_value(tp_logger *l, const char *key, double v); /* of the last step that ended */
+/* Of the last step that ended, or of tp_log_opts.from. */
+void tp_log_value(tp_logger *l, const char *key, double v);
 void tp_log_step(tp_logger *l); /* ends a step: a row of log.csv, the bar */
 void tp_log_items(tp_logger *l, int64_t n); /* of this step, where they aren't tp_log_opts.items */
 double tp_log_rate(const tp_logger *l);     /* items a second since tp_log_open */

@@ -5,6 +5,8 @@
 #include "train/profiling.h"
 #include "train/train.h"
 
+#include "tensor/plain.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -50,6 +52,7 @@ bool tp__profile_write(tp_profile *p)
     FILE *f = p->trace;
     bool ok;
 
+    TP_PLAIN;
     if (!f) return true;
     p->trace = NULL;
     fprintf(f, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
@@ -72,6 +75,7 @@ bool tp__profile_write(tp_profile *p)
 
 static void rate(char *to, size_t room, double work, double seconds)
 {
+    TP_PLAIN;
     if (work > 0 && seconds > 0) snprintf(to, room, "%.1f", 1e-9 * work / seconds);
     else snprintf(to, room, "-");
 }
