@@ -122,7 +122,7 @@ Test(fit, loss_without_a_step, IN_FOLDER)
     tp_fit_result r;
     int calls = 0;
 
-    o.loss = fails_twice, o.user = &calls, o.accumulate = 3, o.validation = NULL;
+    o.loss = fails_twice, o.user = &calls, o.steps = 4, o.accumulate = 3, o.validation = NULL;
     o.on_step = o.on_epoch = o.on_validation = o.on_end = NULL;
     CHECK_REFUSED(tp_train_fit(b.m, o, &r), TP_ERR_USER, "call 2 fails");
     CHECK(r.at.step == 0 && isnan(r.at.loss));

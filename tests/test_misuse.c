@@ -87,13 +87,12 @@ static bool again(void *user)
     return true;
 }
 
-ON_EACH_DEVICE(misuse, passes_without_a_batch)
+Test(misuse, passes_without_a_batch)
 {
     static const char text[] = "tp_data_next: a second pass without a batch: 3 samples, batch 8, drop_last";
     tp_source s = { .count = -1, .fields = 1, .dtype = { TP_F32 }, .shape = { TP_SHAPE(2) }, .next = nothing, .rewind = again };
     tp_batch b;
 
-    (void)dev;
     TP_SCOPE;
     for (int workers = 0; workers < 2; workers++) {
         tp_loader *l = tp_data_loader(three(), (tp_loader_opts){ .batch = 8, .drop_last = true, .workers = workers });
