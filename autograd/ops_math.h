@@ -91,7 +91,7 @@ tp_tensor *tp_logical_or(tp_tensor *a, tp_tensor *b);  /* one or both */
 tp_tensor *tp_logical_xor(tp_tensor *a, tp_tensor *b); /* one alone */
 tp_tensor *tp_logical_not(tp_tensor *x); /* x = 0 */
 /* a = b, or |a - b| <= atol + rtol |b| and finite; torch's rtol 1e-5, atol 1e-8.  NaN is close to
- * nothing. */
+ * nothing.  Not f16. */
 tp_tensor *tp_isclose(tp_tensor *a, tp_tensor *b, double rtol, double atol);
 /* Whether all are close; false after a failure too. */
 bool tp_allclose(tp_tensor *a, tp_tensor *b, double rtol, double atol);
@@ -137,8 +137,7 @@ tp_tensor *tp_threshold(tp_tensor *x, double threshold, double value);
 tp_tensor *tp_glu(tp_tensor *x, int axis);
 
 /* ---- folds over axes: floats; twice ---- */
-/* An empty sum is 0, an empty mean NaN.  tp_sum: integers and bool too, in i64. */
-tp_tensor *tp_sum(tp_tensor *x, tp_axes axes);
+tp_tensor *tp_sum(tp_tensor *x, tp_axes axes); /* an empty one is 0; integers and bool too, in i64 */
 tp_tensor *tp_mean(tp_tensor *x, tp_axes axes); /* integers are refused: cast them first */
 /* The product; integers and bool too, in i64; an empty one is 1. */
 tp_tensor *tp_prod(tp_tensor *x, tp_axes axes);

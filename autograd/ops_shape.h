@@ -41,8 +41,8 @@ bool tp_unbind(tp_tensor *x, int axis, int n, tp_tensor **out);
 /* x side by side, times.n[i] times along axis i; as PyTorch's repeat, more numbers than axes
  * add axes in front. */
 tp_tensor *tp_repeat(tp_tensor *x, tp_shape times);
-tp_tensor *tp_repeat_interleave(tp_tensor *x, int axis, int64_t n); /* each element n times */
-tp_tensor *tp_roll(tp_tensor *x, int axis, int64_t shift); /* what leaves at one end enters at the other */
+tp_tensor *tp_repeat_interleave(tp_tensor *x, int64_t n, int axis); /* each element n times */
+tp_tensor *tp_roll(tp_tensor *x, int64_t shift, int axis); /* what leaves at one end enters at the other */
 
 /* With a value; mirrored at the edge, which isn't repeated; by the edge; from the other end. */
 typedef enum tp_pad_mode { TP_PAD_CONSTANT, TP_PAD_REFLECT, TP_PAD_REPLICATE, TP_PAD_CIRCULAR } tp_pad_mode;
@@ -85,8 +85,8 @@ tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev); /* 1 
 /* ---- draws: floats; no gradient ---- */
 /* The thread's generator draws them: tp_seed.  The same numbers on every device. */
 tp_tensor *tp_bernoulli(tp_tensor *p); /* 1 with probability p, else 0, in p's dtype and layout */
-tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev); /* i64 in low .. high - 1; up to 2^47 of them */
-tp_tensor *tp_randperm(int64_t n, tp_device *dev); /* i64 (n): 0 .. n - 1 in a random order */
+tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev); /* in low .. high - 1; up to 2^47 of them.  Gives i64. */
+tp_tensor *tp_randperm(int64_t n, tp_device *dev); /* (n): 0 .. n - 1 in a random order.  Gives i64. */
 /* i64 (samples) or (rows, samples): places drawn with probability weights / their sum; weights (n) or
  * (rows, n), not negative, finite, not all 0; without replacement at least `samples` above 0.  Waits
  * for the device. */

@@ -185,13 +185,11 @@ void tp__csv_free(tp_csv *c)
 
 const char *tp__csv_column_text(const tp_csv *c, int64_t col)
 {
-    static _Thread_local char text[4][128];
-    static _Thread_local int at;
+    char *text = tp__text_room();
 
-    at = (at + 1) % 4;
     if (c->header)
-        snprintf(text[at], sizeof *text, "column %lld (%.80s)", (long long)col, c->header[col]);
+        snprintf(text, TP_TEXT, "column %lld (%.80s)", (long long)col, c->header[col]);
     else
-        snprintf(text[at], sizeof *text, "column %lld", (long long)col);
-    return text[at];
+        snprintf(text, TP_TEXT, "column %lld", (long long)col);
+    return text;
 }

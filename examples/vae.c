@@ -101,7 +101,7 @@ static bool draw(const char *dir, tp_module *vae, tp_tensor *x, int64_t size)
     tp_tensor *again = pictures(tp_model_vae_decode(vae, z)), *drawn = tp_randn(TP_SHAPE(8 * ACROSS, size), dev);
 
     for (int i = 0; i < 8; i++) { /* from each picture to the next, one a column */
-        tp_tensor *next = tp_roll(z, 0, -1);
+        tp_tensor *next = tp_roll(z, -1, 0);
 
         walk[i] = pictures(tp_model_vae_decode(vae, tp_add(z, tp_scale(tp_sub(next, z), i / 7.0))));
     }

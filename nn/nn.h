@@ -53,7 +53,7 @@ tp_tensor *tp_nn_tensor(tp_module *m, const char *path);
 bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t);
 /* Puts `with` where path was, which is freed; gives `with`, NULL after a failure. */
 tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with);
-int64_t tp_nn_count(const tp_module *m); /* elements of all parameters */
+int64_t tp_nn_count(const tp_module *m); /* elements of all parameters; tied ones count once */
 int64_t tp_nn_count_trained(const tp_module *m); /* elements of those that aren't frozen */
 int tp_nn_children(const tp_module *m);  /* how many; in the order in which they were added: */
 tp_module *tp_nn_child(tp_module *m, int i); /* a negative i counts from the end */

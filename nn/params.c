@@ -40,32 +40,51 @@ int tp_nn_each(tp_params p, bool buffers, tp_nn_each_fn *f, void *user)
     return c.n;
 }
 
+/* Elements of parameters; a tied one counts once, where it comes first. */
+typedef struct counting {
+    tp_module *root;
+    const tp_entry *of; /* whose first entry is looked for */
+    bool first, trained;
+    int64_t n;
+} counting;
+
+static bool is_first(void *user, const char *name, tp_module *m, tp_entry *e)
+{
+    counting *c = user;
+
+    (void)name, (void)m;
+    if (e->t != c->of->t || e->buffer) return true;
+    c->first = e == c->of;
+    return false; /* ends the walk */
+}
+
 static bool count_one(void *user, const char *name, tp_module *m, tp_entry *e)
 {
+    counting *c = user;
+    bool tied = e->t && atomic_load(&e->t->held) > 1;
+
     (void)name, (void)m;
-    if (!e->buffer) *(int64_t *)user += tp__elements(&e->shape);
+    if (e->buffer || (c->trained && e->frozen)) return true;
+    c->of = e, c->first = true;
+    if (tied) tp__entries(c->root, is_first, c);
+    if (c->first) c->n += tp__elements(&e->shape);
     return true;
 }
 
 int64_t tp_nn_count(const tp_module *m)
 {
-    int64_t n = 0;
+    counting c = { .root = (tp_module *)m };
 
-    if (m) tp__entries((tp_module *)m, count_one, &n);
-    return n;
-}
-
-static bool count_trained(void *user, const char *name, tp_module *m, tp_entry *e)
-{
-    return e->frozen || count_one(user, name, m, e);
+    if (m) tp__entries((tp_module *)m, count_one, &c);
+    return c.n;
 }
 
 int64_t tp_nn_count_trained(const tp_module *m)
 {
-    int64_t n = 0;
+    counting c = { .root = (tp_module *)m, .trained = true };
 
-    if (m) tp__entries((tp_module *)m, count_trained, &n);
-    return n;
+    if (m) tp__entries((tp_module *)m, count_one, &c);
+    return c.n;
 }
 
 /* ---- freeze ---- */

@@ -260,6 +260,11 @@ bool tp_sched_observe(tp_sched *s, double value);
 
 /* share(step, user) of base, called for step 0 at once.  LambdaLR */
 tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), void *user);
+/* base share(1) share(2) ... share(step), computed anew at each step.  MultiplicativeLR */
+tp_sched *tp_sched_multiplicative(tp_optim *o, double (*share)(int64_t step, void *user), void *user);
+/* From base to swa_lr over anneal_steps, by half a cosine or in a straight line, and then swa_lr: for
+ * tp_swa_new.  SWALR: cosine, 10 */
+tp_sched *tp_sched_swa(tp_optim *o, double swa_lr, int64_t anneal_steps, bool linear);
 /* parts[0] up to milestones[0], then parts[1] from its step 0 on, and so on: n parts, n - 1 rising
  * milestones; a warm-up is a tp_sched_linear before another.  It owns the parts, also after a
  * failure; all are of one optimizer, none is a plateau.  SequentialLR */

@@ -116,6 +116,24 @@ tp_sched *tp_sched_from(tp_optim *o, double (*share)(int64_t step, void *user), 
     return tp__sched_begin(s);
 }
 
+static double product_of(const tp_sched *s, double base, int64_t step)
+{
+    for (int64_t i = 1; i <= step; i++)
+        base *= s->share(i, s->user);
+    return base;
+}
+
+tp_sched *tp_sched_multiplicative(tp_optim *o, double (*share)(int64_t step, void *user), void *user)
+{
+    tp_sched *s;
+
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(o && share, TP_ERR_ARG, "missing optimizer or function");
+    if (!(s = tp__sched_new(__func__, o))) return NULL;
+    s->rate = product_of, s->share = share, s->user = user;
+    return tp__sched_begin(s);
+}
+
 /* ---- one after the other ---- */
 
 static bool fit(tp_sched *const *parts, int n)

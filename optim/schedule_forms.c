@@ -136,6 +136,29 @@ tp_sched *tp_sched_polynomial(tp_optim *o, int64_t total_iters, double power)
     return SIMPLE(polynomial, .total = total_iters, .power = power);
 }
 
+/* ---- to the rate of averaged weights ---- */
+
+static double swa_share(const tp_sched *s, int64_t step)
+{
+    double done = fmin(1, (double)step / fmax(1, (double)s->k.total));
+
+    return s->k.power > 0 ? done : (1 - cos(pi * done)) / 2;
+}
+
+static double swa(const tp_sched *s, double base, int64_t step)
+{
+    double share = swa_share(s, step);
+
+    return s->k.end * share + base * (1 - share);
+}
+
+tp_sched *tp_sched_swa(tp_optim *o, double swa_lr, int64_t anneal_steps, bool linear)
+{
+    if (!number(__func__, "swa_lr", swa_lr)) return NULL;
+    TP_REQUIRE(anneal_steps >= 0, TP_ERR_ARG, "anneal_steps %lld: 0 or more are wanted", (long long)anneal_steps);
+    return SIMPLE(swa, .end = swa_lr, .total = anneal_steps, .power = linear);
+}
+
 /* ---- cosines down to a rate ---- */
 
 static double between(double least, double base, double done)

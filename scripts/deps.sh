@@ -5,6 +5,7 @@
 #     sh scripts/deps.sh build data   and to train on Fashion-MNIST
 #     sh scripts/deps.sh build test   and to run the tests
 #     sh scripts/deps.sh build fuzz   and the fuzzers
+#     sh scripts/deps.sh texts        for scripts/texts.sh
 #     sh scripts/deps.sh build test coverage docs   and to count covered lines, and check headers
 set -eu
 
@@ -16,9 +17,10 @@ for what; do
     test) wanted="$wanted g++ libcriterion-dev python3" ;;
     coverage) wanted="$wanted gcovr" ;;
     docs) wanted="$wanted doxygen" ;;
+    texts) wanted="$wanted bible-kjv" ;;
     fuzz) wanted="$wanted clang libclang-rt-14-dev" ;;
     *)
-        echo "deps.sh: build, data, test, fuzz, coverage or docs, not \"$what\"" >&2
+        echo "deps.sh: build, data, test, fuzz, coverage, docs or texts, not \"$what\"" >&2
         exit 2
         ;;
     esac

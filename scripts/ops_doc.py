@@ -34,6 +34,11 @@ TITLES = {
     "nn/init.h": "Initial values",
     "models/models.h": "Models",
 }
+DTYPES = (  # words of a comment; those with a full stop stand for nothing else
+    ("Any dtype.", "all"), ("Of any dtype:", "all"), ("Integers too.", "floats, integers"),
+    ("ntegers and bool too", "floats, integers, bool"), ("Bool too.", "floats, integers, bool"),
+    ("Floats.", "floats"), ("Not f16.", "all but f16"), ("Gives i64.", "i64"),
+)  # fmt: skip
 SECTION = re.compile(r"/\* ---- (.*?) ---- \*/")
 FUNCTION = re.compile(r"^(?:[a-z_0-9]+ \*?|struct [a-z_]+ )(tp_[a-z0-9_]+)\(")
 
@@ -53,16 +58,14 @@ class Row:
     def __init__(self, name, call, group, first, own, section):
         self.name, self.call = name, call
         self.dtypes, self.derivatives = section.dtypes, section.derivatives
-        self.text = f"{group if first or not own else ''} {own}".strip()
-        if group and not first and not own:
-            self.text = "see above"
+        self.text = f"{own} {group}".strip() if own else group
         for word, value in (("Once.", "once"), ("No gradient.", "no gradient")):
             if word in group + own:
                 self.derivatives = value
-        for word, value in (("Any dtype.", "all"), ("Integers too.", "floats, integers")):
+        for word, value in DTYPES:
             if word in group + own:
                 self.dtypes = value
-        for word in ("Once.", "No gradient.", "Any dtype.", "Integers too."):
+        for word in ("Once.", "No gradient.", *(w for w, _ in DTYPES if w.endswith("."))):
             self.text = self.text.replace(word, "").strip()
 
 

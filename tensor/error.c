@@ -100,15 +100,15 @@ void tp__path_pop(void)
 
 const char *tp__path_text(void)
 {
-    static _Thread_local char text[192];
     tp_thread *me = tp__me();
-    size_t n = 0;
+    char *text = tp__text_room();
+    size_t n = 0, room = 192;
 
     text[0] = 0;
-    for (int i = 0; i < me->path_depth && i < TP_PATH_DEPTH && n < sizeof text - 1; i++) {
+    for (int i = 0; i < me->path_depth && i < TP_PATH_DEPTH && n < room - 1; i++) {
         const char *dot = n ? "." : "";
 
-        if (*me->path[i]) n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", dot, me->path[i]);
+        if (*me->path[i]) n += (size_t)snprintf(text + n, room - n, "%s%s", dot, me->path[i]);
     }
     return text;
 }

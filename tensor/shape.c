@@ -221,25 +221,22 @@ bool tp__axes_mask(const char *where, const tp_tensor *t, tp_axes axes, bool *go
 
 const char *tp__shape_text(tp_shape s)
 {
-    static _Thread_local char buffers[6][112];
-    static _Thread_local int turn;
-    char *b = buffers[turn++ % 6];
-    int n = snprintf(b, 112, "(");
+    char *b = tp__text_room();
+    int n = snprintf(b, TP_TEXT, "(");
 
-    for (int i = 0; i < s.rank && i < TP_MAX_AXES && n < 90; i++)
-        n += snprintf(b + n, 112 - (size_t)n, i ? ", %lld" : "%lld", (long long)s.n[i]);
-    snprintf(b + n, 112 - (size_t)n, ")");
+    for (int i = 0; i < s.rank && i < TP_MAX_AXES; i++)
+        n += snprintf(b + n, TP_TEXT - (size_t)n, i ? ", %lld" : "%lld", (long long)s.n[i]);
+    snprintf(b + n, TP_TEXT - (size_t)n, ")");
     return b;
 }
 
 const char *tp__text(const tp_tensor *t)
 {
-    static _Thread_local char buffers[6][128];
-    static _Thread_local int turn;
-    char *b = buffers[turn++ % 6];
+    char *b;
 
     if (!t) return "nothing";
-    snprintf(b, 128, "%s %s", tp_dtype_name((tp_dtype)t->dtype), tp__shape_text(t->shape));
+    b = tp__text_room();
+    snprintf(b, TP_TEXT, "%s %s", tp_dtype_name((tp_dtype)t->dtype), tp__shape_text(t->shape));
     return b;
 }
 

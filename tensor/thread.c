@@ -4,16 +4,20 @@
 #include "tensor/internal.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 _Thread_local tp_thread *tp__thread_now;
-static _Thread_local tp_thread own;
+static tp_thread nobody; /* of threads without memory for a record: an error is pending there */
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void end(void *unused)
+static void end(void *me)
 {
-    (void)unused;
+    tp__thread_now = me;
     tp_thread_end();
+    tp__thread_now = NULL;
+    free(me);
 }
 
 static void make_key(void)
@@ -23,9 +27,21 @@ static void make_key(void)
 
 tp_thread *tp__thread_begin(void)
 {
+    tp_thread *me = calloc(1, sizeof *me);
+
     pthread_once(&once, make_key);
-    pthread_setspecific(key, &own);
-    return tp__thread_now = &own;
+    if (me && !pthread_setspecific(key, me)) return tp__thread_now = me;
+    free(me);
+    nobody.error = TP_ERR_MEMORY;
+    snprintf(nobody.error_text, sizeof nobody.error_text, "a thread's record: out of memory");
+    return &nobody;
+}
+
+char *tp__text_room(void)
+{
+    tp_thread *me = tp__me();
+
+    return me->text[me->next_text++ % TP_TEXTS];
 }
 
 static void close_ctx(tp_thread *me, int id)

@@ -9,6 +9,7 @@
 #include "tensor/tensor.h"
 
 enum { TP_SCOPE_DEPTH = 256, TP_DEVICES = 17, TP_SIZE_CLASSES = 64, TP_PATH_DEPTH = 32 };
+enum { TP_TEXTS = 24, TP_TEXT = 320 };
 
 /* Small blocks that this thread has freed, a list per size. */
 typedef struct tp_cache {
@@ -22,6 +23,8 @@ typedef struct tp_thread {
     char error_text[768];
     const char *path[TP_PATH_DEPTH]; /* names of the modules that are running */
     int path_depth;
+    char text[TP_TEXTS][TP_TEXT]; /* of tp__text and its like, in turn */
+    unsigned next_text;
 
     /* scope.c: scope d owns lent[mark[d] .. mark[d + 1]); scope 0 is the root */
     struct tp_tensor **lent;
@@ -47,6 +50,7 @@ typedef struct tp_thread {
     long live;      /* blocks that this thread has taken and not given back */
 } tp_thread;
 
+/* One pointer: what is in static thread-local storage limits dlopen, and the stacks of threads. */
 extern _Thread_local tp_thread *tp__thread_now __attribute__((tls_model("initial-exec")));
 tp_thread *tp__thread_begin(void);
 
@@ -57,6 +61,8 @@ static inline tp_thread *tp__me(void)
     return t ? t : tp__thread_begin();
 }
 
+/* Room for a text of TP_TEXT bytes, this thread's until TP_TEXTS - 1 more have been asked for. */
+char *tp__text_room(void);
 void tp__path_push(const char *name);
 void tp__path_pop(void);
 const char *tp__path_text(void); /* "encoder.0.attn", or "" */

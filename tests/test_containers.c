@@ -158,3 +158,14 @@ Test(containers, a_layer_with_options)
     CHECK(!tp_nn_made(NULL) && tp_ok());
     tp_nn_free(copy), tp_nn_free(m);
 }
+
+Test(containers, tied_weights_count_once)
+{
+    TP_SCOPE;
+    tp_module *m = tp_nn_list((tp_module *[]){ tp_nn_linear(3, 3), tp_nn_linear(3, 3) }, 2);
+
+    tp_nn_init(m, tp_device_open("cpu"));
+    CHECK(tp_nn_count(m) == 24 && tp_nn_set(m, "1.weight", tp_nn_tensor(m, "0.weight")) && tp_nn_count(m) == 15);
+    CHECK(tp_nn_freeze(m, "0.bias", true) == 1 && tp_nn_count_trained(m) == 12);
+    tp_nn_free(m);
+}

@@ -309,3 +309,16 @@ ON_EACH_DEVICE(functions, refusals)
     CHECK_REFUSED(tp_glu(x, 2), TP_ERR_ARG, "no axis 2");
     CHECK_REFUSED(tp_glu(NULL, 0), TP_ERR_ARG, "glu: missing input");
 }
+
+/* Far out a slope is 1, not what is left of a vanishing factor times x. */
+ON_EACH_DEVICE(functions, mish_far_out)
+{
+    TP_SCOPE;
+    static const tp_dtype dtypes[] = { TP_F32, TP_F64, TP_BF16 };
+
+    for (int i = 0; i < 3; i++) {
+        tp_tensor *x = tp_requires_grad(tp_full(TP_SHAPE(1), 1e30, dtypes[i], dev), true);
+
+        CHECK(tp_backward(tp_mish(x)) && check_at(tp_grad(x), 0) == 1);
+    }
+}

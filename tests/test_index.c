@@ -26,8 +26,8 @@ F(f_unsqueeze, tp_mul(tp_unsqueeze(tp_exp(a), 1), a))
 F(f_moveaxis, tp_square(tp_moveaxis(tp_exp(a), 0, 2)))
 F(f_stack, tp_square(tp_stack(TP_LIST(tp_tanh(a), b, a), 1)))
 F(f_repeat, tp_square(tp_repeat(tp_tanh(a), TP_SHAPE(2, 1, 3))))
-F(f_interleave, tp_square(tp_repeat_interleave(tp_tanh(a), 0, 3)))
-F(f_roll, tp_mul(tp_roll(tp_tanh(a), 1, -1), a))
+F(f_interleave, tp_square(tp_repeat_interleave(tp_tanh(a), 3, 0)))
+F(f_roll, tp_mul(tp_roll(tp_tanh(a), -1, 1), a))
 F(f_tril, tp_square(tp_tril(tp_exp(a), 1)))
 F(f_triu, tp_square(tp_triu(tp_exp(a), -1)))
 #define PAD(name, m) F(name, tp_square(tp_pad(tp_exp(a), TP_SHAPE(2, 1, 1, 1), (tp_pad_opts){ m, .5 })))
@@ -91,7 +91,7 @@ GRADIENTS(index, rows)
 /* ---- PyTorch's values ---- */
 
 #define AXIS(op, ...) static bool run_##op(kase *k) { return ONE(k, tp_##op(k->in[0], (int)k->opts[0], ##__VA_ARGS__)); }
-AXIS(unsqueeze) AXIS(moveaxis, (int)k->opts[1]) AXIS(roll, k->opts[1]) AXIS(repeat_interleave, k->opts[1])
+AXIS(unsqueeze) AXIS(moveaxis, (int)k->opts[1])
 AXIS(gather, k->in[1]) AXIS(scatter, k->in[1], k->in[2]) AXIS(scatter_add, k->in[1], k->in[2]) AXIS(index_select, k->in[1])
 AXIS(tril) AXIS(triu) BINARY(outer) BINARY(dot)
 
@@ -117,6 +117,16 @@ static tp_shape shape_from(const kase *k, int first)
 
     memcpy(s.n, k->opts + first, sizeof *s.n * (size_t)s.rank);
     return s;
+}
+
+static bool run_roll(kase *k)
+{
+    return ONE(k, tp_roll(k->in[0], k->opts[1], (int)k->opts[0]));
+}
+
+static bool run_repeat_interleave(kase *k)
+{
+    return ONE(k, tp_repeat_interleave(k->in[0], k->opts[1], (int)k->opts[0]));
 }
 
 static bool run_repeat(kase *k)
@@ -231,7 +241,7 @@ ON_EACH_DEVICE(index, extremes)
     CHECK(tp_count(tp_tril(tp_zeros(TP_SHAPE(2, 0, 3), TP_F32, dev), 0)) == 0);
     CHECK(tp_count(tp_pad(tp_zeros(TP_SHAPE(0), TP_F32, dev), TP_SHAPE(1, 1), (tp_pad_opts){ 0 })) == 2);
     CHECK(tp_count(tp_pad(x, TP_SHAPE(-2, -1), (tp_pad_opts){ 0 })) == 0);
-    CHECK(tp_count(tp_repeat(x, TP_SHAPE(0, 1))) == 0 && tp_count(tp_roll(none, 1, 3)) == 0);
+    CHECK(tp_count(tp_repeat(x, TP_SHAPE(0, 1))) == 0 && tp_count(tp_roll(none, 3, 1)) == 0);
     CHECK(tp_rank(tp_squeeze(tp_ones(TP_SHAPE(1, 1), TP_F32, dev), TP_ALL)) == 0);
     x = tp_full(TP_SHAPE(2, 2), NAN, TP_F32, dev);
     VALUES(tp_tril(x, -1), 0, 0, NAN, 0); /* chosen, not multiplied */
@@ -294,8 +304,8 @@ ON_EACH_DEVICE(index, refusals)
     CHECK_REFUSED(tp_repeat(x, TP_SHAPE(2)), TP_ERR_ARG, "1 numbers for f32 (2, 3)");
     CHECK_REFUSED(tp_repeat(x, TP_SHAPE(2, -1)), TP_ERR_ARG, "-1 times along axis 1");
     CHECK_REFUSED(tp_repeat(x, TP_SHAPE(INT64_MAX, INT64_MAX)), TP_ERR_ARG, "times along axis");
-    CHECK_REFUSED(tp_repeat_interleave(x, 0, -1), TP_ERR_ARG, "-1 times");
-    CHECK_REFUSED(tp_roll(x, 4, 1), TP_ERR_ARG, "no axis 4");
+    CHECK_REFUSED(tp_repeat_interleave(x, -1, 0), TP_ERR_ARG, "-1 times");
+    CHECK_REFUSED(tp_roll(x, 1, 4), TP_ERR_ARG, "no axis 4");
     CHECK_REFUSED(tp_pad(x, TP_SHAPE(1), (tp_pad_opts){ 0 }), TP_ERR_ARG, "1 numbers for f32 (2, 3)");
     CHECK_REFUSED(tp_pad(x, TP_SHAPE(-2, -2), (tp_pad_opts){ 0 }), TP_ERR_SHAPE, "-2 and -2 around axis 1");
     CHECK_REFUSED(tp_pad(x, TP_SHAPE(3, 0), (tp_pad_opts){ TP_PAD_REFLECT, 0 }), TP_ERR_SHAPE, "at most 2 in this mode");

@@ -42,6 +42,10 @@ static tp_sched *constant(tp_optim *o) { return tp_sched_constant(o, .25, 4); }
 static tp_sched *linear(tp_optim *o) { return tp_sched_linear(o, 1 / 3., 1, 5); }
 static tp_sched *linear_down(tp_optim *o) { return tp_sched_linear(o, .9, .1, 7); }
 static tp_sched *exponential(tp_optim *o) { return tp_sched_exponential(o, .9); }
+static double less(int64_t step, void *unused) { return (void)unused, 1 - .5 / ((double)step + 1); }
+static tp_sched *multiplicative(tp_optim *o) { return tp_sched_multiplicative(o, less, NULL); }
+static tp_sched *swa(tp_optim *o) { return tp_sched_swa(o, .05, 7, false); }
+static tp_sched *swa_linear(tp_optim *o) { return tp_sched_swa(o, .05, 4, true); }
 static tp_sched *polynomial(tp_optim *o) { return tp_sched_polynomial(o, 9, 2); }
 static tp_sched *cosine_annealing(tp_optim *o) { return tp_sched_cosine_annealing(o, 8, .01); }
 static tp_sched *cosine_restarts(tp_optim *o) { return tp_sched_cosine_restarts(o, 3, 2, .01); }
@@ -81,6 +85,7 @@ static const struct {
     const char *name;
     tp_sched *(*make)(tp_optim *o);
 } schedules[] = { S(step), S(multi_step), S(constant), S(linear), S(linear_down), S(exponential), S(polynomial),
+                  S(multiplicative), S(swa), S(swa_linear),
                   S(cosine_annealing), S(cosine_restarts), S(cosine_restarts_even), S(one_cycle), S(one_cycle_linear),
                   S(cyclic), S(cyclic_uneven), S(cyclic_exp), S(sequence) };
 
@@ -250,6 +255,9 @@ ON_EACH_DEVICE(optim_schedules, refusals)
     NO(tp_sched_linear(o, .5, 1, -5), "total_iters -5");
     NO(tp_sched_exponential(o, NAN), "gamma nan");
     NO(tp_sched_polynomial(o, 0, 1), "total_iters 0");
+    NO(tp_sched_multiplicative(o, NULL, NULL), "missing optimizer or function");
+    NO(tp_sched_swa(o, -1, 7, false), "swa_lr -1");
+    NO(tp_sched_swa(o, .1, -7, false), "anneal_steps -7");
     NO(tp_sched_cosine_annealing(o, 0, 0), "T_max 0");
     NO(tp_sched_cosine_annealing(o, 5, -1), "eta_min -1");
     NO(tp_sched_cosine_restarts(o, 0, 1, 0), "T_0 0");

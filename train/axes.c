@@ -75,7 +75,7 @@ double tp__axes_y(const tp_frame *f, double y)
 
 const char *tp__fitted(const char *text, int scale, int room)
 {
-    static _Thread_local char cut[256 + 4];
+    char *cut = tp__text_room();
     size_t n = strlen(text);
 
     if (n < 256 && tp__canvas_text_width(text, scale) <= room) return text;

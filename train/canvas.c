@@ -25,18 +25,27 @@
 #include <stb_easy_font.h>
 #pragma GCC diagnostic pop
 
+/* What stb_easy_font draws: a corner of a quad, four of them each. */
+typedef struct corner {
+    float x, y, z;
+    unsigned char color[4];
+} corner;
+
+enum { LETTERS = 4 * 4096 * sizeof(corner) };
+
 bool tp__canvas_begin(tp_canvas *c, int width, int height, tp_color paper)
 {
     *c = (tp_canvas){ .width = width, .height = height, .bytes = (size_t)width * (size_t)height * 3 };
-    if (!(c->rgb = tp__alloc(c->bytes))) return false;
+    c->rgb = tp__alloc(c->bytes), c->letters = tp__alloc(LETTERS);
+    if (!c->rgb || !c->letters) return tp__canvas_free(c), false;
     tp__canvas_fill(c, 0, 0, width, height, paper);
     return true;
 }
 
 void tp__canvas_free(tp_canvas *c)
 {
-    tp__release(c->rgb, c->bytes);
-    c->rgb = NULL;
+    tp__release(c->rgb, c->bytes), tp__release(c->letters, LETTERS);
+    c->rgb = NULL, c->letters = NULL;
 }
 
 static void put(tp_canvas *c, int x, int y, tp_color color, double cover)
@@ -71,12 +80,11 @@ void tp__canvas_line(tp_canvas *c, double x0, double y0, double x1, double y1, d
 }
 
 /* The font has ASCII alone, and reads beyond its tables for the rest: a '?' for each character. */
-static char *plain(const char *text)
+static char *plain(const char *text, char copy[TP_TEXT])
 {
-    static _Thread_local char copy[512];
     size_t n = 0;
 
-    for (; *text && n + 1 < sizeof copy; text++)
+    for (; *text && n + 1 < TP_TEXT; text++)
         if ((*text & 0xc0) != 0x80) copy[n++] = *text == '\n' || (*text >= ' ' && *text <= '~') ? *text : '?';
     copy[n] = 0;
     return copy;
@@ -84,18 +92,16 @@ static char *plain(const char *text)
 
 int tp__canvas_text_width(const char *text, int scale)
 {
-    return stb_easy_font_width(plain(text)) * scale;
-}
+    char copy[TP_TEXT];
 
-typedef struct corner {
-    float x, y, z;
-    unsigned char color[4];
-} corner;
+    return stb_easy_font_width(plain(text, copy)) * scale;
+}
 
 int tp__canvas_text(tp_canvas *c, int x, int y, int scale, const char *text, tp_color color)
 {
-    static _Thread_local corner quads[4 * 4096];
-    int n = stb_easy_font_print(0, 0, plain(text), NULL, quads, sizeof quads);
+    char copy[TP_TEXT];
+    corner *quads = c->letters;
+    int n = stb_easy_font_print(0, 0, plain(text, copy), NULL, quads, LETTERS);
 
     for (int q = 0; q < n; q++) {
         const corner *a = &quads[4 * q], *b = a + 2;

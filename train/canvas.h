@@ -15,6 +15,7 @@ typedef struct tp_canvas {
     int width, height;
     unsigned char *rgb;
     size_t bytes;
+    void *letters; /* room for those of one text */
 } tp_canvas;
 
 bool tp__canvas_begin(tp_canvas *c, int width, int height, tp_color paper);

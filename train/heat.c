@@ -34,13 +34,14 @@ static tp_color shade_of(double v)
     return (tp_color){ mix(light.r, dark.r, v), mix(light.g, dark.g, v), mix(light.b, dark.b, v) };
 }
 
-/* A row's or column's name; one buffer. */
+/* A row's or column's name. */
 static const char *name_of(const char *const *names, int i)
 {
-    static _Thread_local char number[16];
+    char *number;
 
     if (names) return names[i] ? names[i] : "";
-    snprintf(number, sizeof number, "%d", i);
+    number = tp__text_room();
+    snprintf(number, TP_TEXT, "%d", i);
     return number;
 }
 

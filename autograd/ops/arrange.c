@@ -141,7 +141,7 @@ tp_tensor *tp_repeat(tp_tensor *x, tp_shape times)
     return tp_pass(x);
 }
 
-tp_tensor *tp_repeat_interleave(tp_tensor *x, int axis, int64_t n)
+tp_tensor *tp_repeat_interleave(tp_tensor *x, int64_t n, int axis)
 {
     int a;
 
@@ -150,7 +150,7 @@ tp_tensor *tp_repeat_interleave(tp_tensor *x, int axis, int64_t n)
     return can_repeat("repeat_interleave", x, axis, n) ? tp_pass(repeated(x, a, n, true)) : NULL;
 }
 
-tp_tensor *tp_roll(tp_tensor *x, int axis, int64_t shift)
+tp_tensor *tp_roll(tp_tensor *x, int64_t shift, int axis)
 {
     int64_t n;
     int a;

@@ -34,7 +34,7 @@ static inline A mish_tanh(A x, A *slope, A *sigmoid)
     A e = tp_exp(x > 20 ? 20 : x), m = e * (e + 2), w = 1 / (m + 2);
 
     *sigmoid = e / (1 + e);
-    *slope = 4 * (m + 1) * w * w * *sigmoid; /* (1 - t^2) s */
+    *slope = x > 20 ? 0 : 4 * (m + 1) * w * w * *sigmoid; /* (1 - t^2) s; x times it vanishes too */
     return m * w;
 }
 

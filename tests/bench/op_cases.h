@@ -130,7 +130,7 @@ static tp_tensor *swap_axes(tp_tensor **x) { return tp_contiguous(tp_transpose(x
 static tp_tensor *concat(tp_tensor **x) { return tp_concat((tp_list){ x, 2 }, 1); }
 static tp_tensor *pad(tp_tensor **x) { return tp_pad(x[0], TP_SHAPE(4, 4, 4, 4), (tp_pad_opts){ 0 }); }
 static tp_tensor *flip(tp_tensor **x) { return tp_flip(x[0], 3); }
-static tp_tensor *roll(tp_tensor **x) { return tp_roll(x[0], 1, 7); }
+static tp_tensor *roll(tp_tensor **x) { return tp_roll(x[0], 7, 1); }
 static tp_tensor *repeat(tp_tensor **x) { return tp_repeat(x[0], TP_SHAPE(4, 1)); }
 static tp_tensor *to_bf16(tp_tensor **x) { return tp_cast(x[0], TP_BF16); }
 static tp_tensor *gather(tp_tensor **x) { return tp_gather(x[0], 1, x[1]); }
