@@ -184,7 +184,8 @@ static bool begin_pass(tp_loader *l, int64_t batch)
         if (tp_ok()) tp__fail(TP_ERR_USER, "data", "the stream can't be rewound");
         return l->ended = true, false; /* workers are out: the next call must begin again */
     }
-    l->any = batch > 0, l->given = 0, l->ended = false, l->over = l->drained = false, l->begun = true;
+    l->any = batch > 0, l->given = 0, l->ended = false, l->over = l->drained = false,
+    l->begun = true;
     for (int64_t k = 0; l->n < 0 && k < batch; k++) { /* a stream is read up to its place */
         prepare(l, &l->slots[0], k);
         if (!l->slots[0].code && l->slots[0].size == l->o.batch) continue;

@@ -172,7 +172,8 @@ static tp_module *clone_tree(tp_module *m)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_clone", m, TP_ERR_ARG, "missing module");
-    TP_REQUIRE_IN("tp_nn_clone", !m->self, TP_ERR_ARG, "%s was made with a self: build another and tp_nn_copy", m->kind);
+    TP_REQUIRE_IN("tp_nn_clone", !m->self, TP_ERR_ARG,
+                  "%s was made with a self: build another and tp_nn_copy", m->kind);
     to = tp_nn_layer(m->kind, m->forward, m->opts, m->opts_bytes);
     if (to) to->training = m->training, to->settle = m->settle;
     ok = to != NULL;

@@ -127,7 +127,8 @@ bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_param
     TP_REQUIRE_IN(where, o && o->rule == rule, TP_ERR_ARG, "missing optimizer, or one of another kind");
     TP_REQUIRE_IN(where, g.host_lr >= 0 && isfinite(g.host_lr), TP_ERR_ARG, "learning rate %g", g.host_lr);
     k.first = o->n;
-    if (tp_nn_each(p, false, take, &k) > 0) g.lr = tp__keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
+    if (tp_nn_each(p, false, take, &k) > 0)
+        g.lr = tp__keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
     tp__free(k.step);
     grown = g.lr ? tp__grow(o->group, sizeof g * (size_t)o->n_group, sizeof g * (size_t)(o->n_group + 1)) : NULL;
     if (!grown) {
@@ -360,7 +361,8 @@ double tp_optim_lr(const tp_optim *o, int group)
     bool there = o && group >= 0 && group < o->n_group;
 
     if (!there && !o) tp__fail(TP_ERR_ARG, __func__, "missing optimizer");
-    else if (!there) tp__fail(TP_ERR_ARG, __func__, "there is no group %d of %d", group, o->n_group);
+    else if (!there)
+        tp__fail(TP_ERR_ARG, __func__, "there is no group %d of %d", group, o->n_group);
     return there ? o->group[group].host_lr : 0;
 }
 

@@ -57,7 +57,8 @@ tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o)
     if (!(s = tp__alloc_zeroed(sizeof *s))) return NULL;
     s->how = (tp_grow_args){ o.growth_factor, o.backoff_factor, (double)o.growth_interval };
     s->scale = tp__keep(tp_full(TP_SCALAR, o.init_scale, TP_F64, dev));
-    s->good = tp__keep(tp_zeros(TP_SCALAR, TP_F64, dev)), s->found = tp__keep(tp_zeros(TP_SHAPE(MOST), TP_F64, dev));
+    s->good = tp__keep(tp_zeros(TP_SCALAR, TP_F64, dev)),
+    s->found = tp__keep(tp_zeros(TP_SHAPE(MOST), TP_F64, dev));
     if (tp_ok()) return s;
     tp_scaler_free(s);
     return NULL;

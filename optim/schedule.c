@@ -182,7 +182,8 @@ tp_sched *tp_sched_sequence(tp_sched *const *parts, const int64_t *milestones, i
 
 static bool seek(const char *where, tp_sched *s, int64_t step)
 {
-    TP_REQUIRE_IN(where, !s->values, TP_ERR_ARG, "a plateau follows values, not steps: call tp_sched_observe");
+    TP_REQUIRE_IN(where, !s->values, TP_ERR_ARG,
+                  "a plateau follows values, not steps: call tp_sched_observe");
     if (!apply(where, s, step)) return false;
     s->at = step;
     return true;

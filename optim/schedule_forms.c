@@ -48,8 +48,10 @@ tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min
 {
     if (!tp_ok()) return NULL;
     TP_REQUIRE(warmup >= 0 && total > 0 && warmup <= total && min_ratio >= 0, TP_ERR_ARG,
-               "warm-up %lld of %lld steps, down to %g: steps above 0, a warm-up of 0 to as many, and a "
-               "share of 0 or more are wanted", (long long)warmup, (long long)total, min_ratio);
+               "warm-up %lld of %lld steps, down to %g: steps above 0, a warm-up of 0 to "
+               "as many, and a "
+               "share of 0 or more are wanted",
+               (long long)warmup, (long long)total, min_ratio);
     return SIMPLE(cosine, .warmup = warmup, .total = total, .least = min_ratio);
 }
 
@@ -61,7 +63,9 @@ static double stairs(const tp_sched *s, double base, int64_t step)
 tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma)
 {
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(every > 0 && gamma >= 0, TP_ERR_ARG, "every %lld steps by %g: 1 step or more, and 0 or more, are wanted", (long long)every, gamma);
+    TP_REQUIRE(every > 0 && gamma >= 0, TP_ERR_ARG,
+               "every %lld steps by %g: 1 step or more, and 0 or more, are wanted",
+               (long long)every, gamma);
     return SIMPLE(stairs, .every = every, .gamma = gamma);
 }
 

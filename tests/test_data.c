@@ -285,7 +285,8 @@ Test(loader, streams_end_anywhere, LIMITED)
                 CHECK(tp_data_batches(l) == -1);
                 for (int pass = 0; pass < 3; pass++) {
                     CHECK(take(l, -1, seen) == want && is_permutation(seen, want));
-                    if (!want && pass) CHECK_REFUSED(false, TP_ERR_ARG, "a second pass without a batch");
+                    if (!want && pass)
+                        CHECK_REFUSED(false, TP_ERR_ARG, "a second pass without a batch");
                     CHECK(tp_ok());
                 }
                 tp_data_free(l);
@@ -413,7 +414,8 @@ Test(data_sets, tensors_ranges_lanes, LIMITED)
     CASE("empty range");
     tp_loader *none = tp_data_loader(tp_data_range(tp_data_retain(d), 4, 4), (tp_loader_opts){ .workers = 2, .shuffle = true });
     CHECK(none && tp_data_batches(none) == 0 && !tp_data_next(none, &b) && tp_ok());
-    CHECK_REFUSED(tp_data_next(none, &b), TP_ERR_ARG, "a second pass without a batch: 0 samples, batch 1");
+    CHECK_REFUSED(tp_data_next(none, &b), TP_ERR_ARG,
+                  "a second pass without a batch: 0 samples, batch 1");
     CASE("a batch larger than all");
     tp_loader *one = tp_data_loader(tp_data_retain(d), (tp_loader_opts){ .batch = INT64_MAX });
     CHECK(tp_data_batches(one) == 1 && tp_data_next(one, &b) && b.size == 10 && !tp_data_next(one, &b));

@@ -397,11 +397,14 @@ Test(fit, refusals, IN_FOLDER)
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "of the loss less is better");
     CASE("optimizers");
     tp_module *other = tp_nn_init(tp_nn_linear(3, 2), tp_device_open("cpu"));
-    tp_optim *foreign = tp_optim_sgd(tp_nn_params(other, "*"), tp_sgd(1)), *lbfgs = tp_optim_lbfgs(tp_nn_params(b.m, "*"), tp_lbfgs(1));
+    tp_optim *foreign = tp_optim_sgd(tp_nn_params(other, "*"), tp_sgd(1)),
+             *lbfgs = tp_optim_lbfgs(tp_nn_params(b.m, "*"), tp_lbfgs(1));
     o = good, o.optim = foreign, o.sched = NULL;
-    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "the optimizer has none of the module's parameters");
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+                  "the optimizer has none of the module's parameters");
     o.optim = lbfgs;
-    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "tp_train_fit: L-BFGS steps with a closure");
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+                  "tp_train_fit: L-BFGS steps with a closure");
     tp_optim_free(foreign), tp_optim_free(lbfgs), tp_nn_free(other);
     CASE("files");
     o = good, o.checkpoint = in_folder("no/state");
@@ -418,7 +421,9 @@ Test(fit, refusals, IN_FOLDER)
     tp_data_free(endless);
     tp_loader *empty = tp_data_loader(tp_data_range(tp_data_retain(tp_data_of(b.train)), 0, 2), (tp_loader_opts){ .batch = 5, .drop_last = true });
     o = good, o.train = empty, o.epochs = 0, o.steps = 3;
-    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "tp_data_next: a second pass without a batch: 2 samples, batch 5, drop_last");
+    CHECK_REFUSED(
+        tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+        "tp_data_next: a second pass without a batch: 2 samples, batch 5, drop_last");
     tp_data_free(empty);
     end(b);
 }

@@ -75,8 +75,9 @@ static bool run_cross_entropy_general(kase *k)
     return ONE(k, tp_cross_entropy_with(k->in[0], k->in[1], label_opts(k)));
 }
 
-GOLDEN(losses, R(l1_loss), R(mse_loss), R(bce), R(bce_weighted), R(huber_loss), R(smooth_l1_loss), R(kl_div), R(cosine_similarity),
-       R(hinge_embedding_loss), R(cosine_embedding_loss), R(margin_ranking_loss), R(triplet_margin_loss))
+GOLDEN(losses, R(l1_loss), R(mse_loss), R(bce), R(bce_weighted), R(huber_loss),
+       R(smooth_l1_loss), R(kl_div), R(cosine_similarity), R(hinge_embedding_loss),
+       R(cosine_embedding_loss), R(margin_ranking_loss), R(triplet_margin_loss))
 GOLDEN(labelled, R(nll_loss), R(cross_entropy_general))
 
 /* ---- finite differences ---- */
@@ -106,7 +107,9 @@ F(f_mse, tp_mul(tp_mse_loss(a, b, each), a))
 F(f_huber, tp_huber_loss(a, b, .8, mean))
 F(f_smooth_l1, tp_smooth_l1_loss(a, b, .5, mean))
 F(f_bce, tp_bce(tp_sigmoid(a), b, mean))
-F(f_bce_weighted, tp_bce_with_logits_with(a, b, (tp_bce_opts){ TP_SUM, tp_full_like(b, 3), tp_full_like(b, .4) }))
+F(f_bce_weighted, tp_bce_with_logits_with(a, b,
+                                          (tp_bce_opts){ TP_SUM, tp_full_like(b, 3),
+                                                         tp_full_like(b, .4) }))
 F(f_kl, tp_kl_div(tp_log_softmax(a, -1), tp_softmax(b, -1), (tp_kl_div_opts){ .batch_mean = true }))
 F(f_kl_log, tp_kl_div(tp_log_softmax(a, -1), tp_log_softmax(b, -1), (tp_kl_div_opts){ .log_target = true }))
 F(f_cosine, tp_cosine_similarity(a, b, 1, 1e-8))
@@ -232,8 +235,10 @@ ON_EACH_DEVICE_WITH(loss, refusals, softmax)
     ARG(tp_mse_loss(NULL, x, mean), "mse_loss: input 0 is missing");
     DTYPE(tp_l1_loss(i, i, mean), "l1_loss: not offered for i64 (2)");
     ARG(tp_l1_loss(x, x, (tp_loss_opts){ (tp_reduce)7 }), "there is no reduction 7");
-    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .weight = F32(2) }), "weight f32 (2) doesn't broadcast to f32 (2, 3)");
-    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .pos_weight = F32(4, 2, 3) }), "pos_weight f32 (4, 2, 3) doesn't broadcast");
+    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .weight = F32(2) }),
+          "weight f32 (2) doesn't broadcast to f32 (2, 3)");
+    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .pos_weight = F32(4, 2, 3) }),
+          "pos_weight f32 (4, 2, 3) doesn't broadcast");
     ARG(tp_huber_loss(x, x, 0, mean), "delta 0 must be above 0");
     ARG(tp_smooth_l1_loss(x, x, -1, mean), "beta -1 must not be negative");
     SHAPE(tp_kl_div(SCALAR, SCALAR, (tp_kl_div_opts){ .batch_mean = true }), "first axis of a tensor without one");

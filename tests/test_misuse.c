@@ -1,5 +1,6 @@
 /*
- * test_misuse.c - what a user gets wrong, and what the library then says: freeing what is lent, loops
+ * test_misuse.c - what a user gets wrong, and what the library then says: freeing what is lent,
+     loops
  * that would not end, options that can't be, names that aren't there.
  */
 #include "tests/calls.h"
@@ -12,7 +13,8 @@
 
 ON_EACH_DEVICE(misuse, what_is_lent_is_not_freed)
 {
-    tp_module *parts[] = { tp_nn_linear(3, 2), tp_nn_relu() }, *m = tp_nn_init(tp_nn_sequential(parts, 2), dev);
+    tp_module *parts[] = { tp_nn_linear(3, 2), tp_nn_relu() },
+        *m = tp_nn_init(tp_nn_sequential(parts, 2), dev);
     tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
     tp_tensor *w = tp_nn_tensor(m, "0.weight"), *kept;
 
@@ -89,13 +91,16 @@ static bool again(void *user)
 
 Test(misuse, passes_without_a_batch)
 {
-    static const char text[] = "tp_data_next: a second pass without a batch: 3 samples, batch 8, drop_last";
-    tp_source s = { .count = -1, .fields = 1, .dtype = { TP_F32 }, .shape = { TP_SHAPE(2) }, .next = nothing, .rewind = again };
+    static const char text[] =
+        "tp_data_next: a second pass without a batch: 3 samples, batch 8, drop_last";
+    tp_source s = { .count = -1, .fields = 1, .dtype = { TP_F32 }, .shape = { TP_SHAPE(2) },
+        .next = nothing, .rewind = again };
     tp_batch b;
 
     TP_SCOPE;
     for (int workers = 0; workers < 2; workers++) {
-        tp_loader *l = tp_data_loader(three(), (tp_loader_opts){ .batch = 8, .drop_last = true, .workers = workers });
+        tp_loader *l = tp_data_loader(three(), (tp_loader_opts){ .batch = 8, .drop_last = true,
+            .workers = workers });
 
         CHECK(!tp_data_next(l, &b) && tp_ok()); /* as with an empty set: the pass's end */
         ARG(tp_data_next(l, &b), text);
@@ -105,10 +110,13 @@ Test(misuse, passes_without_a_batch)
         l = tp_data_loader(three(), (tp_loader_opts){ .batch = 3, .workers = workers });
         for (int i = 0; i < 4; i++) /* ends that follow a batch are no such passes */
             CHECK(tp_data_next(l, &b) && !tp_data_next(l, &b) && tp_ok());
-        CHECK(tp_data_seek(l, (tp_position){ 1, 1 }) && !tp_data_next(l, &b) && tp_data_next(l, &b) && tp_ok());
+        CHECK(tp_data_seek(l, (tp_position){ 1, 1 }) && !tp_data_next(l, &b) && tp_data_next(l,
+            &b) && tp_ok());
         tp_data_free(l);
-        l = tp_data_loader(tp_data_source(s), (tp_loader_opts){ .batch = 2, .endless = true, .workers = workers });
-        ARG(tp_data_next(l, &b), "a second pass without a batch: the stream ends before one of 2 is whole");
+        l = tp_data_loader(tp_data_source(s), (tp_loader_opts){ .batch = 2, .endless = true,
+            .workers = workers });
+        ARG(tp_data_next(l, &b),
+            "a second pass without a batch: the stream ends before one of 2 is whole");
         tp_data_free(l);
     }
 }
@@ -132,10 +140,12 @@ ON_EACH_DEVICE(misuse, bernoulli_of_what_is_no_probability)
         CHECK(tp_rng_save().offset == before.offset);
         CHECK(tp_fill_(p, 0.25) && (y = tp_bernoulli(tp_transpose(p, 0, 1))));
         tp_rng_restore(before); /* the same numbers as tp_rand_like's */
-        CHECK(tp_allclose(y, tp_cast(tp_lt(tp_rand_like(tp_transpose(p, 0, 1)), tp_transpose(p, 0, 1)), d[i % 3]), 0, 0));
+        CHECK(tp_allclose(y, tp_cast(tp_lt(tp_rand_like(tp_transpose(p, 0, 1)), tp_transpose(p, 0,
+            1)), d[i % 3]), 0, 0));
     }
     TP_SCOPE;
-    CHECK(tp_item(tp_sum(tp_bernoulli(F32(7)), TP_ALL)) == 7 && tp_count(tp_bernoulli(F32(0))) == 0);
+    CHECK(tp_item(tp_sum(tp_bernoulli(F32(7)), TP_ALL)) == 7 &&
+        tp_count(tp_bernoulli(F32(0))) == 0);
 }
 
 /* ---- nothing is silent ---- */
@@ -153,8 +163,10 @@ ON_EACH_DEVICE(misuse, names_and_numbers_that_are_not_there)
     ARG(!isnan(tp_metric_value(NULL)), "tp_metric_value: missing metric");
     ARG(tp_optim_lr(o, 9) != 0, "tp_optim_lr: there is no group 9 of 1");
     ARG(tp_optim_lr(NULL, 0) != 0, "missing optimizer");
-    CHECK(tp_optim_lr(o, 0) == 1 && !strcmp(tp_optim_kind(o), "sgd") && !strcmp(tp_optim_kind(NULL), ""));
-    CHECK(tp_optim_has(o, tp_nn_tensor(m, "bias")) && !tp_optim_has(o, F32(2)) && !tp_optim_has(NULL, NULL));
+    CHECK(tp_optim_lr(o, 0) == 1 && !strcmp(tp_optim_kind(o), "sgd") &&
+        !strcmp(tp_optim_kind(NULL), ""));
+    CHECK(tp_optim_has(o, tp_nn_tensor(m, "bias")) && !tp_optim_has(o, F32(2)) &&
+        !tp_optim_has(NULL, NULL));
     tp_optim_free(o), tp_nn_free(m);
 }
 
@@ -165,13 +177,16 @@ ON_EACH_DEVICE(misuse, options_that_are_refused_at_once)
     tp_module *m = tp_nn_init(tp_nn_linear(3, 2), dev);
 
     TP_SCOPE;
-    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .same = true, .stride = 2 }), "tp_nn_conv2d: the same size needs stride 1, not 2");
-    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .same = true, .rectangular = true, .stride_w = 3 }), "stride 1, not 3");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .same = true, .stride = 2 }),
+        "tp_nn_conv2d: the same size needs stride 1, not 2");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .same = true, .rectangular = true,
+        .stride_w = 3 }), "stride 1, not 3");
     ARG(tp_nn_lstm(3, 4, (tp_lstm_opts){ .relu = true }), "lstm: relu is rnn's");
     ARG(tp_nn_gru(3, 4, (tp_lstm_opts){ .relu = true }), "gru: relu is rnn's");
     tp_nn_free(tp_nn_rnn(3, 4, (tp_lstm_opts){ .relu = true }));
     tp_nn_weight_norm(m, "weight", (tp_weight_norm_opts){ 0 });
-    ARG(tp_nn_lora(m, "*", (tp_lora_opts){ 0 }) >= 0, "tp_nn_lora: weight is computed: remove its parametrization first");
+    ARG(tp_nn_lora(m, "*", (tp_lora_opts){ 0 }) >= 0,
+        "tp_nn_lora: weight is computed: remove its parametrization first");
     CHECK(tp_nn_forward(m, F32(1, 3)) && !tp_nn_has(m, "lora_A"));
     tp_nn_free(m);
 }
@@ -202,7 +217,8 @@ ON_EACH_DEVICE(misuse, errors_name_the_call)
     ARG(tp_data_next(none, &b), "tp_data_next: missing loader");
     ARG(tp_nn_linear(0, 3), "tp_nn_linear: 0 in, 3 out: 1 or more of each are wanted");
     ARG(tp_nn_lora(m, "*", (tp_lora_opts){ .rank = -2 }) >= 0, "rank -2: 1 or more is wanted");
-    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .groups = 2 }), "2 groups: numbers above 0 are wanted, and groups that divide in and out");
+    ARG(tp_nn_conv2d(3, 4, 3, (tp_conv2d_opts){ .groups = 2 }),
+        "2 groups: numbers above 0 are wanted, and groups that divide in and out");
     ARG(tp_sched_step(o, 0, .1), "every 0 steps by 0.1: 1 step or more, and 0 or more, are wanted");
     ARG(tp_sched_cosine(o, 0, 0, 0), "warm-up 0 of 0 steps, down to 0: steps above 0");
     ARG(tp_arange(0, 10, 0, TP_F32, dev), "from 0 to 10 by 0: a step towards the end is wanted");
@@ -212,11 +228,16 @@ ON_EACH_DEVICE(misuse, errors_name_the_call)
     tp_optim_free(o), tp_nn_free(m);
     if (dev != tp_device_open("cpu")) return;
     ARG(tp_one_hot(tp_full(TP_SHAPE(2), 5, TP_I64, dev), 3), "one_hot: index 5 is outside 0..2");
-    ARG(tp_index_select(F32(3, 2), 0, tp_full(TP_SHAPE(2), 5, TP_I64, dev)), "index_select: index 5");
-    ARG(tp_index_select(F32(2, 3), 1, tp_full(TP_SHAPE(2), 5, TP_I64, dev)), "index_select: index 5");
-    ARG(tp_scatter_add(F32(3), 0, tp_full(TP_SHAPE(2), 5, TP_I64, dev), F32(2)), "scatter_add: index 5");
-    ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 2, true), "multinomial: a row has no weight above 0: one is wanted");
-    ARG(tp_multinomial(F32(3), 4, false), "fewer weights above 0 than the 4 samples without replacement");
+    ARG(tp_index_select(F32(3, 2), 0, tp_full(TP_SHAPE(2), 5, TP_I64, dev)),
+        "index_select: index 5");
+    ARG(tp_index_select(F32(2, 3), 1, tp_full(TP_SHAPE(2), 5, TP_I64, dev)),
+        "index_select: index 5");
+    ARG(tp_scatter_add(F32(3), 0, tp_full(TP_SHAPE(2), 5, TP_I64, dev), F32(2)),
+        "scatter_add: index 5");
+    ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 2, true),
+        "multinomial: a row has no weight above 0: one is wanted");
+    ARG(tp_multinomial(F32(3), 4, false),
+        "fewer weights above 0 than the 4 samples without replacement");
 }
 
 /* A schedule's end, by the call that went beyond it. */

@@ -426,8 +426,11 @@ Test(modules, droppers_do_as_their_ops_in_training_alone)
         tp_rng_restore(before), want = all[i].op(x, 0.4);
         CHECK(tp_allclose(y, want, 0, 0) && !tp_allclose(y, x, 0, 0));
         before = tp_rng_save();
-        CHECK(tp_nn_predict(m, x) == x && tp_nn_forward(never, x) == x && tp_rng_save().offset == before.offset);
-        if (i == 1) SHAPES(tp_nn_forward(m, tp_reshape(x, TP_SHAPE(-1))), "dropout2d: x must be (N, C, ...)");
+        CHECK(tp_nn_predict(m, x) == x && tp_nn_forward(never, x) == x &&
+              tp_rng_save().offset == before.offset);
+        if (i == 1)
+            SHAPES(tp_nn_forward(m, tp_reshape(x, TP_SHAPE(-1))),
+                   "dropout2d: x must be (N, C, ...)");
         ARG(tp_nn_forward(m, NULL), "missing input");
         ARG(all[i].layer(1.5), "p is 1.5: a probability is wanted");
         ARG(all[i].layer(NAN), "p is nan");

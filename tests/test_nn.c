@@ -157,10 +157,12 @@ ON_EACH_DEVICE(nn, getting_setting_replacing)
     CHECK_REFUSED(tp_nn_get(m, "1.2"), TP_ERR_ARG, "there is no module 1.2");
     CHECK_REFUSED(tp_nn_get(m, "1..0"), TP_ERR_ARG, "there is no module 1..0");
     CHECK_REFUSED(tp_nn_get(NULL, ""), TP_ERR_ARG, "missing module or path");
-    CHECK(tp_nn_tensor(m, "1.1.weight") && !tp_nn_has(m, "1.1.w") && !tp_nn_has(m, "weight") && tp_ok());
+    CHECK(tp_nn_tensor(m, "1.1.weight") && !tp_nn_has(m, "1.1.w") &&
+          !tp_nn_has(m, "weight") && tp_ok());
     CHECK_REFUSED(tp_nn_tensor(m, "1.1.w"), TP_ERR_ARG, "there is no parameter or buffer 1.1.w");
     CHECK_REFUSED(tp_nn_tensor(m, "weight"), TP_ERR_ARG, "there is no parameter or buffer weight");
-    CHECK_REFUSED(tp_nn_tensor(m, "3.weight"), TP_ERR_ARG, "there is no parameter or buffer 3.weight");
+    CHECK_REFUSED(tp_nn_tensor(m, "3.weight"), TP_ERR_ARG,
+                  "there is no parameter or buffer 3.weight");
     CHECK(tp_nn_set(m, "0.bias", t) && tp_nn_tensor(m, "0.bias") == t);
     CHECK_REFUSED(tp_nn_set(m, "0.weight", t), TP_ERR_SHAPE, "0.weight is (4, 3), not f32 (4)");
     CHECK_REFUSED(tp_nn_set(m, "0.b", t), TP_ERR_ARG, "there is no parameter 0.b");

@@ -17,7 +17,7 @@ TP_API_BEGIN
 typedef struct tp_fit_at {
     tp_module *m;
     int64_t step, epoch;
-    double loss;         /* of the last whole step: the mean over its batches; NaN before there is one */
+    double loss;         /* of the last whole step: the mean over its batches; or NaN */
     double score, best;  /* of the last validation, and the best; NaN before there is one */
     bool improved;       /* the last validation was the best so far */
 } tp_fit_at;

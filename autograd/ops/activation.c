@@ -225,8 +225,8 @@ static bool bce_weight(const char *what, const tp_tensor *x, tp_tensor **w)
 
     if (!*w) return true;
     if (!tp__check("bce_with_logits", TP_LIST((tp_tensor *)x, *w), 2)) return false;
-    TP_REQUIRE_IN("bce_with_logits", tp__expanded(*w, &x->shape, stride), TP_ERR_SHAPE, "%s %s doesn't broadcast to %s",
-                  what, tp__text(*w), tp__text(x));
+    TP_REQUIRE_IN("bce_with_logits", tp__expanded(*w, &x->shape, stride), TP_ERR_SHAPE,
+                  "%s %s doesn't broadcast to %s", what, tp__text(*w), tp__text(x));
     return (*w = tp_cast(tp_detach(*w), (tp_dtype)x->dtype)) != NULL;
 }
 
@@ -254,7 +254,9 @@ tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_bce_opts o)
                   o.reduction);
     TP_REQUIRE_IN("bce_with_logits", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "logits %s and targets %s must have one shape", tp__text(x), tp__text(t));
-    if (!bce_weight("weight", x, &o.weight) || !bce_weight("pos_weight", x, &o.pos_weight)) return NULL;
+    if (!bce_weight("weight", x, &o.weight) ||
+        !bce_weight("pos_weight", x, &o.pos_weight))
+        return NULL;
     each = o.pos_weight ? bce_of_positives(x, t, o.pos_weight) : bce_each(x, t);
     if (o.weight) each = tp_mul(each, o.weight);
     return tp_pass(tp__reduced(each, o.reduction));

@@ -29,7 +29,9 @@ static void embedding_dw_backward(tp_node *n)
 {
     const embedding_attr *k = tp__attr(n);
 
-    tp__give(n, DW_DY, embedding("embedding", tp__saved(n, 0), without_row(tp__dy(n, 0), k->padding), k->padding));
+    tp__give(n, DW_DY,
+             embedding("embedding", tp__saved(n, 0),
+                       without_row(tp__dy(n, 0), k->padding), k->padding));
 }
 
 static const tp_op embedding_dw_op = { "embedding_dw", embedding_dw_backward, NULL };
@@ -64,8 +66,8 @@ static tp_tensor *embedding(const char *where, tp_tensor *index, tp_tensor *w, i
     if (!index || !(w = tp__rows(w))) return NULL;
     s = index->shape, s.n[s.rank++] = tp_dim(w, 1);
     if (!(y = tp__new_like(w, s))) return NULL;
-    if (!TP_RUN_SLOT(where, tp__backend(w)->embedding, w, tp_count(index), k.rows, tp_dim(w, 1), tp__data(index),
-                     tp__data(w), tp__data(y)))
+    if (!TP_RUN_SLOT(where, tp__backend(w)->embedding, w, tp_count(index), k.rows,
+                     tp_dim(w, 1), tp__data(index), tp__data(w), tp__data(y)))
         return NULL;
     return tp__record(&embedding_op, TP_LIST(index, w), y, TP_LIST(index), &k, sizeof k);
 }

@@ -118,13 +118,18 @@ typedef struct scatter_attr {
     bool add;
 } scatter_attr;
 
-static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index, tp_tensor *source, scatter_attr k);
+static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index,
+                          tp_tensor *source, scatter_attr k);
 
 /* dy, but 0 where something was written. */
 static tp_tensor *unwritten(tp_tensor *dy, tp_tensor *index, scatter_attr k)
 {
-    return dy && index ? scatter("scatter", dy, index, tp_expand(tp_zeros(TP_SCALAR, tp_dtype_of(dy), tp_device_of(dy)), index->shape), k)
-                       : NULL;
+    return dy && index
+               ? scatter("scatter", dy, index,
+                         tp_expand(tp_zeros(TP_SCALAR, tp_dtype_of(dy), tp_device_of(dy)),
+                                   index->shape),
+                         k)
+               : NULL;
 }
 
 /* The source may be larger than the index: what was not used gets 0. */
@@ -146,12 +151,15 @@ static void scatter_backward(tp_node *n)
     tp_tensor *dy = tp__dy(n, 0), *index = tp__saved(n, 0);
 
     if (tp__wants(n, X)) tp__give(n, X, k.add ? dy : unwritten(dy, index, k));
-    if (tp__wants(n, SOURCE)) tp__give(n, SOURCE, used(gather("gather", dy, index, k.axis), tp__in_shape(n, SOURCE)));
+    if (tp__wants(n, SOURCE))
+        tp__give(n, SOURCE,
+                 used(gather("gather", dy, index, k.axis), tp__in_shape(n, SOURCE)));
 }
 
 static const tp_op scatter_op = { "scatter", scatter_backward, NULL };
 
-static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index, tp_tensor *source, scatter_attr k)
+static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index,
+                          tp_tensor *source, scatter_attr k)
 {
     tp_tensor *y;
     tp_pick p;
@@ -160,7 +168,9 @@ static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index, tp_
     y = tp__new_as(x->shape, (tp_dtype)x->dtype, tp__device(x), tp__layout_of(x));
     if (!y || !tp__copy(y, x, false)) return NULL;
     p = picks(source, index, y, k.axis);
-    if (!TP_RUN_SLOT(where, tp__backend(x)->scatter, x, &p, tp__data(source), tp__data(index), k.add, tp__data(y))) return NULL;
+    if (!TP_RUN_SLOT(where, tp__backend(x)->scatter, x, &p, tp__data(source),
+                     tp__data(index), k.add, tp__data(y)))
+        return NULL;
     return tp__record(&scatter_op, TP_LIST(x, index, source), y, TP_LIST(index), &k, sizeof k);
 }
 
@@ -245,12 +255,14 @@ tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes)
 
     TP_SCOPE;
     if (!tp__check("one_hot", TP_LIST(labels), 1)) return NULL;
-    TP_REQUIRE_IN("one_hot", classes > 0, TP_ERR_ARG, "%lld classes: 1 or more are wanted", (long long)classes);
+    TP_REQUIRE_IN("one_hot", classes > 0, TP_ERR_ARG,
+                  "%lld classes: 1 or more are wanted", (long long)classes);
     TP_REQUIRE_IN("one_hot", labels->shape.rank < TP_MAX_AXES, TP_ERR_SHAPE, "the labels are %s: too many axes",
                   tp__text(labels));
     if (!(labels = places("one_hot", labels))) return NULL;
     s = labels->shape, s.n[s.rank++] = classes;
     zeros = tp_zeros(s, TP_I64, tp_device_of(labels)), s.n[s.rank - 1] = 1;
     ones = tp_expand(tp_ones(TP_SCALAR, TP_I64, tp_device_of(labels)), s);
-    return tp_pass(scatter("one_hot", zeros, tp_reshape(labels, s), ones, (scatter_attr){ s.rank - 1, false }));
+    return tp_pass(scatter("one_hot", zeros, tp_reshape(labels, s), ones,
+                           (scatter_attr){ s.rank - 1, false }));
 }

@@ -43,7 +43,9 @@ tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_devic
     tp_tensor *y;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("arange", n >= 0 && n < 0x1p53, TP_ERR_ARG, "from %g to %g by %g: a step towards the end is wanted", start, end, step);
+    TP_REQUIRE_IN("arange", n >= 0 && n < 0x1p53, TP_ERR_ARG,
+                  "from %g to %g by %g: a step towards the end is wanted", start, end,
+                  step);
     if (!(y = row("arange", (int64_t)n, d, dev))) return NULL;
     return TP_RUN(iota, y, tp_count(y), start, step, tp__data(y)) ? y : NULL;
 }
@@ -56,7 +58,8 @@ tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_devic
     tp_tensor *y, *back;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("linspace", isfinite(start) && isfinite(end), TP_ERR_ARG, "from %g to %g: finite numbers are wanted", start, end);
+    TP_REQUIRE_IN("linspace", isfinite(start) && isfinite(end), TP_ERR_ARG,
+                  "from %g to %g: finite numbers are wanted", start, end);
     if (!(y = row("linspace", n, d, dev))) return NULL;
     back = tp__view(y, TP_SHAPE(n - half), y->stride, half);
     if (!back || !TP_RUN(iota, y, half, start, step, tp__data(y)) ||

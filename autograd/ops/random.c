@@ -95,9 +95,12 @@ static bool weights_ok(tp_tensor *w, int64_t samples, bool replacement)
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("multinomial", all, TP_ERR_ARG, "weights must be finite and not negative");
-    TP_REQUIRE_IN("multinomial", some || !replacement, TP_ERR_ARG, "a row has no weight above 0: one is wanted");
-    TP_REQUIRE_IN("multinomial", some, TP_ERR_ARG, "a row has fewer weights above 0 than the %lld samples without replacement",
-                  (long long)samples);
+    TP_REQUIRE_IN("multinomial", some || !replacement, TP_ERR_ARG,
+                  "a row has no weight above 0: one is wanted");
+    TP_REQUIRE_IN(
+        "multinomial", some, TP_ERR_ARG,
+        "a row has fewer weights above 0 than the %lld samples without replacement",
+        (long long)samples);
     return true;
 }
 
@@ -112,7 +115,8 @@ tp_tensor *tp_multinomial(tp_tensor *weights, int64_t samples, bool replacement)
     TP_REQUIRE_IN("multinomial", (weights->shape.rank == 1 || weights->shape.rank == 2) && tp_dim(weights, -1) > 0, TP_ERR_SHAPE,
                   "weights must be (n) or (rows, n), not %s", tp__text(weights));
     TP_REQUIRE_IN("multinomial", tp__is_float(weights), TP_ERR_DTYPE, "weights must be floats, not %s", tp__text(weights));
-    TP_REQUIRE_IN("multinomial", samples > 0, TP_ERR_ARG, "%lld samples: 1 or more are wanted", (long long)samples);
+    TP_REQUIRE_IN("multinomial", samples > 0, TP_ERR_ARG,
+                  "%lld samples: 1 or more are wanted", (long long)samples);
     w = tp_cast(tp_detach(weights), TP_F64);
     if (!weights_ok(w, samples, replacement)) return NULL;
     if (!replacement) { /* 1 - u lies in (0, 1] */

@@ -94,7 +94,8 @@ static const char *names(void)
     static char text[40];
 
     for (int i = 0; i < LEVELS; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "", levels[i].name);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "",
+                 levels[i].name);
     return text;
 }
 
@@ -107,11 +108,13 @@ static void choose(void)
     int i = one ? find(asked) : 0;
 
     if (i < 0)
-        snprintf(trouble, sizeof trouble, "TAPER_CPU is \"%.40s\": this build has %s", asked, names());
+        snprintf(trouble, sizeof trouble, "TAPER_CPU is \"%.40s\": this build has %s", asked,
+                 names());
     for (i = i < 0 ? LEVELS - 1 : i; (lacks = levels[i].lacks()) && !one && i < LEVELS - 1;)
         i++;
     if (lacks && !*trouble)
-        snprintf(trouble, sizeof trouble, "kernels for %s need %s, which this processor lacks; this build has %s",
+        snprintf(trouble, sizeof trouble,
+                 "kernels for %s need %s, which this processor lacks; this build has %s",
                  levels[i].name, lacks, names());
     chosen = levels[i].backend;
 }
