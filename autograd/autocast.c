@@ -24,7 +24,7 @@ typedef struct tp_made {
 
 static void forget(tp_made *c)
 {
-    tp_free(c->made), tp__storage_release(c->storage);
+    tp__free(c->made), tp__storage_release(c->storage);
     tp__release(c, sizeof *c);
 }
 
@@ -81,7 +81,7 @@ static tp_tensor *cast_once(tp_thread *me, tp_tensor *x)
     if (c) return c->made;
     if (!(y = tp_cast(x, me->autocast)) || !(c = tp__alloc(sizeof *c))) return NULL;
     *c = (tp_made){ me->casts, tp__storage_retain(x->storage), x->storage->version,
-                    x->offset, y->node ? x->node : NULL,       tp_keep(y) };
+                    x->offset, y->node ? x->node : NULL,       tp__keep(y) };
     me->casts = c, me->forget_casts = forget_all;
     return y;
 }

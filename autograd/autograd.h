@@ -55,7 +55,7 @@ typedef struct tp_mode {
 } tp_mode;
 
 #define TP__MODE(begin)                                                                  \
-    tp_mode TP__CAT(tp__mode, __LINE__)                                                  \
+    tp_mode TP__CAT(tp__mode, __COUNTER__)                                                  \
         __attribute__((cleanup(tp__mode_close), unused)) = begin
 #define TP_NO_GRAD         TP__MODE(tp_grad_begin(false)) /* nothing is recorded */
 #define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))  /* recorded again, inside TP_NO_GRAD */

@@ -176,7 +176,7 @@ static bool settle(tp_node *n)
         if (s->grad) n->aside->storage->version++;
         if (s->grad && !tp__copy(n->aside, s->grad, true)) return false;
         tp__slot_put(s, n->aside, true);
-        tp_free(n->aside), n->aside = NULL;
+        tp__free(n->aside), n->aside = NULL;
     } else if (s->hooks && !run_hooks(s, false)) {
         return false;
     }
@@ -261,7 +261,7 @@ static void forget_all(pass *p, bool leaves) /* half a gradient is none */
     for (int k = 0; k < p->n; k++) {
         tp_node *n = p->order[k];
 
-        tp_free(n->aside), n->aside = NULL;
+        tp__free(n->aside), n->aside = NULL;
         for (int i = 0; i < n->n_out; i++)
             if (n->op || leaves) tp__slot_forget(&n->out[i]);
     }

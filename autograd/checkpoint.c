@@ -47,7 +47,7 @@ static void release(tp_segment *g)
 {
     if (!g || atomic_fetch_sub(&g->refs, 1) != 1) return;
     for (int i = 0; i < g->n_in; i++)
-        tp_free(g->in[i]);
+        tp__free(g->in[i]);
     for (int i = 0; i < g->n; i++)
         tp__storage_release(g->saved[i].storage), tp__storage_release(g->saved[i].first);
     if (g->done) g->done(g->user);
@@ -178,7 +178,7 @@ static tp_segment *begin(tp_multi_fn *f, tp_list in, void *user, void (*done)(vo
     atomic_init(&g->refs, 1);
     g->f = f, g->user = user, g->done = done, g->rng = tp_rng_save(), g->autocast = tp__me()->autocast;
     for (int i = 0; i < in.n; i++) {
-        g->in[i] = in.t[i] ? tp_keep(tp__alias(in.t[i])) : NULL;
+        g->in[i] = in.t[i] ? tp__keep(tp__alias(in.t[i])) : NULL;
         g->n_in++;
         if (!g->in[i]) continue;
         if (in.t[i]->node) tp__attach(g->in[i], (tp_node *)in.t[i]->node, in.t[i]->out);

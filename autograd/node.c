@@ -35,13 +35,13 @@ static void drop(tp_node *n)
 {
     tp__free_saved(n);
     for (int k = 0; k < n->n_out; k++) {
-        tp_free(n->out[k].grad);
+        tp__free(n->out[k].grad);
         if (n->out[k].hooks) drop_hooks(&n->out[k]);
     }
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i].node) tp__counted_release(&n->in[i].node->counted);
     if (n->note) tp__release(n->note, n->note->size);
-    tp_free(n->aside);
+    tp__free(n->aside);
     tp__release(n, n->bytes);
 }
 
@@ -276,6 +276,6 @@ bool tp_zero_grad(tp_tensor *t)
 
     if (!tp__check(__func__, TP_LIST(t), 1)) return false;
     s = leaf(t);
-    if (s) tp_free(s->grad), s->grad = NULL, s->own = false;
+    if (s) tp__free(s->grad), s->grad = NULL, s->own = false;
     return true;
 }

@@ -142,6 +142,9 @@ tp_tensor *tp__softmax(tp_tensor *x, int axis, tp_softmax_kind kind);
 tp_tensor *tp__softmax_dx(tp_sink to, tp_tensor *dy, tp_tensor *y, int axis, tp_softmax_kind kind);
 /* {key, offset} of a draw of n numbers, on the device; and dropout by what it holds. */
 tp_tensor *tp__draw_state(tp_device *dev, int64_t n);
+/* Can the larger and smaller along axis be found?  *a: the axis from the front. */
+bool tp__has_places(const char *where, tp_tensor *x, int axis, int *a);
+tp_tensor *tp__embedding(const char *where, tp_tensor *index, tp_tensor *w); /* index i64 */
 tp_tensor *tp__dropout(tp_sink to, tp_tensor *x, tp_tensor *state, double p);
 /* y[i] = op(a[i]) op(b[i]) for (batch, m, k) and (batch, k, n), or without batch */
 tp_tensor *tp__gemm(tp_sink to, tp_tensor *a, bool ta, tp_tensor *b, bool tb);

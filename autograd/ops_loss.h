@@ -16,9 +16,15 @@ typedef struct tp_loss_opts {
     tp_reduce reduction;
 } tp_loss_opts;
 
-/* -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), without overflow; shapes equal */
+typedef struct tp_bce_opts {
+    tp_reduce reduction;
+    tp_tensor *weight;     /* of each element, a constant that broadcasts to x; NULL: 1 */
+    tp_tensor *pos_weight; /* p of -p t log sigmoid(x), of each class (C) as a rule, likewise */
+} tp_bce_opts;
+/* -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), without overflow; shapes equal.  The mean is over
+ * all elements, whatever they weigh. */
 tp_tensor *tp_bce_with_logits(tp_tensor *x, tp_tensor *t);
-tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_loss_opts o);
+tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_bce_opts o);
 
 typedef struct tp_cross_entropy_opts {
     int64_t ignore_index;   /* tp_cross_entropy_defaults(): -100 */

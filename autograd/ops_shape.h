@@ -84,7 +84,8 @@ tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev); /* 1 
 
 /* ---- draws: floats; no gradient ---- */
 /* The thread's generator draws them: tp_seed.  The same numbers on every device. */
-tp_tensor *tp_bernoulli(tp_tensor *p); /* 1 with probability p, else 0, in p's dtype and layout */
+/* 1 with probability p, else 0, in p's dtype and layout; on the CPU a p outside 0..1 is an error */
+tp_tensor *tp_bernoulli(tp_tensor *p);
 tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev); /* in low .. high - 1; up to 2^47 of them.  Gives i64. */
 tp_tensor *tp_randperm(int64_t n, tp_device *dev); /* (n): 0 .. n - 1 in a random order.  Gives i64. */
 /* i64 (samples) or (rows, samples): places drawn with probability weights / their sum; weights (n) or

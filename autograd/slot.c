@@ -94,14 +94,14 @@ bool tp__slot_put(tp_slot *s, tp_tensor *t, bool own)
 {
     if (!t) return false;
     tp__retain(t);
-    tp_free(s->grad);
+    tp__free(s->grad);
     s->grad = t, s->own = own;
     return true;
 }
 
 void tp__slot_forget(tp_slot *s)
 {
-    tp_free(s->grad);
+    tp__free(s->grad);
     s->grad = NULL, s->own = false;
 }
 

@@ -424,7 +424,7 @@ static void free_rows(void *user)
 {
     rows *r = user;
 
-    tp_free(r->x), tp_free(r->y);
+    tp__free(r->x), tp__free(r->y);
     tp__names_free(&r->names), tp__names_free(&r->columns);
     tp__release(r, sizeof *r);
 }
@@ -456,7 +456,7 @@ static tp_dataset *build(const table *t)
     tp_tensor *x = make_x(t), *y = x && t->n_y ? make_y(t) : NULL;
 
     if (!tp_ok() || !(r = tp__alloc_zeroed(sizeof *r))) return NULL;
-    r->x = tp_keep(x), r->y = y ? tp_keep(y) : NULL;
+    r->x = tp__keep(x), r->y = y ? tp__keep(y) : NULL;
     if (name_all(t, r)) return make_set(t, r);
     free_rows(r);
     return NULL;

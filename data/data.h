@@ -93,7 +93,8 @@ typedef struct tp_batch {
 bool tp_data_sample(tp_dataset *d, int64_t i, tp_batch *b);
 
 tp_loader *tp_data_loader(tp_dataset *d, tp_loader_opts o); /* takes d, also when it fails */
-/* false: the end of a pass, or an error: tp_ok tells.  After an end the next pass begins. */
+/* false: the end of a pass, or an error: tp_ok tells.  After an end the next pass begins; the second
+ * in a row that has no batch is an error, as a loop that waits for one would never end. */
 bool tp_data_next(tp_loader *l, tp_batch *b);
 int64_t tp_data_batches(const tp_loader *l); /* of one pass; -1: a stream */
 bool tp_data_new_pass(const tp_loader *l);   /* the last batch was the first of its pass */

@@ -151,7 +151,7 @@ static void free_rows(void *user)
     rows *r = user;
 
     for (int k = 0; k < r->n; k++)
-        tp_free(r->t[k]);
+        tp__free(r->t[k]);
     tp__release(r, sizeof *r);
 }
 
@@ -177,7 +177,7 @@ static bool add_field(rows *r, tp_source *s, tp_tensor *t)
     memmove(s->shape[r->n].n, t->shape.n + 1, sizeof *t->shape.n * (size_t)s->shape[r->n].rank);
     s->dtype[r->n] = (tp_dtype)t->dtype;
     r->bytes[r->n] = tp__field_bytes(s, r->n);
-    r->t[r->n++] = tp_keep(dense);
+    r->t[r->n++] = tp__keep(dense);
     return true;
 }
 
@@ -275,7 +275,7 @@ static void free_lanes(void *user)
 {
     lanes *l = user;
 
-    tp_free(l->text);
+    tp__free(l->text);
     tp__release(l, sizeof *l);
 }
 

@@ -129,7 +129,7 @@ static void free_pictures(void *user)
 {
     pictures *p = user;
 
-    tp_free(p->x), tp_free(p->y);
+    tp__free(p->x), tp__free(p->y);
     tp__release(p, sizeof *p);
 }
 
@@ -147,7 +147,7 @@ tp_dataset *tp_data_idx(const char *images, const char *labels)
     TP_REQUIRE(tp_dim(x, 0) == tp_dim(y, 0), TP_ERR_FORMAT, "%s has %lld images and %s %lld labels", images,
                (long long)tp_dim(x, 0), labels, (long long)tp_dim(y, 0));
     if (!(p = tp__alloc(sizeof *p))) return NULL;
-    *p = (pictures){ tp_keep(x), tp_keep(y), (size_t)(tp_dim(x, 1) * tp_dim(x, 2)) };
+    *p = (pictures){ tp__keep(x), tp__keep(y), (size_t)(tp_dim(x, 1) * tp_dim(x, 2)) };
     s.count = tp_dim(x, 0), s.shape[0] = TP_SHAPE(1, tp_dim(x, 1), tp_dim(x, 2)), s.user = p;
     if ((d = tp_data_source(s))) d->classes = 1 + largest(y);
     return d;

@@ -27,6 +27,8 @@ struct tp_loader {
     int64_t *order; /* of samples in this pass; NULL: as they come */
     int64_t n, batches, pass, given;
     bool ended, fresh; /* told the end; the last batch began a pass */
+    bool any;          /* this pass has given a batch, or was sought beyond one */
+    int empty;         /* passes in a row that had none */
     bool over, drained, begun; /* a stream: has ended, for the consumer and for workers; was read */
     slot *slots;
     int depth;
@@ -53,8 +55,8 @@ static tp_tensor *room_for(tp_loader *l, slot *s, int field, int64_t size)
     memcpy(shape.n + 1, l->d->s.shape[field].n, sizeof *shape.n * (size_t)(shape.rank - 1));
     if (t && atomic_load(&t->refs) == 1 && atomic_load(&t->storage->refs) == 1 && tp__same(&t->shape, &shape))
         return t;
-    tp_free(t);
-    return s->field[field] = tp_keep(tp__new(shape, l->d->s.dtype[field], tp__cpu()));
+    tp__free(t);
+    return s->field[field] = tp__keep(tp__new(shape, l->d->s.dtype[field], tp__cpu()));
 }
 
 static tp_got fetch(tp_loader *l, slot *s, int64_t i, int64_t row)
@@ -182,7 +184,8 @@ static bool begin_pass(tp_loader *l, int64_t batch)
         if (tp_ok()) tp__fail(TP_ERR_USER, "data", "the stream can't be rewound");
         return l->ended = true, false; /* workers are out: the next call must begin again */
     }
-    l->given = 0, l->ended = false, l->over = l->drained = false, l->begun = true;
+    l->any = batch > 0, l->given = 0, l->ended = false, l->over = l->drained = false,
+    l->begun = true;
     for (int64_t k = 0; l->n < 0 && k < batch; k++) { /* a stream is read up to its place */
         prepare(l, &l->slots[0], k);
         if (!l->slots[0].code && l->slots[0].size == l->o.batch) continue;
@@ -227,9 +230,9 @@ static bool hand_over(tp_loader *l, slot *s, tp_batch *b)
             tp_shape shape = t->shape;
 
             shape.n[0] = s->size;
-            t = tp_keep(tp__view(t, shape, t->stride, t->offset));
+            t = tp__keep(tp__view(t, shape, t->stride, t->offset));
             if (!t) return false;
-            tp_free(s->field[f]), s->field[f] = elsewhere ? t : NULL;
+            tp__free(s->field[f]), s->field[f] = elsewhere ? t : NULL;
         }
         if (elsewhere) {
             tp_ctx *c = tp__device_ctx(l->o.device);
@@ -238,11 +241,11 @@ static bool hand_over(tp_loader *l, slot *s, tp_batch *b)
             if (!c || !on) return false;
             if (c->backend->upload(c, tp__data(on), tp__data(t), on->storage->bytes))
                 return tp__fail(TP_ERR_DEVICE, "data", "%s", c->error), false;
-            t = tp_keep(on);
+            t = tp__keep(on);
         } else if (t == s->field[f]) {
             s->field[f] = l->out[f], l->out[f] = NULL;
         }
-        tp_free(l->out[f]);
+        tp__free(l->out[f]);
         l->out[f] = *to[f] = t;
     }
     b->size = s->size;
@@ -285,6 +288,22 @@ static bool next_batch(tp_loader *l, tp_batch *b)
     return ok;
 }
 
+/* A pass is over.  A loop that asks on and on would never end where none has a batch. */
+static bool close_pass(tp_loader *l)
+{
+    l->pass++, l->ended = true; /* the next call begins anew */
+    l->empty = l->any ? 0 : l->empty + 1;
+    if (l->empty < 2) return true;
+    l->empty = 1;
+    TP_REQUIRE_IN("tp_data_next", l->n < 0, TP_ERR_ARG,
+                  "a second pass without a batch: %lld samples, batch %lld%s", (long long)l->n,
+                  (long long)l->o.batch, l->o.drop_last ? ", drop_last" : "");
+    tp__fail(TP_ERR_ARG, "tp_data_next",
+             "a second pass without a batch: the stream ends before one of %lld%s is whole",
+             (long long)l->o.batch, l->o.drop_last ? ", drop_last," : "");
+    return false;
+}
+
 static bool next(tp_loader *l, tp_batch *b)
 {
     if (b) memset(b, 0, sizeof *b);
@@ -293,9 +312,8 @@ static bool next(tp_loader *l, tp_batch *b)
     if (l->failed) resume_workers(l);
     if (l->ended && !begin_pass(l, 0)) return false;
     for (int tries = 0; tries < 2; tries++) {
-        if (!finished(l) && next_batch(l, b)) return true;
-        if (!tp_ok()) return false;
-        l->pass++, l->ended = true; /* the next call begins anew */
+        if (!finished(l) && next_batch(l, b)) return l->any = true;
+        if (!tp_ok() || !close_pass(l)) return false;
         if (!l->o.endless || !begin_pass(l, 0)) return false;
     }
     return false;
@@ -390,8 +408,8 @@ void tp_data_free(tp_loader *l)
     stop_threads(l);
     for (int f = 0; f < TP_FIELDS; f++) {
         for (int i = 0; l->slots && i < l->depth; i++)
-            tp_free(l->slots[i].field[f]);
-        tp_free(l->out[f]);
+            tp__free(l->slots[i].field[f]);
+        tp__free(l->out[f]);
     }
     pthread_mutex_destroy(&l->lock), pthread_mutex_destroy(&l->stream);
     pthread_cond_destroy(&l->wanted), pthread_cond_destroy(&l->ready);
@@ -434,6 +452,6 @@ bool tp_data_seek(tp_loader *l, tp_position p)
     if (!tp_ok()) return false;
     TP_REQUIRE(l && p.pass >= 0 && p.pass <= TP_PASSES && p.batch >= 0 && (l->batches < 0 || p.batch <= l->batches), TP_ERR_ARG,
                "there is no batch %lld of pass %lld", (long long)p.batch, (long long)p.pass);
-    l->pass = p.pass;
+    l->pass = p.pass, l->empty = 0;
     return begin_pass(l, p.batch);
 }

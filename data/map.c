@@ -142,7 +142,7 @@ static void free_scale(void *user)
 {
     scale *s = user;
 
-    tp_free(s->mean), tp_free(s->std);
+    tp__free(s->mean), tp__free(s->std);
     tp_data_set_free(s->over.d);
     tp__release(s, sizeof *s);
 }

@@ -120,7 +120,8 @@ static mixer *mixer_of(const char *where, tp_dataset *d, double alpha, bool cut_
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN(where, d && d->s.count >= 0, TP_ERR_ARG, "missing data set, or a stream");
-    TP_REQUIRE_IN(where, alpha > 0 && isfinite(alpha), TP_ERR_ARG, "alpha %g", alpha);
+    TP_REQUIRE_IN(where, alpha > 0 && isfinite(alpha), TP_ERR_ARG,
+                  "alpha %g: a finite number above 0 is wanted", alpha);
     TP_REQUIRE_IN(
         where,
         d->s.fields > 1 && d->s.dtype[0] == TP_F32 && d->s.dtype[1] == TP_I64 &&

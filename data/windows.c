@@ -26,7 +26,7 @@ static void release(void *user)
 {
     windows *w = user;
 
-    tp_free(w->series);
+    tp__free(w->series);
     tp__release(w, sizeof *w);
 }
 

@@ -84,7 +84,8 @@ static bool draw_strange(const char *dir, tp_module *vae, tp_tensor *x)
     float v[2 * ACROSS];
 
     if (tp_nn_apply(vae, TP_LIST(flat), out, 3) < 0) return false;
-    each = tp_sum(tp_bce_with_logits_with(out[0], flat, (tp_loss_opts){ TP_NONE }), TP_AXES(1));
+    each = tp_bce_with_logits_with(out[0], flat, (tp_bce_opts){ .reduction = TP_NONE });
+    each = tp_sum(each, TP_AXES(1));
     kl = tp_sub(tp_add(tp_square(out[1]), tp_exp(out[2])), tp_shift(out[2], 1));
     worst = tp_topk(tp_add(each, tp_scale(tp_sum(kl, TP_AXES(1)), 0.5)), 2 * ACROSS, 0, true, &index);
     if (!tp_read(worst, v, sizeof v)) return false;

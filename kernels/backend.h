@@ -253,6 +253,9 @@ enum { TP_BACKEND_VERSION = 1 };
 /* The CPU's kernels, compiled for the best instruction set that this processor has;
  * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */
 const tp_backend *tp_cpu_backend(void);
+/* NULL, or why it must not run: the processor lacks what all compiled levels need, or TAPER_CPU asks
+ * for a level that doesn't exist, isn't compiled, or doesn't run here. */
+const char *tp_cpu_backend_trouble(void);
 const tp_backend *tp_cpu_backend_level(const char *level); /* NULL: not here; for tests */
 
 /* The one symbol of libtaper_cuda. */

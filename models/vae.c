@@ -55,7 +55,8 @@ tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, t
                              double beta)
 {
     TP_SCOPE;
-    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, (tp_loss_opts){ TP_SUM }), *kl;
+    tp_bce_opts sum = { .reduction = TP_SUM };
+    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, sum), *kl;
 
     if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar)))
         tp_fail(TP_ERR_SHAPE,

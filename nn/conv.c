@@ -66,6 +66,10 @@ static bool options_fit(const conv_kind *k, tp_conv2d_opts o)
     TP_REQUIRE_IN(k->where, o.stride >= 0 && o.padding >= 0 && o.dilation >= 0, TP_ERR_ARG,
                   "stride %d, padding %d, dilation %d: none may be negative", o.stride, o.padding,
                   o.dilation);
+    TP_REQUIRE_IN(k->where,
+                  !o.same || (o.stride <= 1 && (!o.rectangular || o.stride_w <= 1)),
+                  TP_ERR_ARG, "the same size needs stride 1, not %d",
+                  o.stride > 1 ? o.stride : o.stride_w);
     TP_REQUIRE_IN(k->where, !o.rectangular || k->axes == 2, TP_ERR_ARG,
                   "rectangular, and there is one axis");
     TP_REQUIRE_IN(k->where, o.kernel_w >= 0 && (!o.kernel_w || o.rectangular), TP_ERR_ARG,
@@ -95,11 +99,14 @@ static tp_module *made(const conv_kind *kind, int64_t in, int64_t out, int kerne
     double bound;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN(kind->where,
-                  in > 0 && out > 0 && kernel > 0 && groups > 0 && in % groups == 0 &&
-                      out % groups == 0,
-                  TP_ERR_ARG, "%lld in, %lld out, kernel %d, %lld groups", (long long)in,
-                  (long long)out, kernel, (long long)groups);
+    TP_REQUIRE_IN(
+        kind->where,
+        in > 0 && out > 0 && kernel > 0 && groups > 0 && in % groups == 0 &&
+            out % groups == 0,
+        TP_ERR_ARG,
+        "%lld in, %lld out, kernel %d, %lld groups: numbers above 0 are wanted, and "
+        "groups that divide in and out",
+        (long long)in, (long long)out, kernel, (long long)groups);
     if (!options_fit(kind, o)) return NULL;
     second /= groups, width = o.kernel_w ? o.kernel_w : kernel;
     s = kind->axes == 2 ? TP_SHAPE(first, second, kernel, width) : TP_SHAPE(first, second, kernel);

@@ -137,7 +137,7 @@ static bool fetch(loading *l, const tp_entry *e, int i)
     tp_tensor *t = tp_cast(tp_file_read(l->f, i, dev), e->dtype);
 
     if (!t || (!e->t && !e->buffer && !e->frozen && !tp_requires_grad(t, true))) return false;
-    l->fresh[l->at] = tp_keep(t);
+    l->fresh[l->at] = tp__keep(t);
     return true;
 }
 
@@ -227,7 +227,7 @@ static bool load(loading *l)
     l->at = 0;
     ok = ok && tp__entries(l->m, commit, l);
     for (int i = 0; i < l->n; i++)
-        tp_free(l->fresh[i]);
+        tp__free(l->fresh[i]);
     tp__release(l->fresh, bytes);
     return ok;
 }

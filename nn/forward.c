@@ -14,7 +14,6 @@ int tp_nn_gives(tp_tensor **out, tp_tensor *y)
 
 static bool ready(const tp_module *m, tp_list in, tp_tensor **out, int room)
 {
-    TP_REQUIRE_IN("tp_nn_apply", m, TP_ERR_ARG, "missing module");
     TP_REQUIRE_IN("tp_nn_apply", out && room > 0, TP_ERR_ARG, "no room for an output of %s", m->kind);
     TP_REQUIRE_IN("tp_nn_apply", in.n >= 0 && in.t, TP_ERR_ARG, "a list of %d inputs, or no pointer to them", in.n);
     TP_REQUIRE_IN("tp_nn_apply", out + room <= (tp_tensor **)in.t || in.t + in.n <= (tp_tensor *const *)out, TP_ERR_ARG,
@@ -49,6 +48,7 @@ int tp_nn_apply(tp_module *m, tp_list in, tp_tensor **out, int room)
     int n = -1;
 
     TP_SCOPE;
+    if (tp_ok() && !m) tp__fail(TP_ERR_ARG, __func__, "missing module");
     if (!in.n) in.t = nothing;
     if (out && room > 0) memset(out, 0, sizeof *out * (size_t)room);
     if (tp_ok() && ready(m, in, out, room)) n = run(m, in, out, room);
@@ -68,9 +68,12 @@ static tp_tensor *single(const tp_module *m, int n, tp_tensor *y)
 tp_tensor *tp_nn_forward(tp_module *m, tp_tensor *x)
 {
     tp_tensor *y = NULL;
-    int n = tp_nn_apply(m, TP_LIST(x), &y, 1);
+    int n;
 
-    return m ? single(m, n, y) : NULL;
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
+    n = tp_nn_apply(m, TP_LIST(x), &y, 1);
+    return single(m, n, y);
 }
 
 tp_tensor *tp_nn_call(tp_module *m, const char *path, tp_tensor *x)

@@ -27,7 +27,7 @@ typedef struct moving {
 static void become(tp_entry *e, tp_tensor *t)
 {
     if (e->t) tp__swap(e->t, t);
-    else tp__entry_put(e, tp_keep(t));
+    else tp__entry_put(e, tp__keep(t));
 }
 
 static bool place(void *user, const char *name, tp_module *m, tp_entry *e)
@@ -113,7 +113,7 @@ static bool redraw_one(void *user, const char *name, tp_module *m, tp_entry *e)
     k->at++;
     if (!e->t) return true;
     if (!(t = tp_to(drawn(e, k->init), tp_device_of(e->t)))) return false;
-    *r = (redraw){ e->t, tp_keep(t) };
+    *r = (redraw){ e->t, tp__keep(t) };
     return true;
 }
 
@@ -144,7 +144,7 @@ static bool redraw_all(tp_module *m, redrawing *k)
     k->at = 0;
     ok = ok && tp__entries(m, commit_one, k);
     for (int i = 0; i < k->n; i++)
-        tp_free(k->list[i].fresh);
+        tp__free(k->list[i].fresh);
     tp__release(k->list, bytes);
     return ok;
 }

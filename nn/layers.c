@@ -26,7 +26,8 @@ tp_module *tp_nn_linear_with(int64_t in, int64_t out, tp_linear_layer_opts o)
     tp_init init;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("tp_nn_linear", in > 0 && out > 0, TP_ERR_ARG, "%lld in, %lld out", (long long)in,
+    TP_REQUIRE_IN("tp_nn_linear", in > 0 && out > 0, TP_ERR_ARG,
+                  "%lld in, %lld out: 1 or more of each are wanted", (long long)in,
                   (long long)out);
     TP_REQUIRE_IN("tp_nn_linear", (unsigned)o.activation <= TP_GELU_TANH, TP_ERR_ARG,
                   "there is no activation %d", (int)o.activation);
@@ -58,7 +59,8 @@ tp_module *tp_nn_embedding_with(int64_t rows, int64_t cols, tp_embedding_opts o)
 
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_nn_embedding", o.filled, TP_ERR_ARG, "start from tp_embedding_defaults()");
-    TP_REQUIRE_IN("tp_nn_embedding", rows > 0 && cols > 0, TP_ERR_ARG, "%lld rows, %lld columns",
+    TP_REQUIRE_IN("tp_nn_embedding", rows > 0 && cols > 0, TP_ERR_ARG,
+                  "%lld rows, %lld columns: 1 or more of each are wanted",
                   (long long)rows, (long long)cols);
     TP_REQUIRE_IN("tp_nn_embedding", o.padding_idx >= -1 && o.padding_idx < rows, TP_ERR_ARG,
                   "padding_idx %lld of %lld rows", (long long)o.padding_idx, (long long)rows);
@@ -89,7 +91,7 @@ tp_module *tp_nn_prelu(int64_t n, double a)
     tp_module *m;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(n > 0, TP_ERR_ARG, "%lld slopes", (long long)n);
+    TP_REQUIRE(n > 0, TP_ERR_ARG, "%lld slopes: 1 or more are wanted", (long long)n);
     m = tp_nn_layer("prelu", prelu, NULL, 0);
     return tp__made(m, tp_nn_param(m, "weight", TP_SHAPE(n), tp_init_constant(a)));
 }

@@ -109,7 +109,10 @@ tp_module *tp_nn_log_softmax(int axis); /* its logarithm */
 
 /* ---- dropping and passing ---- */
 
-tp_module *tp_nn_dropout(double p); /* in training; nothing otherwise.  torch's 0.5 */
+/* In training; nothing otherwise.  p is torch's 0.5. */
+tp_module *tp_nn_dropout(double p);
+tp_module *tp_nn_dropout2d(double p);     /* whole channels of (N, C, ...) */
+tp_module *tp_nn_alpha_dropout(double p); /* for selu */
 tp_module *tp_nn_identity(void);    /* x itself */
 
 /* ---- pooling ---- */

@@ -118,8 +118,11 @@ static bool count_one(void *user, const char *name, tp_module *m)
 {
     fitting *f = user;
 
-    f->n += matches(f, name, m);
-    return true;
+    if (!matches(f, name, m)) return true;
+    TP_REQUIRE_IN("tp_nn_lora", !m->entry[WEIGHT].computed, TP_ERR_ARG,
+                  "%s%sweight is computed: remove its parametrization first", name,
+                  *name ? "." : "");
+    return f->n++, true;
 }
 
 static bool adapt_one(void *user, const char *name, tp_module *m)
@@ -141,7 +144,8 @@ static bool freeze_one(void *user, const char *name, tp_module *m, tp_entry *e)
 static bool lora_ok(tp_module *m, const char *pattern, const tp_lora_opts *o)
 {
     TP_REQUIRE_IN("tp_nn_lora", m && pattern, TP_ERR_ARG, "missing module or pattern");
-    TP_REQUIRE_IN("tp_nn_lora", o->rank > 0, TP_ERR_ARG, "rank %lld", (long long)o->rank);
+    TP_REQUIRE_IN("tp_nn_lora", o->rank > 0, TP_ERR_ARG, "rank %lld: 1 or more is wanted",
+                  (long long)o->rank);
     TP_REQUIRE_IN("tp_nn_lora", o->dropout >= 0 && o->dropout <= 1, TP_ERR_ARG,
                   "dropout is %g: a probability is wanted", o->dropout);
     return true;

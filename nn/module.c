@@ -66,7 +66,7 @@ const void *tp_nn_opts(const tp_module *m)
 
 static void let_go(tp_entry *e)
 {
-    if (e->t) atomic_fetch_sub(&e->t->held, 1), tp_free(e->t);
+    if (e->t) atomic_fetch_sub(&e->t->held, 1), tp__free(e->t);
     e->t = NULL;
 }
 
@@ -78,11 +78,11 @@ void tp__entry_put(tp_entry *e, tp_tensor *t)
     e->t = t;
 }
 
-void tp_nn_free(tp_module *m)
+static void free_tree(tp_module *m)
 {
     if (!m) return;
     for (int i = 0; i < m->n_child; i++)
-        tp_nn_free(m->child[i].m), free_text(m->child[i].name);
+        free_tree(m->child[i].m), free_text(m->child[i].name);
     for (int i = 0; i < m->n_entry; i++)
         let_go(&m->entry[i]), free_text(m->entry[i].name);
     if (m->release) m->release(m->self);
@@ -92,6 +92,14 @@ void tp_nn_free(tp_module *m)
     tp__release(m->opts, m->opts_bytes);
     free_text(m->kind);
     tp__release(m, sizeof *m);
+}
+
+void tp_nn_free(tp_module *m)
+{
+    if (m && m->added)
+        tp__fail(TP_ERR_ARG, __func__, "%s has a parent, which frees it", m->name);
+    else
+        free_tree(m);
 }
 
 /* ---- children ---- */
@@ -246,7 +254,7 @@ tp_module *tp_nn_replace(tp_module *m, const char *path, tp_module *with)
         return NULL;
     }
     tp__entries(c->m, put_nothing, NULL);
-    tp_nn_free(c->m);
+    free_tree(c->m);
     c->m = with, with->added = true, with->name = c->name;
     return with;
 }
@@ -261,7 +269,7 @@ int tp__child_find(const tp_module *m, const char *name)
 void tp__child_remove(tp_module *m, int i)
 {
     tp__entries(m->child[i].m, put_nothing, NULL);
-    tp_nn_free(m->child[i].m), free_text(m->child[i].name);
+    free_tree(m->child[i].m), free_text(m->child[i].name);
     memmove(m->child + i, m->child + i + 1, sizeof *m->child * (size_t)(m->n_child - i - 1));
     m->n_child--;
 }
@@ -336,9 +344,13 @@ bool tp_nn_has(tp_module *m, const char *path)
 
 tp_tensor *tp_nn_tensor(tp_module *m, const char *path)
 {
-    tp_entry *e = m && path && tp_ok() ? find(m, path, true) : NULL;
+    tp_entry *e;
 
-    return e ? e->t : NULL;
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE(m && path, TP_ERR_ARG, "missing module or path");
+    e = find(m, path, true);
+    TP_REQUIRE(e, TP_ERR_ARG, "there is no parameter or buffer %s", path);
+    return e->t;
 }
 
 bool tp_nn_set(tp_module *m, const char *path, tp_tensor *t)

@@ -45,7 +45,8 @@ bool tp_nn_buffer(tp_module *m, const char *name, tp_shape s, tp_dtype d, double
 
 tp_module *tp_nn_get(tp_module *m, const char *path);     /* "layer1.0.conv1"; "" is m itself */
 bool tp_nn_has(tp_module *m, const char *path); /* a module, parameter or buffer of that name */
-tp_tensor *tp_nn_tensor(tp_module *m, const char *path);  /* the module's own, not lent */
+/* The module's own, not lent; NULL, and no error, before tp_nn_init and for what is computed. */
+tp_tensor *tp_nn_tensor(tp_module *m, const char *path);
 /* The parameter or buffer becomes t itself, kept: for tied weights.  t is a dense leaf of its
  * shape; a parameter that isn't frozen makes it require a gradient.  An optimizer that holds
  * the tensor before it refuses from then on: make it after tp_nn_set and tp_nn_replace. */
@@ -58,7 +59,7 @@ int tp_nn_children(const tp_module *m);  /* how many; in the order in which they
 tp_module *tp_nn_child(tp_module *m, int i); /* a negative i counts from the end */
 const char *tp_nn_child_name(const tp_module *m, int i); /* the module's; NULL out of range */
 const char *tp_nn_kind(const tp_module *m); /* "linear"; the module's */
-void tp_nn_free(tp_module *m); /* of a root, with all below it */
+void tp_nn_free(tp_module *m); /* of a root, with all below it; a child is refused */
 
 /* Draws what isn't there yet, in order, on the host, and puts all of it on dev; gives m.  Make
  * optimizers after it: their state stays where the parameters were. */

@@ -303,7 +303,7 @@ static bool bake(const tp_module *owner, tp_entry *e)
     TP_NO_GRAD;
     if (!(w = compute(owner, e, false)) || !(w = tp_contiguous(w))) return false;
     if (!e->frozen && !tp_requires_grad(w, true)) return false;
-    tp__entry_put(e, tp_keep(w));
+    tp__entry_put(e, tp__keep(w));
     e->dtype = (tp_dtype)w->dtype;
     return true;
 }

@@ -161,7 +161,7 @@ static bool clone_entry(tp_module *to, const tp_entry *from)
     if (!tp__entry_add(to, e)) return false;
     if (!from->t) return true;
     if (!(t = tp_clone(from->t)) || (!e.buffer && !e.frozen && !tp_requires_grad(t, true))) return false;
-    tp__entry_put(&to->entry[to->n_entry - 1], tp_keep(t));
+    tp__entry_put(&to->entry[to->n_entry - 1], tp__keep(t));
     return true;
 }
 
@@ -171,8 +171,9 @@ static tp_module *clone_tree(tp_module *m)
     bool ok;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(m, TP_ERR_ARG, "missing module");
-    TP_REQUIRE(!m->self, TP_ERR_ARG, "%s was made with a self: build another and tp_nn_copy", m->kind);
+    TP_REQUIRE_IN("tp_nn_clone", m, TP_ERR_ARG, "missing module");
+    TP_REQUIRE_IN("tp_nn_clone", !m->self, TP_ERR_ARG,
+                  "%s was made with a self: build another and tp_nn_copy", m->kind);
     to = tp_nn_layer(m->kind, m->forward, m->opts, m->opts_bytes);
     if (to) to->training = m->training, to->settle = m->settle;
     ok = to != NULL;

@@ -145,6 +145,8 @@ static tp_module *made(cell c, int64_t in, int64_t hidden, tp_lstm_opts o)
                   o.dropout >= 0 && o.dropout <= 1, TP_ERR_ARG,
                   "%lld in, %lld hidden, %d layers (at most %d), dropout %g", (long long)in, (long long)hidden,
                   k.o.layers, MOST_LAYERS, o.dropout);
+    TP_REQUIRE_IN(cell_name[c], c == RNN || !o.relu, TP_ERR_ARG,
+                  "relu is rnn's: this cell's activations are its own");
     TP_REQUIRE_IN(cell_name[c], hidden <= INT64_MAX / 8, TP_ERR_SHAPE, "%lld hidden: weights would have too many elements",
                   (long long)hidden);
     m = tp_nn_layer(cell_name[c], recurrent, &k, sizeof k);

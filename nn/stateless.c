@@ -71,21 +71,25 @@ LAYER_OF(int, log_softmax, axis, axis >= -TP_MAX_AXES && axis < TP_MAX_AXES, "ax
 
 /* ---- dropping and passing ---- */
 
-static int dropout(void *self, tp_list in, tp_tensor **out, int room)
-{
-    const tp_module *m = self;
-    double p = *(const double *)m->opts;
+#define DROPPING(name)                                                                   \
+    static int name(void *self, tp_list in, tp_tensor **out, int room)                   \
+    {                                                                                    \
+        const tp_module *m = self;                                                       \
+        double p = *(const double *)m->opts;                                             \
+                                                                                         \
+        (void)room;                                                                      \
+        if (m->training && p > 0) return tp_nn_gives(out, tp_##name(in.t[0], p));        \
+        return tp_nn_gives(out, tp__check(#name, TP_LIST(in.t[0]), 1) ? in.t[0] : NULL); \
+    }                                                                                    \
+    tp_module *tp_nn_##name(double p)                                                    \
+    {                                                                                    \
+        if (!tp_ok()) return NULL;                                                       \
+        TP_REQUIRE(p >= 0 && p <= 1, TP_ERR_ARG, "p is %g: a probability is wanted", p); \
+        return tp_nn_layer(#name, name, &p, sizeof p);                                   \
+    }
 
-    (void)room;
-    if (m->training && p > 0) return tp_nn_gives(out, tp_dropout(in.t[0], p));
-    return tp_nn_gives(out, tp__check("dropout", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL);
-}
-
-tp_module *tp_nn_dropout(double p)
-{
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE(p >= 0 && p <= 1, TP_ERR_ARG, "p is %g: a probability is wanted", p);
-    return tp_nn_layer("dropout", dropout, &p, sizeof p);
-}
+DROPPING(dropout)
+DROPPING(dropout2d)
+DROPPING(alpha_dropout)
 
 LAYER(identity, tp__check("identity", TP_LIST(in.t[0]), 1) ? in.t[0] : NULL)

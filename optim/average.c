@@ -33,9 +33,9 @@ void tp_ema_free(tp_ema *e)
     if (!e) return;
     for (int i = 0; i < e->n; i++) {
         tp__release(e->each[i].name, strlen(e->each[i].name) + 1);
-        tp_free(e->each[i].live), tp_free(e->each[i].average);
+        tp__free(e->each[i].live), tp__free(e->each[i].average);
     }
-    tp_free(e->updates), tp_free(e->spare);
+    tp__free(e->updates), tp__free(e->spare);
     tp__release(e->each, sizeof *e->each * (size_t)e->room);
     tp__release(e->update, sizeof *e->update * (size_t)e->room);
     tp__release(e, sizeof *e);
@@ -77,9 +77,9 @@ static bool take(void *user, const char *name, tp_tensor **t)
     if (!e->device) e->device = tp_device_of(*t);
     TP_REQUIRE_IN(k->where, tp_device_of(*t) == e->device, TP_ERR_DEVICE, "%s is on %s, others on %s", name,
                   tp_device_name(tp_device_of(*t)), tp_device_name(e->device));
-    s.average = tp_keep(tp_zeros_like(*t));
+    s.average = tp__keep(tp_zeros_like(*t));
     if (!s.average || !tp__copy(s.average, *t, false) || !(s.name = tp__strdup(name))) {
-        tp_free(s.average);
+        tp__free(s.average);
         return false;
     }
     s.live = tp__retain(*t);
@@ -98,7 +98,7 @@ static bool take_all(const char *where, tp_ema *e, tp_module *m)
     if (!e->each || !e->update || tp_nn_each(all, false, take, &k) < 0) return false;
     k.buffers = true; /* what is left */
     if (tp_nn_each(all, true, take, &k) < 0) return false;
-    return (e->updates = tp_keep(tp_zeros(TP_SCALAR, TP_F64, e->device))) != NULL;
+    return (e->updates = tp__keep(tp_zeros(TP_SCALAR, TP_F64, e->device))) != NULL;
 }
 
 static tp_ema *make(const char *where, tp_module *m, tp_average_args how)
@@ -227,7 +227,7 @@ static bool swap_in(const char *where, tp_ema *e)
     if (!usable(where, e) || !fits(where, e)) return false;
     for (int i = 0; i < e->n; i++)
         most = bytes_of(e->each[i].live) > most ? bytes_of(e->each[i].live) : most;
-    e->spare = tp_keep(tp__new(TP_SHAPE((int64_t)most), TP_U8, e->device));
+    e->spare = tp__keep(tp__new(TP_SHAPE((int64_t)most), TP_U8, e->device));
     return e->spare && exchange(e);
 }
 
@@ -235,7 +235,7 @@ static bool swap_out(tp_ema *e)
 {
     bool ok = exchange(e);
 
-    tp_free(e->spare), e->spare = NULL;
+    tp__free(e->spare), e->spare = NULL;
     return ok;
 }
 

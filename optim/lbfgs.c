@@ -46,7 +46,7 @@ static size_t pair_bytes(const tp_bfgs *k)
 static void free_pairs(const tp_bfgs *k, tp_tensor **pair)
 {
     for (int i = 0; pair && i < 2 * k->how.history_size; i++)
-        tp_free(pair[i]);
+        tp__free(pair[i]);
     tp__release(pair, pair_bytes(k));
 }
 
@@ -54,7 +54,7 @@ void tp__lbfgs_free(tp_bfgs *k)
 {
     if (!k) return;
     free_pairs(k, k->pair);
-    tp_free(k->d), tp_free(k->g), tp_free(k->numbers);
+    tp__free(k->d), tp__free(k->g), tp__free(k->numbers);
     tp__release(k, sizeof *k);
 }
 
@@ -78,7 +78,7 @@ static bool opts_ok(tp_lbfgs_opts o)
                   "max_iter %lld, max_eval %lld: 1 or more, and 0 or more, are wanted",
                   (long long)o.max_iter, (long long)o.max_eval);
     TP_REQUIRE_IN(where, o.history_size >= 1 && o.history_size <= 1 << 20, TP_ERR_ARG,
-                  "history_size %d: 1 or more is wanted", o.history_size);
+                  "history_size %d: 1 to %d is wanted", o.history_size, 1 << 20);
     TP_REQUIRE_IN(where,
                   o.tolerance_grad >= 0 && o.tolerance_change >= 0 && isfinite(o.tolerance_grad) &&
                       isfinite(o.tolerance_change),
@@ -114,11 +114,11 @@ static bool make_state(tp_optim *o, tp_bfgs *k)
     tp_dtype d = (tp_dtype)o->each[0].p->dtype;
     TP_SCOPE;
 
-    k->d = tp_keep(tp_zeros(all, d, o->device)), k->g = tp_keep(tp_zeros(all, d, o->device));
-    k->numbers = tp_keep(tp_zeros(TP_SHAPE(RO + k->how.history_size), TP_F64, tp__cpu()));
+    k->d = tp__keep(tp_zeros(all, d, o->device)), k->g = tp__keep(tp_zeros(all, d, o->device));
+    k->numbers = tp__keep(tp_zeros(TP_SHAPE(RO + k->how.history_size), TP_F64, tp__cpu()));
     if (!tp_ok() || !(k->pair = tp__alloc_zeroed(pair_bytes(k)))) return false;
     for (int i = 0; i < 2 * k->how.history_size; i++)
-        if (!(k->pair[i] = tp_keep(tp_zeros(all, d, o->device)))) return false;
+        if (!(k->pair[i] = tp__keep(tp_zeros(all, d, o->device)))) return false;
     return true;
 }
 
@@ -206,8 +206,8 @@ static bool copy_params(work *w)
     TP_SCOPE;
     w->x = tp__alloc_zeroed(param_bytes(w)), w->undo = tp__alloc_zeroed(param_bytes(w));
     for (int i = 0; w->x && w->undo && i < w->o->n; i++) {
-        w->x[i] = tp_keep(tp_clone(w->o->each[i].p)),
-        w->undo[i] = tp_keep(tp_clone(w->o->each[i].p));
+        w->x[i] = tp__keep(tp_clone(w->o->each[i].p)),
+        w->undo[i] = tp__keep(tp_clone(w->o->each[i].p));
         if (!tp_ok()) return false;
     }
     return w->x && w->undo;
@@ -260,12 +260,12 @@ static void commit(work *w)
 static void end(work *w)
 {
     for (int i = 0; i < w->o->n; i++) {
-        if (w->x) tp_free(w->x[i]);
-        if (w->undo) tp_free(w->undo[i]);
+        if (w->x) tp__free(w->x[i]);
+        if (w->undo) tp__free(w->undo[i]);
     }
     tp__release(w->x, param_bytes(w)), tp__release(w->undo, param_bytes(w));
     tp__release(w->v, number_bytes(w));
-    tp_free(w->d), tp_free(w->g);
+    tp__free(w->d), tp__free(w->g);
     free_pairs(w->k, w->pair);
 }
 
@@ -350,7 +350,7 @@ static bool evaluate(work *w, tp_trial *x)
     if (!tp_ok() || !tp__optim_gather("tp_optim_step_with", w->o)) return false;
     if (w->k->how.maximize) x->f = -x->f;
     w->v[EVALUATIONS]++;
-    if (!w->evaluations++ && !(w->loss = tp_keep(tp_detach(loss)))) return false;
+    if (!w->evaluations++ && !(w->loss = tp__keep(tp_detach(loss)))) return false;
     return (x->g = tp_pass(gradient(w))) != NULL;
 }
 
@@ -367,9 +367,9 @@ static bool try_at(void *user, tp_trial *x)
 
 static bool store(tp_tensor **to, tp_tensor *t)
 {
-    t = tp_keep(t);
+    t = tp__keep(t);
     if (!t) return false;
-    tp_free(*to), *to = t;
+    tp__free(*to), *to = t;
     return true;
 }
 
@@ -508,6 +508,6 @@ tp_tensor *tp__lbfgs_step(tp_optim *o, tp_closure_fn *closure, void *user)
     else put_back(&w);
     w.k->stepping = false;
     end(&w);
-    if (!ok) tp_free(w.loss);
+    if (!ok) tp__free(w.loss);
     return ok ? w.loss : NULL;
 }

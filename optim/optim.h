@@ -170,7 +170,9 @@ bool tp_optim_clip_value(tp_optim *o, double max);
 tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, without waiting */
 
 int tp_optim_groups(const tp_optim *o);                  /* how many; the first is 0 */
-double tp_optim_lr(const tp_optim *o, int group);        /* as it is now */
+const char *tp_optim_kind(const tp_optim *o);            /* "adamw"; the optimizer's */
+bool tp_optim_has(const tp_optim *o, const tp_tensor *t); /* t is one of its parameters */
+double tp_optim_lr(const tp_optim *o, int group);        /* as it is now; 0 after an error */
 bool tp_optim_set_lr(tp_optim *o, int group, double lr); /* -1: all groups */
 int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device */
 void tp_optim_free(tp_optim *o);                         /* before or after its module */
@@ -325,8 +327,9 @@ void tp_ema_free(tp_ema *e); /* swapped averages stay in the module */
 tp_ema *tp__ema_enter(tp_ema *e);
 void tp__ema_leave(tp_ema **e);
 /* At the top of a block: m has the averages up to its end. */
-#define TP_WITH_EMA(e) \
-    tp_ema *tp__swapped __attribute__((cleanup(tp__ema_leave), unused)) = tp__ema_enter(e)
+#define TP_WITH_EMA(e)                                                                   \
+    tp_ema *TP__CAT(tp__swapped, __COUNTER__)                                            \
+        __attribute__((cleanup(tp__ema_leave), unused)) = tp__ema_enter(e)
 
 TP_API_END
 

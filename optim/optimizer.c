@@ -22,9 +22,9 @@ static void take_back(tp_optim *o, int n)
     while (o->n > n) {
         tp_slotted *k = &o->each[--o->n];
 
-        tp_free(k->p), tp_free(k->step);
+        tp__free(k->p), tp__free(k->step);
         for (int i = 0; i < TP_STATES; i++)
-            tp_free(k->state[i]);
+            tp__free(k->state[i]);
         free_text(k->name);
     }
 }
@@ -41,7 +41,7 @@ void tp_optim_free(tp_optim *o)
     take_back(o, 0);
     tp__lbfgs_free(o->lbfgs);
     for (int i = 0; i < o->n_group; i++)
-        tp_free(o->group[i].lr);
+        tp__free(o->group[i].lr);
     tp__release(o->each, sizeof *o->each * (size_t)o->room);
     tp__release(o->update, sizeof *o->update * (size_t)o->room);
     tp__release(o->group, sizeof *o->group * (size_t)o->n_group);
@@ -84,7 +84,7 @@ static bool known(const taking *k, const tp_tensor *t, bool *elsewhere)
 static bool state_of(const taking *k, tp_slotted *s, tp_tensor *t)
 {
     for (int i = 0; i < TP_STATES; i++)
-        if (k->g->keeps[i]) s->state[i] = tp_keep(tp_zeros_like(t));
+        if (k->g->keeps[i]) s->state[i] = tp__keep(tp_zeros_like(t));
     return tp_ok() && (!k->g->keeps[TP_V] || k->g->start == 0 || tp_fill_(s->state[TP_V], k->g->start));
 }
 
@@ -107,7 +107,7 @@ static bool take(void *user, const char *name, tp_tensor **t)
     if (!o->device) o->device = tp_device_of(*t);
     TP_REQUIRE_IN(k->where, tp_device_of(*t) == o->device, TP_ERR_DEVICE, "%s is on %s, others on %s", name,
                   tp_device_name(tp_device_of(*t)), tp_device_name(o->device));
-    if (!k->step && !(k->step = tp_keep(tp_zeros(TP_SCALAR, TP_F64, o->device)))) return false;
+    if (!k->step && !(k->step = tp__keep(tp_zeros(TP_SCALAR, TP_F64, o->device)))) return false;
     if (!make_room(o)) return false;
     s = &o->each[o->n];
     *s = (tp_slotted){ .group = o->n_group };
@@ -127,11 +127,12 @@ bool tp__optim_add(const char *where, tp_optim *o, const tp_rule *rule, tp_param
     TP_REQUIRE_IN(where, o && o->rule == rule, TP_ERR_ARG, "missing optimizer, or one of another kind");
     TP_REQUIRE_IN(where, g.host_lr >= 0 && isfinite(g.host_lr), TP_ERR_ARG, "learning rate %g", g.host_lr);
     k.first = o->n;
-    if (tp_nn_each(p, false, take, &k) > 0) g.lr = tp_keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
-    tp_free(k.step);
+    if (tp_nn_each(p, false, take, &k) > 0)
+        g.lr = tp__keep(tp_full(TP_SCALAR, g.host_lr, TP_F64, o->device));
+    tp__free(k.step);
     grown = g.lr ? tp__grow(o->group, sizeof g * (size_t)o->n_group, sizeof g * (size_t)(o->n_group + 1)) : NULL;
     if (!grown) {
-        tp_free(g.lr), take_back(o, k.first); /* the optimizer stays as it was */
+        tp__free(g.lr), take_back(o, k.first); /* the optimizer stays as it was */
         return false;
     }
     g.base_lr = g.host_lr;
@@ -177,8 +178,8 @@ bool tp__optim_follow(tp_tensor **state, const tp_tensor *p)
 
     if (!*state || (*state)->dtype == p->dtype) return true;
     if (!(t = tp_cast(*state, (tp_dtype)p->dtype))) return false;
-    tp_free(*state);
-    *state = tp_keep(t);
+    tp__free(*state);
+    *state = tp__keep(t);
     return true;
 }
 
@@ -217,8 +218,8 @@ static bool split_clock(tp_optim *o, tp_tensor *step)
     if (!copy) return false;
     for (int i = 0; i < o->n; i++)
         if (o->each[i].step == step && !o->each[i].grad) {
-            tp_free(o->each[i].step);
-            o->each[i].step = tp_keep(copy);
+            tp__free(o->each[i].step);
+            o->each[i].step = tp__keep(copy);
         }
     return true;
 }
@@ -317,7 +318,7 @@ static tp_tensor *plain_step(tp_optim *o, tp_closure_fn *closure, void *user)
     if (!tp_ok()) return NULL;
     TP_REQUIRE_IN("tp_optim_step_with", loss, TP_ERR_USER,
                   "the closure gave no loss, and no error that says why");
-    return tp_optim_step(o) ? tp_keep(tp_detach(loss)) : NULL;
+    return tp_optim_step(o) ? tp__keep(tp_detach(loss)) : NULL;
 }
 
 tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user)
@@ -333,7 +334,7 @@ tp_tensor *tp_optim_step_with(tp_optim *o, tp_closure_fn *closure, void *user)
         loss = o->lbfgs ? tp__lbfgs_step(o, closure, user) : plain_step(o, closure, user);
         tp_optim_free(o);
         if (loss) lent = tp_pass(tp__alias(loss));
-        tp_free(loss);
+        tp__free(loss);
     }
     return lent;
 }
@@ -357,7 +358,24 @@ int tp_optim_groups(const tp_optim *o)
 
 double tp_optim_lr(const tp_optim *o, int group)
 {
-    return o && group >= 0 && group < o->n_group ? o->group[group].host_lr : 0;
+    bool there = o && group >= 0 && group < o->n_group;
+
+    if (!there && !o) tp__fail(TP_ERR_ARG, __func__, "missing optimizer");
+    else if (!there)
+        tp__fail(TP_ERR_ARG, __func__, "there is no group %d of %d", group, o->n_group);
+    return there ? o->group[group].host_lr : 0;
+}
+
+const char *tp_optim_kind(const tp_optim *o)
+{
+    return o ? o->rule->name : "";
+}
+
+bool tp_optim_has(const tp_optim *o, const tp_tensor *t)
+{
+    for (int i = 0; o && t && i < o->n; i++)
+        if (o->each[i].p == t) return true;
+    return false;
 }
 
 bool tp_optim_set_lr(tp_optim *o, int group, double lr)
@@ -436,8 +454,8 @@ bool tp_optim_load_begin(tp_optim *o)
         tp_tensor *own = tp_clone(o->each[i].step);
 
         if (!own) return false;
-        tp_free(o->each[i].step);
-        o->each[i].step = tp_keep(own);
+        tp__free(o->each[i].step);
+        o->each[i].step = tp__keep(own);
     }
     return o->loading = true;
 }
@@ -454,7 +472,7 @@ bool tp_optim_load_end(tp_optim *o)
         tp_slotted *k = &o->each[i], *before = k - 1;
 
         if (k->group != before->group || tp_item(k->step) != tp_item(before->step)) continue;
-        tp_free(k->step);
+        tp__free(k->step);
         k->step = tp__retain(before->step);
     }
     o->loading = false, o->broken = o->broken && !tp_ok();

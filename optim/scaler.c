@@ -35,7 +35,7 @@ void tp_scaler_free(tp_scaler *s)
     if (!s) return;
     for (int i = 0; i < s->n; i++)
         tp_optim_free(s->optim[i]);
-    tp_free(s->scale), tp_free(s->good), tp_free(s->found);
+    tp__free(s->scale), tp__free(s->good), tp__free(s->found);
     tp__release(s, sizeof *s);
 }
 
@@ -56,8 +56,9 @@ tp_scaler *tp_scaler_new(tp_device *dev, tp_scaler_opts o)
                (long long)o.growth_interval);
     if (!(s = tp__alloc_zeroed(sizeof *s))) return NULL;
     s->how = (tp_grow_args){ o.growth_factor, o.backoff_factor, (double)o.growth_interval };
-    s->scale = tp_keep(tp_full(TP_SCALAR, o.init_scale, TP_F64, dev));
-    s->good = tp_keep(tp_zeros(TP_SCALAR, TP_F64, dev)), s->found = tp_keep(tp_zeros(TP_SHAPE(MOST), TP_F64, dev));
+    s->scale = tp__keep(tp_full(TP_SCALAR, o.init_scale, TP_F64, dev));
+    s->good = tp__keep(tp_zeros(TP_SCALAR, TP_F64, dev)),
+    s->found = tp__keep(tp_zeros(TP_SHAPE(MOST), TP_F64, dev));
     if (tp_ok()) return s;
     tp_scaler_free(s);
     return NULL;

@@ -180,12 +180,21 @@ tp_sched *tp_sched_sequence(tp_sched *const *parts, const int64_t *milestones, i
 
 /* ---- moving on ---- */
 
+static bool seek(const char *where, tp_sched *s, int64_t step)
+{
+    TP_REQUIRE_IN(where, !s->values, TP_ERR_ARG,
+                  "a plateau follows values, not steps: call tp_sched_observe");
+    if (!apply(where, s, step)) return false;
+    s->at = step;
+    return true;
+}
+
 bool tp_sched_advance(tp_sched *s)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(s, TP_ERR_ARG, "missing schedule");
     TP_REQUIRE(s->at < INT64_MAX, TP_ERR_ARG, "step %lld is the last there is", (long long)s->at);
-    return tp_sched_seek(s, s->at + 1);
+    return seek(__func__, s, s->at + 1);
 }
 
 int64_t tp_sched_at(const tp_sched *s)
@@ -197,10 +206,7 @@ bool tp_sched_seek(tp_sched *s, int64_t step)
 {
     if (!tp_ok()) return false;
     TP_REQUIRE(s && step >= 0, TP_ERR_ARG, "missing schedule, or step %lld", (long long)step);
-    TP_REQUIRE(!s->values, TP_ERR_ARG, "a plateau follows values, not steps: call tp_sched_observe");
-    if (!apply(__func__, s, step)) return false;
-    s->at = step;
-    return true;
+    return seek(__func__, s, step);
 }
 
 int tp__sched_numbers(const tp_sched *s, int64_t *v)

@@ -48,7 +48,10 @@ tp_sched *tp_sched_cosine(tp_optim *o, int64_t warmup, int64_t total, double min
 {
     if (!tp_ok()) return NULL;
     TP_REQUIRE(warmup >= 0 && total > 0 && warmup <= total && min_ratio >= 0, TP_ERR_ARG,
-               "warm-up %lld of %lld steps, down to %g", (long long)warmup, (long long)total, min_ratio);
+               "warm-up %lld of %lld steps, down to %g: steps above 0, a warm-up of 0 to "
+               "as many, and a "
+               "share of 0 or more are wanted",
+               (long long)warmup, (long long)total, min_ratio);
     return SIMPLE(cosine, .warmup = warmup, .total = total, .least = min_ratio);
 }
 
@@ -60,7 +63,9 @@ static double stairs(const tp_sched *s, double base, int64_t step)
 tp_sched *tp_sched_step(tp_optim *o, int64_t every, double gamma)
 {
     if (!tp_ok()) return NULL;
-    TP_REQUIRE(every > 0 && gamma >= 0, TP_ERR_ARG, "every %lld steps by %g", (long long)every, gamma);
+    TP_REQUIRE(every > 0 && gamma >= 0, TP_ERR_ARG,
+               "every %lld steps by %g: 1 step or more, and 0 or more, are wanted",
+               (long long)every, gamma);
     return SIMPLE(stairs, .every = every, .gamma = gamma);
 }
 
@@ -78,7 +83,7 @@ tp_sched *tp_sched_multi_step(tp_optim *o, const int64_t *milestones, int n, dou
     tp_sched *s;
 
     if (!number(__func__, "gamma", gamma)) return NULL;
-    TP_REQUIRE(n >= 0, TP_ERR_ARG, "%d milestones", n);
+    TP_REQUIRE(n >= 0, TP_ERR_ARG, "%d milestones: 0 or more are wanted", n);
     if (!(s = tp__sched_new(__func__, o))) return NULL;
     s->rate = landings, s->k.gamma = gamma;
     if (tp__sched_milestones(__func__, s, milestones, n)) return tp__sched_begin(s);

@@ -109,18 +109,26 @@ static tp_device *open_cuda(const char *name)
     return &devices[CUDA + index];
 }
 
+static tp_device *open_cpu(void)
+{
+    const char *why = tp_cpu_backend_trouble();
+
+    TP_REQUIRE_IN("tp_device_open", !why, TP_ERR_DEVICE, "cpu: %s", why);
+    return tp__cpu();
+}
+
 tp_device *tp_device_open(const char *name)
 {
     if (!tp_ok()) return NULL;
     TP_REQUIRE(name, TP_ERR_ARG, "missing name");
-    if (!strcmp(name, "cpu")) return tp__cpu();
+    if (!strcmp(name, "cpu")) return open_cpu();
     if (!strncmp(name, "cuda", 4)) return open_cuda(name);
     TP_REQUIRE(!strcmp(name, "auto"), TP_ERR_DEVICE,
                "no device is named \"%s\": cpu, cuda, cuda:1 or auto", name);
     pthread_once(&cuda_once, make_cuda);
     if (n_cuda > 0) return &devices[CUDA];
     tp__log(0, "using the CPU: no CUDA device, %s", why_no_cuda);
-    return tp__cpu();
+    return open_cpu();
 }
 
 /* ---- contexts ---- */
@@ -146,6 +154,7 @@ tp_ctx *tp__device_ctx(tp_device *d)
     tp_ctx *c = me->ctx[d->id];
 
     if (!c) {
+        if (d->id == CPU && !open_cpu()) return NULL; /* memory that is wrapped opens no device */
         if (!(c = tp__alloc_zeroed(sizeof *c))) return NULL;
         c->backend = d->backend, c->index = d->index, c->device = d, c->grow = grow;
         if (c->backend->open(c)) {

@@ -41,6 +41,7 @@ struct tp_tensor {
     unsigned short out; /* which output of the node */
     atomic_ushort held; /* parameters and buffers of modules that it is */
     bool replaced;      /* was the last of them, until a module was given another */
+    atomic_int kept;    /* of refs, those of the program's own: tp_keep less tp_free */
 #ifdef TP_DEBUG
     unsigned alive;
 #endif
@@ -133,6 +134,9 @@ static inline tp_tensor *tp__new_like(const tp_tensor *t, tp_shape s)
 tp_tensor *tp__view(const tp_tensor *t, tp_shape shape, const int64_t *stride, int64_t offset);
 tp_tensor *tp__alias(const tp_tensor *t); /* a second handle, not recorded */
 tp_tensor *tp__retain(tp_tensor *t);
+/* tp_keep and tp_free for what the library owns: the program can't free these references. */
+tp_tensor *tp__keep(tp_tensor *t);
+void tp__free(tp_tensor *t);
 void tp__swap(tp_tensor *a, tp_tensor *b); /* each becomes what the other was; handles stay */
 void tp__drop(tp_tensor *t); /* ends t now if the innermost scope lent it; else nothing */
 void tp__quarantine_end(void); /* debug builds keep freed headers for a while */

@@ -54,7 +54,7 @@ void tp_scope_end(tp_scope s)
 
         if (!t) continue;
         t->lent = -1;
-        tp_free(t);
+        tp__free(t);
     }
     me->depth = s.depth - 1;
 }

@@ -60,12 +60,12 @@ static tp_tensor *handle(tp_storage *s, tp_dtype d, const tp_shape *shape, int64
     if (!t) return tp__storage_release(s), NULL;
     atomic_init(&t->refs, 1);
     t->lent = -1, t->dtype = (unsigned char)d, t->placed = false, t->out = 0;
-    atomic_init(&t->held, 0), t->replaced = false;
+    atomic_init(&t->held, 0), atomic_init(&t->kept, 0), t->replaced = false;
     t->storage = s, t->node = NULL, t->offset = offset;
     t->shape = *shape;
     born(t);
     if (tp__lend(me, t)) return t;
-    tp_free(t);
+    tp__free(t);
     return NULL;
 }
 
@@ -146,9 +146,9 @@ void tp__counted_release(tp_counted *c)
     if (c && tp__last(&c->refs)) c->release(c);
 }
 
-void tp_free(tp_tensor *t)
+void tp__free(tp_tensor *t)
 {
-    if (!tp__there(__func__, t) || !tp__last(&t->refs)) return;
+    if (!tp__there("tp_free", t) || !tp__last(&t->refs)) return;
     if (t->lent >= 0) tp__unlend(t); /* freed before its scope ends */
     tp__storage_release(t->storage);
     if (t->node && t->node->unhandled) t->node->unhandled(t->node);
@@ -156,12 +156,38 @@ void tp_free(tp_tensor *t)
     free_handle(t);
 }
 
-tp_tensor *tp_keep(tp_tensor *t)
+tp_tensor *tp__keep(tp_tensor *t)
 {
-    if (!tp__there(__func__, t)) return NULL;
+    if (!tp__there("tp_keep", t)) return NULL;
     if (t->lent < 0) return tp__retain(t);
     tp__unlend(t);
     return t;
+}
+
+tp_tensor *tp_keep(tp_tensor *t)
+{
+    t = tp__keep(t);
+    if (t) atomic_fetch_add_explicit(&t->kept, 1, memory_order_relaxed);
+    return t;
+}
+
+/* May the program give up one of its references?  Those of modules, loaders and the like are
+ * theirs to end. */
+static bool freeable(const tp_tensor *t)
+{
+    if (!tp__there("tp_free", t)) return false;
+    TP_REQUIRE_IN("tp_free", t->lent < 0, TP_ERR_ARG,
+                  "it is lent: its scope frees %s, unless tp_keep takes it out first", tp__text(t));
+    TP_REQUIRE_IN("tp_free", atomic_load_explicit(&t->kept, memory_order_relaxed) > 0, TP_ERR_ARG,
+                  "it is lent: what owns %s frees it; no tp_keep is left to undo", tp__text(t));
+    return true;
+}
+
+void tp_free(tp_tensor *t)
+{
+    if (!freeable(t)) return;
+    atomic_fetch_sub_explicit(&t->kept, 1, memory_order_relaxed);
+    tp__free(t);
 }
 
 void tp__swap(tp_tensor *a, tp_tensor *b)
@@ -178,7 +204,7 @@ void tp__drop(tp_tensor *t)
 {
     const tp_thread *me = tp__me();
 
-    if (t && me->depth && t->lent >= me->mark[me->depth]) tp_free(tp_keep(t));
+    if (t && me->depth && t->lent >= me->mark[me->depth]) tp__free(tp__keep(t));
 }
 
 bool tp_store(tp_tensor **slot, tp_tensor *t)
@@ -188,7 +214,7 @@ bool tp_store(tp_tensor **slot, tp_tensor *t)
     if (!tp_ok()) return false;
     TP_REQUIRE(slot, TP_ERR_ARG, "missing slot");
     if (t && (!tp__there(__func__, t) || !(kept = tp_keep(tp__alias(t))))) return false;
-    tp_free(*slot);
+    if (*slot && (*slot)->lent < 0) tp_free(*slot); /* a lent one is left to its scope */
     *slot = kept;
     return true;
 }

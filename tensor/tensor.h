@@ -116,7 +116,7 @@ typedef struct tp_scope {
 #define TP__CAT2(a, b) a##b
 #define TP__CAT(a, b)  TP__CAT2(a, b)
 #define TP_SCOPE                                                                         \
-    tp_scope TP__CAT(tp__scope, __LINE__)                                                \
+    tp_scope TP__CAT(tp__scope, __COUNTER__)                                                \
         __attribute__((cleanup(tp__scope_close), unused)) = tp_scope_begin()
 tp_scope tp_scope_begin(void);
 void tp_scope_end(tp_scope s);
@@ -124,8 +124,10 @@ void tp__scope_close(tp_scope *s);
 
 tp_tensor *tp_pass(tp_tensor *t); /* t now dies with the parent scope; gives t */
 tp_tensor *tp_keep(tp_tensor *t); /* t outlives scopes: one tp_free each; gives t */
-void tp_free(tp_tensor *t);       /* of a kept one, once for each tp_keep */
-/* *slot = t without its history, kept; what was there is freed.  For hidden states. */
+/* Of a kept one, once for each tp_keep; of any other it is an error, and nothing is freed. */
+void tp_free(tp_tensor *t);
+/* *slot = t without its history, kept; what was there is freed, unless it is lent.  For hidden
+ * states. */
 bool tp_store(tp_tensor **slot, tp_tensor *t);
 /* Frees what this thread was lent outside of any scope, and its caches.  Runs by itself when
  * a thread ends. */

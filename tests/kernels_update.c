@@ -73,6 +73,21 @@ static void try_random(trial *r, int i)
                 CHECK(same);
             }
         }
+        for (int64_t e = 0; e < o[1].count; e++) /* probabilities 0, 1/8 ... 1 */
+            set_element(r->t, o[1].bytes, place(&o[1], e), (double)(e % 9) / 8);
+        CHECK(r->b->bernoulli[r->t](&r->c, &two, at(&o[1]), d, at(&o[0])) == 0);
+        for (int64_t e = 0; e < o[0].count; e++) {
+            double cell;
+
+            set_element(r->t, &cell, 0, (double)drawn(state[0], state[1] + 3, e, false));
+            same = same && value(&o[0], e) == (get_element(r->t, &cell, 0) < (double)(e % 9) / 8);
+        }
+        CHECK(same);
+        if (o[1].count) {
+            set_element(r->t, o[1].bytes, place(&o[1], o[1].count - 1), NAN);
+            CHECK(r->b->bernoulli[r->t](&r->c, &two, at(&o[1]), d, at(&o[0])) != 0);
+            set_element(r->t, o[1].bytes, place(&o[1], o[1].count - 1), 1);
+        }
         CHECK(r->b->dropout[r->t](&r->c, &two, at(&o[1]), 1, d, false, at(&o[0])) == 0);
         for (int64_t e = 0; e < o[0].count; e++)
             same = same && value(&o[0], e) == 0;

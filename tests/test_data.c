@@ -283,8 +283,12 @@ Test(loader, streams_end_anywhere, LIMITED)
 
                 CASE("end %d, %d workers, drop %d", end, workers[w], drop);
                 CHECK(tp_data_batches(l) == -1);
-                for (int pass = 0; pass < 3; pass++)
-                    CHECK(take(l, -1, seen) == want && is_permutation(seen, want) && tp_ok());
+                for (int pass = 0; pass < 3; pass++) {
+                    CHECK(take(l, -1, seen) == want && is_permutation(seen, want));
+                    if (!want && pass)
+                        CHECK_REFUSED(false, TP_ERR_ARG, "a second pass without a batch");
+                    CHECK(tp_ok());
+                }
                 tp_data_free(l);
                 CHECK(s.freed == 1);
             }
@@ -409,7 +413,9 @@ Test(data_sets, tensors_ranges_lanes, LIMITED)
     CHECK(tp_data_next(l, &b) && b.size == 1 && !tp_data_new_pass(l) && !tp_data_next(l, &b) && !b.x && b.size == 0 && tp_ok());
     CASE("empty range");
     tp_loader *none = tp_data_loader(tp_data_range(tp_data_retain(d), 4, 4), (tp_loader_opts){ .workers = 2, .shuffle = true });
-    CHECK(none && tp_data_batches(none) == 0 && !tp_data_next(none, &b) && !tp_data_next(none, &b) && tp_ok());
+    CHECK(none && tp_data_batches(none) == 0 && !tp_data_next(none, &b) && tp_ok());
+    CHECK_REFUSED(tp_data_next(none, &b), TP_ERR_ARG,
+                  "a second pass without a batch: 0 samples, batch 1");
     CASE("a batch larger than all");
     tp_loader *one = tp_data_loader(tp_data_retain(d), (tp_loader_opts){ .batch = INT64_MAX });
     CHECK(tp_data_batches(one) == 1 && tp_data_next(one, &b) && b.size == 10 && !tp_data_next(one, &b));

@@ -276,7 +276,7 @@ ON_EACH_DEVICE(errors, options_that_are_not_possible)
     ARG(tp_embedding_with(I64(1), a, (tp_embedding_opts){ 2, true }), "padding_idx 2 for 2 rows");
     ARG(tp_cross_entropy_with(a, I64(2), (tp_cross_entropy_opts){ 0 }), "start from tp_cross_entropy_defaults()");
     ARG(tp_cross_entropy_with(a, I64(2), (tp_cross_entropy_opts){ .reduction = 7, .filled = true }), "there is no reduction 7");
-    ARG(tp_bce_with_logits_with(a, a, (tp_loss_opts){ 7 }), "there is no reduction 7");
+    ARG(tp_bce_with_logits_with(a, a, (tp_bce_opts){ .reduction = 7 }), "there is no reduction 7");
     ARG(tp_linear_with(a, a, NULL, (tp_linear_opts){ 9 }), "linear: there is no activation 9");
     ARG(tp_conv2d(four, w, NULL, (tp_conv2d_opts){ .stride = -1 }), "stride -1");
     ARG(tp_conv2d(four, w, NULL, (tp_conv2d_opts){ .padding = -1 }), "padding -1");

@@ -106,6 +106,32 @@ Test(fit, does_what_a_loop_does, IN_FOLDER)
     }
 }
 
+static tp_tensor *fails_twice(tp_tensor *y, tp_batch b, void *user)
+{
+    int *calls = user;
+
+    if (++*calls % 2) return tp_cross_entropy(y, b.y);
+    return tp_fail(TP_ERR_USER, "call %d fails", *calls);
+}
+
+/* The loss is that of a whole step: what was summed up before a failure isn't one. */
+Test(fit, loss_without_a_step, IN_FOLDER)
+{
+    bench b = begin();
+    tp_fit_opts o = opts_of(b);
+    tp_fit_result r;
+    int calls = 0;
+
+    o.loss = fails_twice, o.user = &calls, o.steps = 4, o.accumulate = 3, o.validation = NULL;
+    o.on_step = o.on_epoch = o.on_validation = o.on_end = NULL;
+    CHECK_REFUSED(tp_train_fit(b.m, o, &r), TP_ERR_USER, "call 2 fails");
+    CHECK(r.at.step == 0 && isnan(r.at.loss));
+    o.epochs = -1;
+    CHECK_REFUSED(tp_train_fit(b.m, o, &r), TP_ERR_ARG, "epochs or steps");
+    CHECK(isnan(r.at.loss));
+    end(b);
+}
+
 /* A run that ends within a pass is validated all the same. */
 Test(fit, validates_at_the_end_of_steps, IN_FOLDER)
 {
@@ -369,6 +395,17 @@ Test(fit, refusals, IN_FOLDER)
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "need a loader to validate with");
     o = good, o.higher_is_better = true;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "of the loss less is better");
+    CASE("optimizers");
+    tp_module *other = tp_nn_init(tp_nn_linear(3, 2), tp_device_open("cpu"));
+    tp_optim *foreign = tp_optim_sgd(tp_nn_params(other, "*"), tp_sgd(1)),
+             *lbfgs = tp_optim_lbfgs(tp_nn_params(b.m, "*"), tp_lbfgs(1));
+    o = good, o.optim = foreign, o.sched = NULL;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+                  "the optimizer has none of the module's parameters");
+    o.optim = lbfgs;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+                  "tp_train_fit: L-BFGS steps with a closure");
+    tp_optim_free(foreign), tp_optim_free(lbfgs), tp_nn_free(other);
     CASE("files");
     o = good, o.checkpoint = in_folder("no/state");
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_IO, "no/state");
@@ -384,7 +421,9 @@ Test(fit, refusals, IN_FOLDER)
     tp_data_free(endless);
     tp_loader *empty = tp_data_loader(tp_data_range(tp_data_retain(tp_data_of(b.train)), 0, 2), (tp_loader_opts){ .batch = 5, .drop_last = true });
     o = good, o.train = empty, o.epochs = 0, o.steps = 3;
-    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "tp_train_fit: a whole pass of the train loader gave no batch");
+    CHECK_REFUSED(
+        tp_train_fit(b.m, o, NULL), TP_ERR_ARG,
+        "tp_data_next: a second pass without a batch: 2 samples, batch 5, drop_last");
     tp_data_free(empty);
     end(b);
 }

@@ -150,7 +150,9 @@ static bool run_cross_entropy(kase *k)
 
 static bool run_bce_with_logits(kase *k)
 {
-    return ONE(k, tp_bce_with_logits_with(k->in[0], k->in[1], (tp_loss_opts){ (tp_reduce)k->opts[0] }));
+    return ONE(
+        k, tp_bce_with_logits_with(k->in[0], k->in[1],
+                                   (tp_bce_opts){ .reduction = (tp_reduce)k->opts[0] }));
 }
 
 GOLDEN(elementwise, R(add), R(sub), R(mul), R(div), R(affine), R(relu), R(gelu), R(gelu_tanh), R(tanh), R(sigmoid),

@@ -24,7 +24,7 @@ F(f_gelu, tp_gelu(a))
 F(f_gelu_tanh, tp_gelu_tanh(a))
 F(f_lerp, tp_lerp(a, b, c))
 F(f_bce, tp_bce_with_logits(a, b))
-F(f_bce_sum, tp_bce_with_logits_with(a, b, (tp_loss_opts){ TP_SUM }))
+F(f_bce_sum, tp_bce_with_logits_with(a, b, (tp_bce_opts){ .reduction = TP_SUM }))
 F(f_mse, tp_mse(a, b))
 
 /* ---- folds and views ---- */

@@ -17,6 +17,15 @@ LOSS(smooth_l1_loss, k->fopts[0], HOW(k))
 LOSS(hinge_embedding_loss, k->fopts[0], HOW(k))
 LOSS(cosine_similarity, (int)k->opts[0], k->fopts[0])
 
+static bool run_bce_weighted(kase *k)
+{
+    tp_bce_opts o = { .reduction = (tp_reduce)k->opts[0] };
+
+    if (k->opts[1]) o.weight = k->in[2];
+    if (k->opts[2]) o.pos_weight = k->in[k->opts[1] ? 3 : 2];
+    return ONE(k, tp_bce_with_logits_with(k->in[0], k->in[1], o));
+}
+
 static bool run_kl_div(kase *k)
 {
     tp_kl_div_opts o = { (tp_reduce)k->opts[0], k->opts[1], k->opts[2] };
@@ -66,8 +75,9 @@ static bool run_cross_entropy_general(kase *k)
     return ONE(k, tp_cross_entropy_with(k->in[0], k->in[1], label_opts(k)));
 }
 
-GOLDEN(losses, R(l1_loss), R(mse_loss), R(bce), R(huber_loss), R(smooth_l1_loss), R(kl_div), R(cosine_similarity),
-       R(hinge_embedding_loss), R(cosine_embedding_loss), R(margin_ranking_loss), R(triplet_margin_loss))
+GOLDEN(losses, R(l1_loss), R(mse_loss), R(bce), R(bce_weighted), R(huber_loss),
+       R(smooth_l1_loss), R(kl_div), R(cosine_similarity), R(hinge_embedding_loss),
+       R(cosine_embedding_loss), R(margin_ranking_loss), R(triplet_margin_loss))
 GOLDEN(labelled, R(nll_loss), R(cross_entropy_general))
 
 /* ---- finite differences ---- */
@@ -97,6 +107,9 @@ F(f_mse, tp_mul(tp_mse_loss(a, b, each), a))
 F(f_huber, tp_huber_loss(a, b, .8, mean))
 F(f_smooth_l1, tp_smooth_l1_loss(a, b, .5, mean))
 F(f_bce, tp_bce(tp_sigmoid(a), b, mean))
+F(f_bce_weighted, tp_bce_with_logits_with(a, b,
+                                          (tp_bce_opts){ TP_SUM, tp_full_like(b, 3),
+                                                         tp_full_like(b, .4) }))
 F(f_kl, tp_kl_div(tp_log_softmax(a, -1), tp_softmax(b, -1), (tp_kl_div_opts){ .batch_mean = true }))
 F(f_kl_log, tp_kl_div(tp_log_softmax(a, -1), tp_log_softmax(b, -1), (tp_kl_div_opts){ .log_target = true }))
 F(f_cosine, tp_cosine_similarity(a, b, 1, 1e-8))
@@ -114,6 +127,7 @@ static const row rows[] = {
     { "huber_loss", f_huber, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "smooth_l1_loss", f_smooth_l1, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "bce", f_bce, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
+    { "bce_with_logits weighted", f_bce_weighted, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "kl_div", f_kl, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "kl_div of logarithms", f_kl_log, 2, { R2(3, 4), R2(3, 4) }, -1, NULL, 0 },
     { "cosine_similarity", f_cosine, 2, { R3(2, 3, 2), R3(2, 3, 2) }, -1, NULL, 0 },
@@ -183,12 +197,16 @@ ON_EACH_DEVICE_WITH(loss, extremes, softmax)
     CHECK_NEAR(tp_item(tp_huber_loss(tp_full(TP_SHAPE(1), 3e38, TP_F32, dev), zero, 1, mean)), 3e38, 1e32);
 }
 
+static tp_tensor *bce_sum(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
+{
+    return tp_bce_with_logits_with(x, t, (tp_bce_opts){ .reduction = o.reduction });
+}
+
 /* A target that is no number is no error: the loss isn't either, and nor is the gradient there. */
 ON_EACH_DEVICE_WITH(loss, nan_targets, softmax)
 {
     static tp_tensor *(*const of[])(tp_tensor * x, tp_tensor * t,
-                                    tp_loss_opts o) = { tp_mse_loss, tp_l1_loss, tp_bce,
-                                                        tp_bce_with_logits_with };
+                                    tp_loss_opts o) = { tp_mse_loss, tp_l1_loss, tp_bce, bce_sum };
 
     for (int i = 0; i < TP_LEN(of); i++) {
         TP_SCOPE;
@@ -217,6 +235,10 @@ ON_EACH_DEVICE_WITH(loss, refusals, softmax)
     ARG(tp_mse_loss(NULL, x, mean), "mse_loss: input 0 is missing");
     DTYPE(tp_l1_loss(i, i, mean), "l1_loss: not offered for i64 (2)");
     ARG(tp_l1_loss(x, x, (tp_loss_opts){ (tp_reduce)7 }), "there is no reduction 7");
+    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .weight = F32(2) }),
+          "weight f32 (2) doesn't broadcast to f32 (2, 3)");
+    SHAPE(tp_bce_with_logits_with(x, x, (tp_bce_opts){ .pos_weight = F32(4, 2, 3) }),
+          "pos_weight f32 (4, 2, 3) doesn't broadcast");
     ARG(tp_huber_loss(x, x, 0, mean), "delta 0 must be above 0");
     ARG(tp_smooth_l1_loss(x, x, -1, mean), "beta -1 must not be negative");
     SHAPE(tp_kl_div(SCALAR, SCALAR, (tp_kl_div_opts){ .batch_mean = true }), "first axis of a tensor without one");

@@ -400,3 +400,40 @@ Test(modules, inputs_that_cannot_be)
     CHECK(run_once(tp_nn_identity(), x) == x);
     SHAPES(run_once(tp_nn_avg_pool1d(2), x), "avg_pool1d");
 }
+
+/* ---- dropping ---- */
+
+typedef struct dropper {
+    tp_module *(*layer)(double p);
+    tp_tensor *(*op)(tp_tensor *x, double p);
+    const char *kind;
+} dropper;
+
+Test(modules, droppers_do_as_their_ops_in_training_alone)
+{
+    static const dropper all[] = { { tp_nn_dropout, tp_dropout, "dropout" },
+                                   { tp_nn_dropout2d, tp_dropout2d, "dropout2d" },
+                                   { tp_nn_alpha_dropout, tp_alpha_dropout, "alpha_dropout" } };
+
+    for (int i = 0; i < TP_LEN(all); i++) {
+        TP_SCOPE;
+        tp_tensor *x = tp_ones(TP_SHAPE(2, 5, 3, 3), TP_F32, tp_device_open("cpu")), *y, *want;
+        tp_module *m = all[i].layer(0.4), *never = all[i].layer(0);
+        tp_rng before = tp_rng_save();
+
+        CASE("%s", all[i].kind);
+        CHECK(!strcmp(tp_nn_kind(m), all[i].kind) && (y = tp_nn_forward(m, x)));
+        tp_rng_restore(before), want = all[i].op(x, 0.4);
+        CHECK(tp_allclose(y, want, 0, 0) && !tp_allclose(y, x, 0, 0));
+        before = tp_rng_save();
+        CHECK(tp_nn_predict(m, x) == x && tp_nn_forward(never, x) == x &&
+              tp_rng_save().offset == before.offset);
+        if (i == 1)
+            SHAPES(tp_nn_forward(m, tp_reshape(x, TP_SHAPE(-1))),
+                   "dropout2d: x must be (N, C, ...)");
+        ARG(tp_nn_forward(m, NULL), "missing input");
+        ARG(all[i].layer(1.5), "p is 1.5: a probability is wanted");
+        ARG(all[i].layer(NAN), "p is nan");
+        tp_nn_free(m), tp_nn_free(never);
+    }
+}

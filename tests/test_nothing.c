@@ -217,6 +217,10 @@ Test(nothing, modules, WITH_ALL)
     S(tp_nn_buffer(m, NULL, TP_SCALAR, 99, 0));
     S(tp_nn_get(NULL, NULL));
     S(tp_nn_get(m, NULL));
+    S(tp_nn_dropout2d(-1));
+    S(tp_nn_alpha_dropout(2));
+    S(tp_optim_has(NULL, NULL));
+    S(tp_optim_kind(NULL));
     S(tp_nn_tensor(NULL, NULL));
     S(tp_nn_tensor(m, NULL));
     S(tp_nn_set(NULL, NULL, NULL));

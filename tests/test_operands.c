@@ -75,7 +75,7 @@ static tp_tensor *of_zero_axes(int k, tp_tensor *x, tp_device *dev, bool *ended)
     case 22: return tp_linear(x, w, F64(2));
     case 23: return tp_linear_with(x, w, F64(2), (tp_linear_opts){ TP_GELU });
     case 24: return tp_dropout(x, 0.5);
-    case 25: return tp_bce_with_logits_with(x, x, (tp_loss_opts){ TP_SUM });
+    case 25: return tp_bce_with_logits_with(x, x, (tp_bce_opts){ .reduction = TP_SUM });
     case 26: return tp_mse(x, x);
     case 27: return n ? tp_embedding(tp_zeros(TP_SHAPE(0), TP_I64, dev), x) : tp_embedding(tp_zeros(TP_SHAPE(0), TP_I64, dev), F64(2, m));
     case 28: return tp_batch_norm(x, F64(m), F64(m), F64(m), F64(m), norm_opts(true));

@@ -198,7 +198,7 @@ ON_EACH_DEVICE_WITH(random, refusals, search)
     ARG(tp_multinomial(x, 4, false), "fewer weights above 0 than the 4 samples");
     ARG(tp_multinomial(tp_neg(x), 1, true), "must be finite and not negative");
     ARG(tp_multinomial(tp_full(TP_SHAPE(3), NAN, TP_F32, dev), 1, true), "must be finite");
-    ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 1, true), "or none");
+    ARG(tp_multinomial(tp_zeros(TP_SHAPE(3), TP_F32, dev), 1, true), "a row has no weight above 0");
     SHAPE(tp_searchsorted(x, F32(3), false), "as many axes are wanted");
     SHAPE(tp_searchsorted(x, F32(3, 3), false), "must differ along the last axis alone");
     SHAPE(tp_dropout2d(F32(3), .5), "x must be (N, C, ...), not f32 (3)");

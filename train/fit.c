@@ -113,7 +113,7 @@ static bool blame(run *k, tp_batch b, tp_rng rng, double loss)
 }
 
 /* One of `share` batches of a step. */
-static bool learn(run *k, tp_batch b, int64_t share)
+static bool learn(run *k, tp_batch b, int64_t share, double *sum)
 {
     TP_SCOPE;
     TP_AUTOCAST(k->o.amp);
@@ -123,7 +123,7 @@ static bool learn(run *k, tp_batch b, int64_t share)
 
     if (!tp_ok()) return false;
     if (!isfinite(v)) return blame(k, b, rng, v);
-    k->at.loss += v / (double)share, k->samples += b.size;
+    *sum += v / (double)share, k->samples += b.size;
     return tp_backward(share > 1 ? tp_scale(loss, 1 / (double)share) : loss);
 }
 
@@ -156,15 +156,14 @@ static bool averages_now(const run *k)
 static bool step(run *k)
 {
     int64_t share = share_of(k), n = 0;
-    double before = k->at.loss;
+    double loss = 0;
     tp_batch b;
 
     if (!tp_optim_zero_grad(k->o.optim)) return false;
-    for (k->at.loss = 0, k->samples = 0; n < share && tp_data_next(k->o.train, &b); n++)
-        if (!learn(k, b, share)) return false;
-    if (!n) k->at.loss = before;
+    for (k->samples = 0; n < share && tp_data_next(k->o.train, &b); n++)
+        if (!learn(k, b, share, &loss)) return false;
     if (!n || !tp_ok() || !move(k)) return false;
-    k->at.step++;
+    k->at.step++, k->at.loss = loss;
     if (averages_now(k) && !tp_ema_update(k->o.average)) return false;
     tp_log_items(k->log, k->samples), tp_log_step(k->log);
     tp_log_value(k->log, "loss", k->at.loss);
@@ -272,7 +271,22 @@ static void after_pass(run *k)
 
 /* ---- the run ---- */
 
-static bool options_ok(const tp_module *m, const tp_fit_opts *o)
+static bool is_trained(void *user, const char *name, tp_tensor **t)
+{
+    const tp_optim **o = user;
+
+    (void)name;
+    if (*o && tp_optim_has(*o, *t)) *o = NULL;
+    return true;
+}
+
+/* Has the optimizer a parameter of m? */
+static bool trains(tp_module *m, const tp_optim *o)
+{
+    return tp_nn_each(tp_nn_params(m, "*"), false, is_trained, &o) > 0 && !o;
+}
+
+static bool options_ok(tp_module *m, const tp_fit_opts *o)
 {
     const char *wrong = NULL;
 
@@ -292,6 +306,9 @@ static bool options_ok(const tp_module *m, const tp_fit_opts *o)
     else if ((o->patience || o->best || o->restore_best || o->score) && !o->validation)
         wrong = "score, patience, best and restore_best need a loader to validate with";
     else if (o->higher_is_better && !o->score) wrong = "higher_is_better is for a score: of the loss less is better";
+    else if (!strcmp(tp_optim_kind(o->optim), "lbfgs"))
+        wrong = "L-BFGS steps with a closure: write the loop with tp_optim_step_with";
+    else if (!trains(m, o->optim)) wrong = "the optimizer has none of the module's parameters";
     if (wrong) tp_fail(TP_ERR_ARG, "tp_train_fit: %s", wrong);
     return !wrong;
 }
@@ -332,10 +349,9 @@ static bool begin(run *k)
 
 static void loop(run *k)
 {
-    for (int empty = 0; tp_ok() && !k->ended;) {
+    while (tp_ok() && !k->ended) {
         if (tp_train_interrupted()) end(k, TP_FIT_INTERRUPTED);
-        else if (step(k)) empty = 0, after_step(k);
-        else if (tp_ok() && ++empty > 1) tp_fail(TP_ERR_ARG, "tp_train_fit: a whole pass of the train loader gave no batch");
+        else if (step(k)) after_step(k);
         else if (tp_ok()) after_pass(k);
     }
 }

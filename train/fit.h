@@ -17,7 +17,7 @@ TP_API_BEGIN
 typedef struct tp_fit_at {
     tp_module *m;
     int64_t step, epoch;
-    double loss;         /* of the last step: the mean over its batches */
+    double loss;         /* of the last whole step: the mean over its batches; or NaN */
     double score, best;  /* of the last validation, and the best; NaN before there is one */
     bool improved;       /* the last validation was the best so far */
 } tp_fit_at;
@@ -25,7 +25,7 @@ typedef struct tp_fit_at {
 typedef bool tp_fit_fn(const tp_fit_at *at, void *user);
 
 typedef struct tp_fit_opts {
-    tp_optim *optim;                /* of m's parameters */
+    tp_optim *optim;                /* of m's parameters, some at least; not L-BFGS */
     tp_sched *sched;                /* advanced after each step, or NULL */
     tp_loader *train, *validation;  /* validation may be NULL */
     /* y of a batch.  NULL: tp_nn_forward(m, b.x), and in validation tp_nn_predict(m, b.x).  With a

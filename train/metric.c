@@ -38,6 +38,8 @@ double tp_train_accuracy(tp_module *m, tp_loader *l)
 {
     int64_t right = 0, seen = 0;
 
+    if (tp_ok() && (!m || !l))
+        tp__fail(TP_ERR_ARG, __func__, "missing %s", m ? "loader" : "module");
     for (tp_batch b; tp_data_next(l, &b);) {
         TP_SCOPE;
         right += hits(tp_nn_predict(m, b.x), b.y);

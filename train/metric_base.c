@@ -20,7 +20,8 @@ bool tp_metric_update(tp_metric *m, tp_tensor *x, tp_tensor *y)
 {
     TP_SCOPE;
     TP_NO_GRAD;
-    if (!m || !tp_ok()) return false;
+    if (!tp_ok()) return false;
+    TP_REQUIRE(m, TP_ERR_ARG, "missing metric");
     TP_REQUIRE(m->kind->update, TP_ERR_ARG, "%s is given tokens or words, not tensors", m->kind->name);
     TP_REQUIRE(m->kind->one_sided ? x || y : x && y, TP_ERR_ARG, "%s: missing %s", m->kind->name, x ? "y" : "x");
     if ((x && !tp__there(m->kind->name, x)) || (y && !tp__there(m->kind->name, y))) return false;
@@ -31,7 +32,8 @@ double tp_metric_value(tp_metric *m)
 {
     TP_SCOPE;
     TP_NO_GRAD;
-    return m && tp_ok() && m->seen ? m->kind->value(m) : (double)NAN;
+    if (tp_ok() && !m) tp__fail(TP_ERR_ARG, __func__, "missing metric");
+    return tp_ok() && m->seen ? m->kind->value(m) : (double)NAN;
 }
 
 int64_t tp_metric_seen(const tp_metric *m)

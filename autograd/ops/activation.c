@@ -218,7 +218,32 @@ static void bce_backward(tp_node *n)
 
 static const tp_op bce_op = { "bce_with_logits", bce_backward, NULL };
 
-tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
+/* The constant w in x's dtype; false and an error where it doesn't broadcast to x. */
+static bool bce_weight(const char *what, const tp_tensor *x, tp_tensor **w)
+{
+    int64_t stride[TP_MAX_AXES];
+
+    if (!*w) return true;
+    if (!tp__check("bce_with_logits", TP_LIST((tp_tensor *)x, *w), 2)) return false;
+    TP_REQUIRE_IN("bce_with_logits", tp__expanded(*w, &x->shape, stride), TP_ERR_SHAPE,
+                  "%s %s doesn't broadcast to %s", what, tp__text(*w), tp__text(x));
+    return (*w = tp_cast(tp_detach(*w), (tp_dtype)x->dtype)) != NULL;
+}
+
+static tp_tensor *bce_each(tp_tensor *x, tp_tensor *t)
+{
+    return tp__binary(TP_FRESH, &bce_op, TP_SLOT(x, bce), x, t, true);
+}
+
+/* (1 - t) x + (1 + (p - 1) t) log(1 + e^-x), whose logarithm is the loss of target 1. */
+static tp_tensor *bce_of_positives(tp_tensor *x, tp_tensor *t, tp_tensor *p)
+{
+    tp_tensor *share = tp_shift(tp_mul(t, tp_shift(p, -1)), 1);
+
+    return tp_add(tp_mul(tp_affine(t, -1, 1), x), tp_mul(share, bce_each(x, tp_full_like(t, 1))));
+}
+
+tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_bce_opts o)
 {
     tp_tensor *each;
 
@@ -229,11 +254,15 @@ tp_tensor *tp_bce_with_logits_with(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
                   o.reduction);
     TP_REQUIRE_IN("bce_with_logits", tp__same(&x->shape, &t->shape), TP_ERR_SHAPE,
                   "logits %s and targets %s must have one shape", tp__text(x), tp__text(t));
-    each = tp__binary(TP_FRESH, &bce_op, TP_SLOT(x, bce), x, t, true);
+    if (!bce_weight("weight", x, &o.weight) ||
+        !bce_weight("pos_weight", x, &o.pos_weight))
+        return NULL;
+    each = o.pos_weight ? bce_of_positives(x, t, o.pos_weight) : bce_each(x, t);
+    if (o.weight) each = tp_mul(each, o.weight);
     return tp_pass(tp__reduced(each, o.reduction));
 }
 
 tp_tensor *tp_bce_with_logits(tp_tensor *x, tp_tensor *t)
 {
-    return tp_bce_with_logits_with(x, t, (tp_loss_opts){ TP_MEAN });
+    return tp_bce_with_logits_with(x, t, (tp_bce_opts){ .reduction = TP_MEAN });
 }

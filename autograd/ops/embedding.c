@@ -13,7 +13,7 @@ typedef struct embedding_attr {
     int64_t rows, padding;
 } embedding_attr;
 
-static tp_tensor *embedding(tp_tensor *index, tp_tensor *w, int64_t padding);
+static tp_tensor *embedding(const char *where, tp_tensor *index, tp_tensor *w, int64_t padding);
 
 /* u with the padding's row zero. */
 static tp_tensor *without_row(tp_tensor *u, int64_t row)
@@ -29,7 +29,9 @@ static void embedding_dw_backward(tp_node *n)
 {
     const embedding_attr *k = tp__attr(n);
 
-    tp__give(n, DW_DY, embedding(tp__saved(n, 0), without_row(tp__dy(n, 0), k->padding), k->padding));
+    tp__give(n, DW_DY,
+             embedding("embedding", tp__saved(n, 0),
+                       without_row(tp__dy(n, 0), k->padding), k->padding));
 }
 
 static const tp_op embedding_dw_op = { "embedding_dw", embedding_dw_backward, NULL };
@@ -55,7 +57,7 @@ static void embedding_backward(tp_node *n)
 
 static const tp_op embedding_op = { "embedding", embedding_backward, NULL };
 
-static tp_tensor *embedding(tp_tensor *index, tp_tensor *w, int64_t padding)
+static tp_tensor *embedding(const char *where, tp_tensor *index, tp_tensor *w, int64_t padding)
 {
     embedding_attr k = { tp_dim(w, 0), padding };
     tp_tensor *y;
@@ -64,9 +66,15 @@ static tp_tensor *embedding(tp_tensor *index, tp_tensor *w, int64_t padding)
     if (!index || !(w = tp__rows(w))) return NULL;
     s = index->shape, s.n[s.rank++] = tp_dim(w, 1);
     if (!(y = tp__new_like(w, s))) return NULL;
-    if (!TP_RUN(embedding, w, tp_count(index), k.rows, tp_dim(w, 1), tp__data(index), tp__data(w), tp__data(y)))
+    if (!TP_RUN_SLOT(where, tp__backend(w)->embedding, w, tp_count(index), k.rows,
+                     tp_dim(w, 1), tp__data(index), tp__data(w), tp__data(y)))
         return NULL;
     return tp__record(&embedding_op, TP_LIST(index, w), y, TP_LIST(index), &k, sizeof k);
+}
+
+tp_tensor *tp__embedding(const char *where, tp_tensor *index, tp_tensor *w)
+{
+    return embedding(where, tp__rows(index), w, -1);
 }
 
 tp_embedding_opts tp_embedding_defaults(void)
@@ -87,7 +95,7 @@ tp_tensor *tp_embedding_with(tp_tensor *index, tp_tensor *weight, tp_embedding_o
                   tp__text(index));
     TP_REQUIRE_IN("embedding", o.padding_idx >= -1 && o.padding_idx < tp_dim(weight, 0), TP_ERR_ARG,
                   "padding_idx %lld for %lld rows", (long long)o.padding_idx, (long long)tp_dim(weight, 0));
-    return tp_pass(embedding(tp__rows(tp_cast(index, TP_I64)), weight, o.padding_idx));
+    return tp_pass(embedding("embedding", tp__rows(tp_cast(index, TP_I64)), weight, o.padding_idx));
 }
 
 tp_tensor *tp_embedding(tp_tensor *index, tp_tensor *weight)

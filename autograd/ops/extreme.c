@@ -115,7 +115,7 @@ static tp_tensor *along(const char *where, tp_tensor *x, int axis, tp_tensor *f(
 
     TP_SCOPE;
     if (index) *index = NULL;
-    if (!tp__check(where, TP_LIST(x), 1) || (a = tp__axis(where, x, axis)) < 0) return NULL;
+    if (!tp__has_places(where, x, axis, &a)) return NULL;
     y = at_place(x, a, f(x, a), index);
     if (y && index) tp_pass(*index);
     return tp_pass(y);

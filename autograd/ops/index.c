@@ -61,11 +61,11 @@ static tp_tensor *gathered(const char *where, tp_tensor *x, tp_tensor *index, in
     return TP_RUN_SLOT(where, tp__backend(x)->gather, x, &p, tp__data(x), tp__data(index), tp__data(y)) ? y : NULL;
 }
 
-static tp_tensor *gather(tp_tensor *x, tp_tensor *index, int axis);
+static tp_tensor *gather(const char *where, tp_tensor *x, tp_tensor *index, int axis);
 
 static void gather_dx_backward(tp_node *n)
 {
-    tp__give(n, X, gather(tp__dy(n, 0), tp__saved(n, 0), *(const int *)tp__attr(n)));
+    tp__give(n, X, gather("gather", tp__dy(n, 0), tp__saved(n, 0), *(const int *)tp__attr(n)));
 }
 
 static const tp_op gather_dx_op = { "gather_dx", gather_dx_backward, NULL };
@@ -94,9 +94,9 @@ static void gather_backward(tp_node *n)
 
 static const tp_op gather_op = { "gather", gather_backward, NULL };
 
-static tp_tensor *gather(tp_tensor *x, tp_tensor *index, int axis)
+static tp_tensor *gather(const char *where, tp_tensor *x, tp_tensor *index, int axis)
 {
-    tp_tensor *y = x && index ? gathered("gather", x, index, axis) : NULL;
+    tp_tensor *y = x && index ? gathered(where, x, index, axis) : NULL;
 
     return y ? tp__record(&gather_op, TP_LIST(x, index), y, TP_LIST(index), &axis, sizeof axis) : NULL;
 }
@@ -108,7 +108,7 @@ tp_tensor *tp_gather(tp_tensor *x, int axis, tp_tensor *index)
     TP_SCOPE;
     if (!tp__check("gather", TP_LIST(x, index), 2) || (a = tp__axis("gather", x, axis)) < 0) return NULL;
     if (!within("gather", index, x, a, "x") || !(index = places("gather", index))) return NULL;
-    return tp_pass(gather(x, index, a));
+    return tp_pass(gather("gather", x, index, a));
 }
 
 /* ---- scatter ---- */
@@ -118,13 +118,18 @@ typedef struct scatter_attr {
     bool add;
 } scatter_attr;
 
-static tp_tensor *scatter(tp_tensor *x, tp_tensor *index, tp_tensor *source, scatter_attr k);
+static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index,
+                          tp_tensor *source, scatter_attr k);
 
 /* dy, but 0 where something was written. */
 static tp_tensor *unwritten(tp_tensor *dy, tp_tensor *index, scatter_attr k)
 {
-    return dy && index ? scatter(dy, index, tp_expand(tp_zeros(TP_SCALAR, tp_dtype_of(dy), tp_device_of(dy)), index->shape), k)
-                       : NULL;
+    return dy && index
+               ? scatter("scatter", dy, index,
+                         tp_expand(tp_zeros(TP_SCALAR, tp_dtype_of(dy), tp_device_of(dy)),
+                                   index->shape),
+                         k)
+               : NULL;
 }
 
 /* The source may be larger than the index: what was not used gets 0. */
@@ -146,12 +151,15 @@ static void scatter_backward(tp_node *n)
     tp_tensor *dy = tp__dy(n, 0), *index = tp__saved(n, 0);
 
     if (tp__wants(n, X)) tp__give(n, X, k.add ? dy : unwritten(dy, index, k));
-    if (tp__wants(n, SOURCE)) tp__give(n, SOURCE, used(gather(dy, index, k.axis), tp__in_shape(n, SOURCE)));
+    if (tp__wants(n, SOURCE))
+        tp__give(n, SOURCE,
+                 used(gather("gather", dy, index, k.axis), tp__in_shape(n, SOURCE)));
 }
 
 static const tp_op scatter_op = { "scatter", scatter_backward, NULL };
 
-static tp_tensor *scatter(tp_tensor *x, tp_tensor *index, tp_tensor *source, scatter_attr k)
+static tp_tensor *scatter(const char *where, tp_tensor *x, tp_tensor *index,
+                          tp_tensor *source, scatter_attr k)
 {
     tp_tensor *y;
     tp_pick p;
@@ -160,7 +168,9 @@ static tp_tensor *scatter(tp_tensor *x, tp_tensor *index, tp_tensor *source, sca
     y = tp__new_as(x->shape, (tp_dtype)x->dtype, tp__device(x), tp__layout_of(x));
     if (!y || !tp__copy(y, x, false)) return NULL;
     p = picks(source, index, y, k.axis);
-    if (!TP_RUN(scatter, x, &p, tp__data(source), tp__data(index), k.add, tp__data(y))) return NULL;
+    if (!TP_RUN_SLOT(where, tp__backend(x)->scatter, x, &p, tp__data(source),
+                     tp__data(index), k.add, tp__data(y)))
+        return NULL;
     return tp__record(&scatter_op, TP_LIST(x, index, source), y, TP_LIST(index), &k, sizeof k);
 }
 
@@ -172,7 +182,7 @@ static tp_tensor *checked_scatter(const char *where, tp_tensor *x, int axis, tp_
     if (!tp__check(where, TP_LIST(x, index, source), 3) || (k.axis = tp__axis(where, x, axis)) < 0) return NULL;
     TP_REQUIRE_IN(where, x->dtype == source->dtype, TP_ERR_DTYPE, "x is %s, the source %s", tp__text(x), tp__text(source));
     if (!within(where, index, x, k.axis, "x") || !within(where, index, source, -1, "the source")) return NULL;
-    return (index = places(where, index)) ? tp_pass(scatter(x, index, source, k)) : NULL;
+    return (index = places(where, index)) ? tp_pass(scatter(where, x, index, source, k)) : NULL;
 }
 
 tp_tensor *tp_scatter(tp_tensor *x, int axis, tp_tensor *index, tp_tensor *source)
@@ -205,7 +215,7 @@ static tp_tensor *select_rows(tp_tensor *x, tp_tensor *index)
     tp_tensor *table = tp_reshape(x, TP_SHAPE(s.n[0], s.n[0] ? tp_count(x) / s.n[0] : 0));
 
     s.n[0] = tp_count(index);
-    return tp_reshape(tp_embedding(index, table), s);
+    return tp_reshape(tp__embedding("index_select", index, table), s);
 }
 
 tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index)
@@ -218,7 +228,7 @@ tp_tensor *tp_index_select(tp_tensor *x, int axis, tp_tensor *index)
     if (!(index = places("index_select", index))) return NULL;
     if (a == 0 && x->shape.n[0] && x->dtype != TP_F16 && tp__is_float(x) && tp__dense(x, TP_ROW_MAJOR))
         return tp_pass(select_rows(x, index));
-    return tp_pass(gather(x, spread(index, x, a), a));
+    return tp_pass(gather("index_select", x, spread(index, x, a), a));
 }
 
 /* ---- masked_fill ---- */
@@ -245,12 +255,14 @@ tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes)
 
     TP_SCOPE;
     if (!tp__check("one_hot", TP_LIST(labels), 1)) return NULL;
-    TP_REQUIRE_IN("one_hot", classes > 0, TP_ERR_ARG, "%lld classes", (long long)classes);
+    TP_REQUIRE_IN("one_hot", classes > 0, TP_ERR_ARG,
+                  "%lld classes: 1 or more are wanted", (long long)classes);
     TP_REQUIRE_IN("one_hot", labels->shape.rank < TP_MAX_AXES, TP_ERR_SHAPE, "the labels are %s: too many axes",
                   tp__text(labels));
     if (!(labels = places("one_hot", labels))) return NULL;
     s = labels->shape, s.n[s.rank++] = classes;
     zeros = tp_zeros(s, TP_I64, tp_device_of(labels)), s.n[s.rank - 1] = 1;
     ones = tp_expand(tp_ones(TP_SCALAR, TP_I64, tp_device_of(labels)), s);
-    return tp_pass(scatter(zeros, tp_reshape(labels, s), ones, (scatter_attr){ s.rank - 1, false }));
+    return tp_pass(scatter("one_hot", zeros, tp_reshape(labels, s), ones,
+                           (scatter_attr){ s.rank - 1, false }));
 }

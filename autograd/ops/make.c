@@ -25,11 +25,16 @@ tp_tensor *tp_full_like(tp_tensor *t, double v)
     return TP_RUN(fill, y, &l, v, tp__data(y)) ? y : NULL;
 }
 
-static tp_tensor *row(const char *where, int64_t n, tp_dtype d, tp_device *dev)
+static bool makeable(const char *where, tp_shape s, tp_dtype d, tp_device *dev)
 {
     TP_REQUIRE_IN(where, dev, TP_ERR_DEVICE, "missing device");
     TP_REQUIRE_IN(where, (unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
-    return tp__shape_ok(where, TP_SHAPE(n)) ? tp__new(TP_SHAPE(n), d, dev) : NULL;
+    return tp__shape_ok(where, s);
+}
+
+static tp_tensor *row(const char *where, int64_t n, tp_dtype d, tp_device *dev)
+{
+    return makeable(where, TP_SHAPE(n), d, dev) ? tp__new(TP_SHAPE(n), d, dev) : NULL;
 }
 
 tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev)
@@ -38,7 +43,9 @@ tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_devic
     tp_tensor *y;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("arange", n >= 0 && n < 0x1p53, TP_ERR_ARG, "from %g to %g by %g", start, end, step);
+    TP_REQUIRE_IN("arange", n >= 0 && n < 0x1p53, TP_ERR_ARG,
+                  "from %g to %g by %g: a step towards the end is wanted", start, end,
+                  step);
     if (!(y = row("arange", (int64_t)n, d, dev))) return NULL;
     return TP_RUN(iota, y, tp_count(y), start, step, tp__data(y)) ? y : NULL;
 }
@@ -51,7 +58,8 @@ tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_devic
     tp_tensor *y, *back;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE_IN("linspace", isfinite(start) && isfinite(end), TP_ERR_ARG, "from %g to %g", start, end);
+    TP_REQUIRE_IN("linspace", isfinite(start) && isfinite(end), TP_ERR_ARG,
+                  "from %g to %g: finite numbers are wanted", start, end);
     if (!(y = row("linspace", n, d, dev))) return NULL;
     back = tp__view(y, TP_SHAPE(n - half), y->stride, half);
     if (!back || !TP_RUN(iota, y, half, start, step, tp__data(y)) ||
@@ -62,12 +70,13 @@ tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_devic
 
 tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev)
 {
-    tp_tensor *y = tp_zeros(TP_SHAPE(rows, cols), d, dev), *diagonal;
+    tp_tensor *y, *diagonal;
     tp_shape s = TP_SHAPE(rows < cols ? rows : cols);
     int64_t stride;
     tp_loop l;
 
-    if (!y) return NULL;
+    if (!tp_ok() || !makeable("eye", TP_SHAPE(rows, cols), d, dev)) return NULL;
+    if (!(y = tp_zeros(TP_SHAPE(rows, cols), d, dev))) return NULL;
     stride = cols + 1;
     if (!(diagonal = tp__view(y, s, &stride, 0))) return NULL;
     l = tp__loop(&s, TP_LIST(diagonal));

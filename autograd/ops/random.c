@@ -11,14 +11,32 @@
 
 #include <math.h>
 
+static tp_tensor *bernoulli(tp_tensor *p)
+{
+    tp_tensor *y = tp__new_as(p->shape, (tp_dtype)p->dtype, tp__device(p), tp__layout_of(p));
+    tp_draw d;
+    tp_loop l;
+
+    if (!y || !tp__draw(tp__device(p), tp_count(p), &d)) return NULL;
+    l = tp__loop_logical(&p->shape, TP_LIST(y, p));
+    return TP_RUN(bernoulli, p, &l, tp__data(p), d, tp__data(y)) ? y : NULL;
+}
+
+/* Without the kernel nobody looks at the probabilities: that would wait for the device. */
 tp_tensor *tp_bernoulli(tp_tensor *p)
 {
+    tp_rng before = tp_rng_save();
+    tp_tensor *y;
+
     TP_SCOPE;
     TP_NO_GRAD;
     if (!tp__check("bernoulli", TP_LIST(p), 1)) return NULL;
     TP_REQUIRE_IN("bernoulli", tp__is_float(p) && p->dtype != TP_F16, TP_ERR_DTYPE, "probabilities are f32, f64 or bf16, not %s",
                   tp__text(p));
-    return tp_pass(tp_cast(tp_lt(tp_rand_like(p), p), (tp_dtype)p->dtype));
+    if (tp__backend(p)->bernoulli[p->dtype]) y = bernoulli(p);
+    else y = tp_cast(tp_lt(tp_rand_like(p), p), (tp_dtype)p->dtype);
+    if (!y) tp__me()->rng = before; /* a failed op consumes no random numbers */
+    return tp_pass(y);
 }
 
 tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev)
@@ -40,6 +58,9 @@ tp_tensor *tp_randint(int64_t low, int64_t high, tp_shape s, tp_device *dev)
 tp_tensor *tp_randperm(int64_t n, tp_device *dev)
 {
     TP_SCOPE;
+    if (!tp_ok()) return NULL;
+    TP_REQUIRE_IN("randperm", dev, TP_ERR_DEVICE, "missing device");
+    if (!tp__shape_ok("randperm", TP_SHAPE(n))) return NULL;
     return tp_pass(tp_argsort(tp_rand(TP_SHAPE(n), dev), 0, false));
 }
 
@@ -74,8 +95,12 @@ static bool weights_ok(tp_tensor *w, int64_t samples, bool replacement)
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("multinomial", all, TP_ERR_ARG, "weights must be finite and not negative");
-    TP_REQUIRE_IN("multinomial", some, TP_ERR_ARG, "a row has fewer weights above 0 than the %lld samples without replacement, or none",
-                  (long long)samples);
+    TP_REQUIRE_IN("multinomial", some || !replacement, TP_ERR_ARG,
+                  "a row has no weight above 0: one is wanted");
+    TP_REQUIRE_IN(
+        "multinomial", some, TP_ERR_ARG,
+        "a row has fewer weights above 0 than the %lld samples without replacement",
+        (long long)samples);
     return true;
 }
 
@@ -90,7 +115,8 @@ tp_tensor *tp_multinomial(tp_tensor *weights, int64_t samples, bool replacement)
     TP_REQUIRE_IN("multinomial", (weights->shape.rank == 1 || weights->shape.rank == 2) && tp_dim(weights, -1) > 0, TP_ERR_SHAPE,
                   "weights must be (n) or (rows, n), not %s", tp__text(weights));
     TP_REQUIRE_IN("multinomial", tp__is_float(weights), TP_ERR_DTYPE, "weights must be floats, not %s", tp__text(weights));
-    TP_REQUIRE_IN("multinomial", samples > 0, TP_ERR_ARG, "%lld samples", (long long)samples);
+    TP_REQUIRE_IN("multinomial", samples > 0, TP_ERR_ARG,
+                  "%lld samples: 1 or more are wanted", (long long)samples);
     w = tp_cast(tp_detach(weights), TP_F64);
     if (!weights_ok(w, samples, replacement)) return NULL;
     if (!replacement) { /* 1 - u lies in (0, 1] */

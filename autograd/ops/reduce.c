@@ -113,10 +113,11 @@ static tp_tensor *argmax(const char *where, tp_tensor *x, int a)
     return y;
 }
 
-static bool has_places(const char *where, tp_tensor *x, int axis, int *a)
+bool tp__has_places(const char *where, tp_tensor *x, int axis, int *a)
 {
     if (!tp__check(where, TP_LIST(x), 1) || (*a = tp__axis(where, x, axis)) < 0) return false;
-    TP_REQUIRE_IN(where, x->dtype != TP_BOOL, TP_ERR_DTYPE, "not offered for %s", tp__text(x));
+    TP_REQUIRE_IN(where, x->dtype != TP_BOOL && tp__backend(x)->argmax[x->dtype],
+                  TP_ERR_DTYPE, "not offered for %s", tp__text(x));
     TP_REQUIRE_IN(where, x->shape.n[*a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d", tp__text(x), axis);
     return true;
 }
@@ -127,7 +128,7 @@ tp_tensor *tp_argmax(tp_tensor *x, int axis)
 
     TP_SCOPE;
     TP_NO_GRAD;
-    return has_places("argmax", x, axis, &a) ? tp_pass(argmax("argmax", x, a)) : NULL;
+    return tp__has_places("argmax", x, axis, &a) ? tp_pass(argmax("argmax", x, a)) : NULL;
 }
 
 /* Turned round: a float by its sign, an integer by its bits, since the least has no negative. */
@@ -137,7 +138,7 @@ tp_tensor *tp_argmin(tp_tensor *x, int axis)
 
     TP_SCOPE;
     TP_NO_GRAD;
-    if (!has_places("argmin", x, axis, &a)) return NULL;
+    if (!tp__has_places("argmin", x, axis, &a)) return NULL;
     x = tp__is_float(x) ? tp_neg(x) : tp_bitwise_not(x);
     return x ? tp_pass(argmax("argmin", x, a)) : NULL;
 }

@@ -12,29 +12,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Each level's question: what this processor lacks of it, NULL for nothing. */
+
 #ifdef TP_HAVE_base
-static bool base_runs(void)
+static const char *base_lacks(void)
 {
-    return true;
+    return NULL;
 }
 #endif
 
+#define LACKS(feature)                                                                   \
+    if (!__builtin_cpu_supports(feature)) return feature
+
 #if defined(TP_HAVE_v3) || defined(TP_HAVE_v4)
 /* What the x86-64 psABI lists for each level, as far as our code can contain it. */
-static bool v3_runs(void)
+static const char *v3_lacks(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-           __builtin_cpu_supports("popcnt");
+    LACKS("avx2");
+    LACKS("fma");
+    LACKS("bmi");
+    LACKS("bmi2");
+    LACKS("popcnt");
+    return NULL;
 }
 #endif
 
 #ifdef TP_HAVE_v4
-static bool v4_runs(void)
+static const char *v4_lacks(void)
 {
-    return v3_runs() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    LACKS("avx512f");
+    LACKS("avx512bw");
+    LACKS("avx512cd");
+    LACKS("avx512dq");
+    LACKS("avx512vl");
+    return v3_lacks();
 }
 #endif
 
@@ -42,46 +53,84 @@ static bool v4_runs(void)
 static const struct {
     const char *name;
     const tp_backend *backend;
-    bool (*runs)(void);
+    const char *(*lacks)(void);
 } levels[] = {
 #ifdef TP_HAVE_v4
-    { "v4", &tp_cpu_backend_v4, v4_runs },
+    { "v4", &tp_cpu_backend_v4, v4_lacks },
 #endif
 #ifdef TP_HAVE_v3
-    { "v3", &tp_cpu_backend_v3, v3_runs },
+    { "v3", &tp_cpu_backend_v3, v3_lacks },
 #endif
 #ifdef TP_HAVE_base
-    { "base", &tp_cpu_backend_base, base_runs },
+    { "base", &tp_cpu_backend_base, base_lacks },
 #endif
 };
 
 enum { LEVELS = sizeof levels / sizeof *levels };
 
+/* -1: not compiled. */
+static int find(const char *level)
+{
+    int i = LEVELS - 1;
+
+    while (i >= 0 && strcmp(levels[i].name, level))
+        i--;
+    return i;
+}
+
 const tp_backend *tp_cpu_backend_level(const char *level)
 {
-    for (int i = 0; i < LEVELS; i++)
-        if (strcmp(levels[i].name, level) == 0 && levels[i].runs())
-            return levels[i].backend;
-    return NULL;
+    int i = find(level);
+
+    return i >= 0 && !levels[i].lacks() ? levels[i].backend : NULL;
 }
 
 static const tp_backend *chosen;
+static char trouble[200];
 
+/* The names of all levels. */
+static const char *names(void)
+{
+    static char text[40];
+
+    for (int i = 0; i < LEVELS; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "",
+                 levels[i].name);
+    return text;
+}
+
+/* What was asked for, or else the best that runs; where that can't be, memory is all that is
+ * asked of it. */
 static void choose(void)
 {
-    const char *asked = getenv("TAPER_CPU");
+    const char *asked = getenv("TAPER_CPU"), *lacks = NULL;
+    bool one = asked && *asked;
+    int i = one ? find(asked) : 0;
 
-    chosen = asked ? tp_cpu_backend_level(asked) : NULL;
-    for (int i = 0; !chosen; i++)
-        if (i == LEVELS - 1 || levels[i].runs()) chosen = levels[i].backend;
+    if (i < 0)
+        snprintf(trouble, sizeof trouble, "TAPER_CPU is \"%.40s\": this build has %s", asked,
+                 names());
+    for (i = i < 0 ? LEVELS - 1 : i; (lacks = levels[i].lacks()) && !one && i < LEVELS - 1;)
+        i++;
+    if (lacks && !*trouble)
+        snprintf(trouble, sizeof trouble,
+                 "kernels for %s need %s, which this processor lacks; this build has %s",
+                 levels[i].name, lacks, names());
+    chosen = levels[i].backend;
 }
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 const tp_backend *tp_cpu_backend(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, choose);
     return chosen;
+}
+
+const char *tp_cpu_backend_trouble(void)
+{
+    pthread_once(&once, choose);
+    return *trouble ? trouble : NULL;
 }
 
 /* OpenBLAS's configuration begins "OpenBLAS 0.3.21 ...". */

@@ -1,5 +1,5 @@
 /*
- * random.c - uniform and normal numbers, and dropout.
+ * random.c - uniform and normal numbers, dropout, and choices by a probability.
  *
  * Element i of the logical order is drawn from counter offset + add + i / 4, lane i % 4, so
  * its number depends on nothing else: not on strides, threads, or instruction set.  Counters
@@ -33,6 +33,7 @@ struct draw_job {
     uint32_t threshold; /* dropout keeps what is not below */
     A scale;
     bool add;
+    int *unlikely; /* bernoulli: some p is no probability */
 };
 
 /* Elements first .. first + n of the logical order. */
@@ -139,6 +140,21 @@ static void dropout_run(const draw_job *j, int64_t n, const uint32_t *bits, int 
     }
 }
 
+/* The number is rounded as a tensor of them would be. */
+static void bernoulli_run(const draw_job *j, int64_t n, const uint32_t *bits, int skip,
+                          const T *x, int64_t sx, T *y, int64_t sy)
+{
+    int bad = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        A p = LOAD(x[i * sx]), u = (A)LOAD(STORE((A)tp_philox_uniform(bits[skip + i])));
+
+        bad |= !(p >= 0 && p <= 1);
+        y[i * sy] = STORE((A)(u < p));
+    }
+    if (bad) __atomic_store_n(j->unlikely, 1, __ATOMIC_RELAXED);
+}
+
 int KERNEL(uniform)(tp_ctx *c, const tp_loop *l, tp_draw d, double lo, double hi, void *y)
 {
     draw_job j = { .l = l, .run = uniform_run, .x = y, .y = y, .a = lo, .b = hi - lo };
@@ -162,4 +178,13 @@ int KERNEL(dropout)(tp_ctx *c, const tp_loop *l, const void *x, double p, tp_dra
 
     j.threshold = (uint32_t)ceil(p * 0x1p24), j.scale = (A)(1 / (1 - p));
     return draw(c, d, &j);
+}
+
+int KERNEL(bernoulli)(tp_ctx *c, const tp_loop *l, const void *p, tp_draw d, void *y)
+{
+    int unlikely = 0;
+    draw_job j = { .l = l, .run = bernoulli_run, .x = p, .y = y, .unlikely = &unlikely };
+
+    draw(c, d, &j);
+    return unlikely ? tp__kernel_error(c, "a p is outside 0..1, or isn't a number") : 0;
 }

@@ -1,6 +1,7 @@
 """Losses of numbers, distributions, pairs, triples, and of labels in their general form.
 
     l1_loss mse_loss bce             reduction
+    bce_weighted                     reduction, weighted, pos_weighted   logits targets [weight] [pos_weight]
     huber_loss smooth_l1_loss        reduction; delta or beta
     kl_div                           reduction, batch_mean, log_target
     cosine_similarity                axis; eps
@@ -37,6 +38,22 @@ def losses():
         f = lambda p, t: F.binary_cross_entropy(p, t, reduction=name)  # noqa: E731
         squash = lambda v: v.normal(3, 4).sigmoid().float().double()  # noqa: E731
         g.case("bce", f, lambda v: [squash(v), squash(v)], [reduction])
+        for weighted, positive in ((1, 0), (0, 1), (1, 1)):
+
+            def weighing(x, t, *w):
+                return F.binary_cross_entropy_with_logits(
+                    x, t, w[0] if weighted else None, None, None, name, w[-1] if positive else None
+                )
+
+            def logits(v):
+                return (
+                    [v.normal(3, 4, scale=8), squash(v)]
+                    + [v.positive(3, 1)] * weighted
+                    + [4 * v.positive(4)] * positive
+                )
+
+            o = [reduction, weighted, positive]
+            g.case("bce_weighted", weighing, logits, o, constant=(2, 3))
         for log_target in (0, 1):
             f = lambda q, p: F.kl_div(q, p, reduction=name, log_target=bool(log_target))  # noqa: E731
 
