@@ -25,7 +25,8 @@ tp_dataset *tp_data_cifar100(const char *dir, const char *split);
 
 /* One file as f32 (channels, H, W) in [0, 1].  channels 3, 1, or 0: 1 for a grey picture and 3
  * for others.  Grey is 0.299 R + 0.587 G + 0.114 B; an alpha channel is left out, as Pillow's
- * convert does; 16 bits a channel are kept.  At most 2^27 pixels, 2^16 a side. */
+ * convert does; 16 bits a channel are kept; of an animated PNG the first picture is taken; turns that a
+ * camera notes (EXIF) are not made.  At most 2^27 pixels, 2^16 a side. */
 tp_tensor *tp_data_image_load(const char *path, int channels, tp_device *dev);
 
 /* How a picture of another size gets the wanted one. */

@@ -129,20 +129,35 @@ static void put_chunk(const char *type, const void *bytes, size_t n)
     put_big((uint32_t)crc32(crc32(0, NULL, 0), made + from, (unsigned)(made_n - from)));
 }
 
+/* Of an animation: its next picture of w by h, in chunks that other readers pass over. */
+static void put_frame(unsigned char number, unsigned char w, unsigned char h, const void *packed, size_t n)
+{
+    unsigned char control[26] = { 0, 0, 0, number, 0, 0, 0, w, 0, 0, 0, h }, data[4096] = { 0, 0, 0, (unsigned char)(number + 1) };
+
+    put_chunk("fcTL", control, sizeof control);
+    memcpy(data + 4, packed, n), put_chunk("fdAT", data, 4 + n);
+}
+
+static bool animated; /* put_png: with a second picture, which is black */
+
 /* A PNG whose rows, each after its filter byte 0, are `rows`. */
 static const char *put_png(const char *name, uint32_t w, uint32_t h, int depth, int color, const void *palette, size_t palette_n,
                            const void *rows, size_t n)
 {
     unsigned char head[13] = { w >> 24, (w >> 16) & 255, (w >> 8) & 255, w & 255, h >> 24, (h >> 16) & 255, (h >> 8) & 255, h & 255,
                                (unsigned char)depth, (unsigned char)color, 0, 0, 0 };
-    unsigned char packed[4096];
-    uLongf packed_n = sizeof packed;
+    static const unsigned char two_frames[8] = { 0, 0, 0, 2 }, black[64];
+    unsigned char packed[4096], other[256];
+    uLongf packed_n = sizeof packed, other_n = sizeof other;
 
     memcpy(made, "\x89PNG\r\n\x1a\n", 8), made_n = 8;
     put_chunk("IHDR", head, 13);
+    if (animated) put_chunk("acTL", two_frames, 8);
     if (palette) put_chunk("PLTE", palette, palette_n);
     cr_assert(compress(packed, &packed_n, rows, n) == Z_OK);
     put_chunk("IDAT", packed, packed_n);
+    cr_assert(compress(other, &other_n, black, n < sizeof black ? n : sizeof black) == Z_OK);
+    if (animated) put_frame(0, (unsigned char)w, (unsigned char)h, other, other_n);
     put_chunk("IEND", "", 0);
     write_whole(in_folder(name), made, made_n);
     return in_folder(name);
@@ -211,6 +226,10 @@ Test(pictures, kinds, IN_FOLDER)
     CASE("16 bits");
     static const unsigned char wide[] = { 0, 0x12, 0x34, 0xff, 0xff };
     check_picture(put_png("w.png", 2, 1, 16, 0, NULL, 0, wide, 5), 0, 1, 1, 2, (double[]){ 0x1234 / 65535.0, 1 }, 1e-7);
+    CASE("animated: the first picture");
+    animated = true;
+    check_picture(put_png("w.png", 2, 1, 16, 0, NULL, 0, wide, 5), 0, 1, 1, 2, (double[]){ 0x1234 / 65535.0, 1 }, 1e-7);
+    animated = false;
     CASE("a palette, 1 bit a pixel");
     static const unsigned char two[] = { 255, 0, 51, 0, 102, 255 }, bits[] = { 0, 0xA0 };
     check_picture(put_png("p.png", 3, 1, 1, 3, two, 6, bits, 2), 3, 3, 1, 3, (double[]){ 0, 1, 0, .4, 0, .4, 1, .2, 1 }, 1e-7);

@@ -16,6 +16,10 @@ F(f_expm1, tp_expm1(a))
 F(f_abs, tp_abs(a))
 F(f_sign, tp_add(tp_sign(a), tp_square(a)))
 F(f_floor, tp_add(tp_floor(a), tp_square(a)))
+F(f_ceil, tp_mul(tp_ceil(a), a))
+F(f_round, tp_mul(tp_round(a), a))
+F(f_trunc, tp_mul(tp_trunc(a), a))
+F(f_neg, tp_mul(tp_neg(a), tp_shift(a, 2)))
 F(f_clamp, tp_clamp(a, -0.7, 0.9))
 F(f_pow, tp_pow(a, b))
 F(f_pow_scalar, tp_pow_scalar(a, 1.7))
@@ -60,6 +64,10 @@ static const row rows[] = {
     { "abs", f_abs, 1, { R2(2, 3) }, -1.5, NULL, 0 },
     { "sign", f_sign, 1, { R2(2, 3) }, -1.5, NULL, 0 },
     { "floor", f_floor, 1, { R2(2, 3) }, -1.5, NULL, 0 },
+    { "ceil", f_ceil, 1, { R2(2, 3) }, -1.5, NULL, 0 },
+    { "round", f_round, 1, { R2(2, 3) }, -1.4, NULL, 0 },
+    { "trunc", f_trunc, 1, { R2(2, 3) }, -1.5, NULL, 0 },
+    { "neg, shift", f_neg, 1, { R2(2, 3) }, -1.5, NULL, 0 },
     { "clamp", f_clamp, 1, { R2(2, 3) }, -1.5, NULL, 0 },
     { "pow", f_pow, 2, { R2(2, 3), R1(3) }, 0.5, NULL, 0 },
     { "pow broadcast", f_pow, 2, { R2(2, 1), R2(1, 3) }, 0.5, NULL, 0 },

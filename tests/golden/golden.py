@@ -124,7 +124,9 @@ class Golden:
         outs = tuple_of(f(*leaves))
         pairs = [(y, d.to(dtype)) for y, d in zip(outs, douts) if y.requires_grad]
         wanted = [x for x in leaves if x.requires_grad]
-        grads = iter(torch.autograd.grad([y for y, _ in pairs], wanted, [d for _, d in pairs]))
+        grads = iter(())
+        if wanted:
+            grads = iter(torch.autograd.grad([y for y, _ in pairs], wanted, [d for _, d in pairs]))
         return outs, [next(grads) if x.requires_grad else None for x in leaves]
 
     def case(self, op, f, make, opts=None, fopts=None, constant=()):
