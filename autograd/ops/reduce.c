@@ -116,9 +116,9 @@ static tp_tensor *argmax(const char *where, tp_tensor *x, int a)
 bool tp__has_places(const char *where, tp_tensor *x, int axis, int *a)
 {
     if (!tp__check(where, TP_LIST(x), 1) || (*a = tp__axis(where, x, axis)) < 0) return false;
+    TP_REQUIRE_IN(where, x->shape.n[*a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d", tp__text(x), axis);
     TP_REQUIRE_IN(where, x->dtype != TP_BOOL && tp__backend(x)->argmax[x->dtype],
                   TP_ERR_DTYPE, "not offered for %s", tp__text(x));
-    TP_REQUIRE_IN(where, x->shape.n[*a] > 0, TP_ERR_SHAPE, "%s has nothing along axis %d", tp__text(x), axis);
     return true;
 }
 
