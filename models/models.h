@@ -140,8 +140,8 @@ tp_module *tp_model_discriminator(tp_dcgan_opts o);
 
 typedef struct tp_unet_opts {
     int64_t channels, base; /* 0: 1, 32 */
-    int levels,
-        mults[6];    /* 0: three of 1, 2, 2 times base; each level but the last halves the map */
+    int levels;      /* 0: three, of 1, 2, 2 times base; each but the last halves the map */
+    int mults[6];    /* channels of each level, in units of base */
     int blocks;      /* in a level; 0: 2 */
     int attention;   /* bit l: level l has attention; 0: level 1 alone */
     int64_t classes; /* embedded beside the time; one more stands for none.  0: not conditional */

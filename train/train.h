@@ -70,6 +70,7 @@ bool tp_image_grid(const char *png, tp_tensor *images, tp_grid_opts o)
 
 /* ---- programs ---- */
 
+/* What the value of a flag is: any text, a whole number, a number, or no value: the flag is a yes. */
 typedef enum tp_flag_kind { TP_FLAG_TEXT, TP_FLAG_WHOLE, TP_FLAG_REAL, TP_FLAG_YES } tp_flag_kind;
 /* A flag of the program's own: --name VALUE, or --name alone where it is a yes.  `to` points to a
  * const char *, int64_t, double or bool, which holds the default. */

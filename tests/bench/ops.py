@@ -24,6 +24,7 @@ import torch.nn.functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROUND_US = 20000
+PAUSE_S = 0.02  # threads that wait for work spin for a while: not into the other side's turn
 
 
 def recurrent(kind, x, w_ih, w_hh, b_ih, b_hh):
@@ -155,6 +156,7 @@ class Rival:
         return 1e6 * (between - start), 1e6 * (time.perf_counter() - between)
 
     def medians(self, repeats):
+        time.sleep(PAUSE_S)
         forward, backward = zip(*(self.once() for _ in range(repeats)))
         return statistics.median(forward), statistics.median(backward) if self.dy is not None else 0
 
@@ -169,6 +171,7 @@ class Ours:
         )  # fmt: skip
 
     def medians(self, case, repeats):
+        time.sleep(PAUSE_S)
         self.process.stdin.write(f"{case} {repeats}\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
