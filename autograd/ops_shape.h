@@ -78,7 +78,7 @@ tp_tensor *tp_one_hot(tp_tensor *labels, int64_t classes);
 
 /* ---- made of their indices: all; no gradient ---- */
 tp_tensor *tp_full_like(tp_tensor *t, double v); /* v everywhere, in t's shape, dtype and layout */
-tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev); /* without end */
+tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_device *dev); /* without end; of integers start and step are whole */
 tp_tensor *tp_linspace(double start, double end, int64_t n, tp_dtype d, tp_device *dev); /* with end */
 tp_tensor *tp_eye(int64_t rows, int64_t cols, tp_dtype d, tp_device *dev); /* 1 where row == column */
 

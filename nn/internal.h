@@ -58,6 +58,7 @@ tp_module *tp__owner(tp_module *m, const char *path, const char **name);
 /* Frees the child at i; whoever holds its tensors knows that they were replaced. */
 void tp__child_remove(tp_module *m, int i);
 int tp__child_find(const tp_module *m, const char *name); /* -1: none */
+tp_module *tp__child_of(const tp_module *m, const char *name); /* NULL and an error where it is gone */
 /* What m computes before its forward, and takes away after it; see parametrize.c. */
 bool tp__computed_begin(tp_module *m);
 void tp__computed_end(tp_module *m);

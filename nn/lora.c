@@ -35,14 +35,6 @@ static tp_tensor *activated(tp_activation a, tp_tensor *x)
     }
 }
 
-static tp_module *half(const tp_module *m, const char *name)
-{
-    int i = tp__child_find(m, name);
-
-    if (i < 0) return tp__fail(TP_ERR_ARG, m->kind, "its %s is gone", name);
-    return m->child[i].m;
-}
-
 static int lora_linear(void *self, tp_list in, tp_tensor **out, int room)
 {
     const tp_module *m = self;
@@ -54,9 +46,9 @@ static int lora_linear(void *self, tp_list in, tp_tensor **out, int room)
                        (tp_linear_opts){ k->merged ? k->linear.activation : TP_LINEAR });
     if (k->merged || !y) return tp_nn_gives(out, y);
     if (m->training && k->dropout > 0) x = tp_dropout(x, k->dropout);
-    thin = tp_scale(tp_nn_forward(half(m, "lora_A"), x), k->scale);
+    thin = tp_scale(tp_nn_forward(tp__child_of(m, "lora_A"), x), k->scale);
     return tp_nn_gives(
-        out, activated(k->linear.activation, tp_add(y, tp_nn_forward(half(m, "lora_B"), thin))));
+        out, activated(k->linear.activation, tp_add(y, tp_nn_forward(tp__child_of(m, "lora_B"), thin))));
 }
 
 /* ---- putting on ---- */

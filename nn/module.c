@@ -266,6 +266,14 @@ int tp__child_find(const tp_module *m, const char *name)
     return -1;
 }
 
+tp_module *tp__child_of(const tp_module *m, const char *name)
+{
+    int i = tp__child_find(m, name);
+
+    if (i < 0) return tp__fail(TP_ERR_ARG, m->kind, "its %s is gone", name);
+    return m->child[i].m;
+}
+
 void tp__child_remove(tp_module *m, int i)
 {
     tp__entries(m->child[i].m, put_nothing, NULL);

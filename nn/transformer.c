@@ -20,21 +20,13 @@ typedef struct block {
 
 /* ---- a block ---- */
 
-static tp_module *child(const tp_module *m, const char *name)
-{
-    int i = tp__child_find(m, name);
-
-    if (i < 0) return tp__fail(TP_ERR_ARG, m->kind, "its %s is gone", name);
-    return m->child[i].m;
-}
-
 /* The module `name`, with a number behind it unless it is 0. */
 static tp_tensor *through(const tp_module *m, const char *name, int number, tp_tensor *x)
 {
     char full[32];
 
     snprintf(full, sizeof full, number ? "%s%d" : "%s", name, number);
-    return tp_nn_forward(child(m, full), x);
+    return tp_nn_forward(tp__child_of(m, full), x);
 }
 
 /* masks: key padding, scores, causal */
@@ -43,7 +35,7 @@ static tp_tensor *attend(const tp_module *m, const char *name, tp_tensor *x, tp_
 {
     tp_tensor *y = NULL;
 
-    tp_nn_apply(child(m, name), TP_LIST(x, memory, memory, masks[0], masks[1], masks[2]), &y, 1);
+    tp_nn_apply(tp__child_of(m, name), TP_LIST(x, memory, memory, masks[0], masks[1], masks[2]), &y, 1);
     return y;
 }
 
@@ -161,7 +153,7 @@ tp_module *tp_nn_transformer_decoder_layer(int64_t d_model, int64_t nhead, tp_tr
 
 static int run_stack(void *self, tp_list in, tp_tensor **out, int room)
 {
-    const tp_module *m = self, *layers = child(m, "layers");
+    const tp_module *m = self, *layers = tp__child_of(m, "layers");
     tp_tensor *all[DECODER_INPUTS] = { NULL };
 
     (void)room;

@@ -305,6 +305,7 @@ ON_EACH_DEVICE(index, refusals)
     CHECK_REFUSED(tp_repeat(x, TP_SHAPE(2, -1)), TP_ERR_ARG, "-1 times along axis 1");
     CHECK_REFUSED(tp_repeat(x, TP_SHAPE(INT64_MAX, INT64_MAX)), TP_ERR_ARG, "times along axis");
     CHECK_REFUSED(tp_repeat_interleave(x, -1, 0), TP_ERR_ARG, "-1 times");
+    CHECK_REFUSED(tp_arange(5, 0, -1.5, TP_I64, dev), TP_ERR_ARG, "whole numbers are wanted for i64");
     CHECK_REFUSED(tp_roll(x, 1, 4), TP_ERR_ARG, "no axis 4");
     CHECK_REFUSED(tp_pad(x, TP_SHAPE(1), (tp_pad_opts){ 0 }), TP_ERR_ARG, "1 numbers for f32 (2, 3)");
     CHECK_REFUSED(tp_pad(x, TP_SHAPE(-2, -2), (tp_pad_opts){ 0 }), TP_ERR_SHAPE, "-2 and -2 around axis 1");

@@ -46,6 +46,8 @@ tp_tensor *tp_arange(double start, double end, double step, tp_dtype d, tp_devic
     TP_REQUIRE_IN("arange", n >= 0 && n < 0x1p53, TP_ERR_ARG,
                   "from %g to %g by %g: a step towards the end is wanted", start, end,
                   step);
+    TP_REQUIRE_IN("arange", d <= TP_F16 || (start == floor(start) && step == floor(step)), TP_ERR_ARG,
+                  "from %g by %g: whole numbers are wanted for %s", start, step, tp_dtype_name(d));
     if (!(y = row("arange", (int64_t)n, d, dev))) return NULL;
     return TP_RUN(iota, y, tp_count(y), start, step, tp__data(y)) ? y : NULL;
 }

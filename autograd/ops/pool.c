@@ -6,6 +6,7 @@
  *   mean     resample.c's map
  *   global   y = the mean of each channel
  */
+#include "autograd/ops/conv.h"
 #include "autograd/ops/resample.h"
 
 enum { X };
@@ -161,33 +162,23 @@ static bool has_one_axis(const char *name, const tp_tensor *x, const tp_pool2d_o
     return true;
 }
 
-static tp_tensor *as_map(tp_tensor *x)
-{
-    return tp_reshape(x, TP_SHAPE(tp_dim(x, 0), tp_dim(x, 1), 1, tp_dim(x, 2)));
-}
-
-static tp_tensor *as_line(tp_tensor *y)
-{
-    return y ? tp_reshape(y, TP_SHAPE(tp_dim(y, 0), tp_dim(y, 1), tp_dim(y, 3))) : NULL;
-}
-
 tp_tensor *tp_max_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o)
 {
     tp_window g;
 
     TP_SCOPE;
     if (!tp__check("max_pool1d", TP_LIST(x), 1) || !has_one_axis("max_pool1d", x, &o)) return NULL;
-    o = flat(o), o.kernel_w = kernel, x = as_map(x);
+    o = flat(o), o.kernel_w = kernel, x = tp__conv_as_map(x);
     if (!x || !geometry("max_pool1d", x, 1, o, &g)) return NULL;
-    return tp_pass(as_line(max_pool(x, &g)));
+    return tp_pass(tp__conv_as_line(max_pool(x, &g)));
 }
 
 tp_tensor *tp_avg_pool1d(tp_tensor *x, int kernel, tp_pool2d_opts o)
 {
     TP_SCOPE;
     if (!tp__check("avg_pool1d", TP_LIST(x), 1) || !has_one_axis("avg_pool1d", x, &o)) return NULL;
-    o = flat(o), o.kernel_w = kernel, x = as_map(x);
-    return tp_pass(x ? as_line(avg_pool("avg_pool1d", x, 1, o)) : NULL);
+    o = flat(o), o.kernel_w = kernel, x = tp__conv_as_map(x);
+    return tp_pass(x ? tp__conv_as_line(avg_pool("avg_pool1d", x, 1, o)) : NULL);
 }
 
 tp_tensor *tp_global_avg_pool2d(tp_tensor *x)
