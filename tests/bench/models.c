@@ -12,26 +12,14 @@
  *
  * serves compare.sh instead: each line "step N" on stdin runs N steps and prints their median.
  */
-#include "taper.h"
+#include "tests/bench/timing.h"
 #include "tensor/internal.h"
 
 #include <getopt.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum { BATCHES = 20, MOST_STEPS = 100000 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- workloads ---- */
 
@@ -255,13 +243,6 @@ static void step(const workload *w, run *r)
     r->at = (r->at + 1) % BATCHES;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double median_ms(const workload *w, run *r, int steps)
 {
     double *t = malloc(sizeof *t * (size_t)steps), m;
@@ -272,8 +253,7 @@ static double median_ms(const workload *w, run *r, int steps)
         step(w, r);
         t[i] = 1e3 * (now() - start);
     }
-    qsort(t, (size_t)steps, sizeof *t, by_value);
-    m = t[steps / 2];
+    m = median(t, steps);
     free(t);
     return m;
 }
@@ -294,21 +274,6 @@ static void close_run(run *r)
 }
 
 /* ---- the two ways of being asked ---- */
-
-/* The probe beside this program; 0 where it isn't built. */
-static double peak_gflops(const char *self)
-{
-    char command[4096], line[256] = "";
-    const char *slash = strrchr(self, '/'), *at;
-    FILE *f;
-
-    snprintf(command, sizeof command, "'%.*s/probe' 2>/dev/null", slash ? (int)(slash - self) : 1, slash ? self : ".");
-    if (!(f = popen(command, "r"))) return 0;
-    if (!fgets(line, sizeof line, f)) line[0] = 0;
-    pclose(f);
-    at = strstr(line, tp_threads() > 1 ? "gflops2=" : "gflops1=");
-    return at ? atof(strchr(at, '=') + 1) : 0;
-}
 
 static void report(const workload *w, const char *self, double seconds)
 {

@@ -14,23 +14,12 @@
  *   ops --serve     answers each line "CASE REPEATS" by the two medians, for ops.py
  */
 #include "tests/bench/op_cases.h"
+#include "tests/bench/timing.h"
 
 #include <ctype.h>
 #include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { MOST_REPEATS = 100000 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e6 * (double)t.tv_sec + 1e-3 * (double)t.tv_nsec;
-}
 
 /* ---- inputs from words ---- */
 
@@ -102,19 +91,6 @@ static void close_run(run *r)
 
 /* ---- timing ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    return v[n / 2];
-}
-
 static void once(run *r, double *forward, double *backward)
 {
     TP_SCOPE;
@@ -125,10 +101,10 @@ static void once(run *r, double *forward, double *backward)
         tp_zero_grad(r->x[i]);
     start = now();
     y = r->c->call(r->x);
-    *forward = now() - start;
+    *forward = 1e6 * (now() - start);
     start = now();
     if (r->dy) tp_backward_with(y, (tp_backward_opts){ .grad_output = r->dy });
-    *backward = now() - start;
+    *backward = 1e6 * (now() - start);
 }
 
 static void medians(run *r, int repeats, double *forward, double *backward)
@@ -144,20 +120,6 @@ static void medians(run *r, int repeats, double *forward, double *backward)
 
 /* ---- the ways of being asked ---- */
 
-static double probe(const char *self)
-{
-    char command[4096], line[256] = "";
-    const char *slash = strrchr(self, '/'), *at;
-    FILE *f;
-
-    snprintf(command, sizeof command, "'%.*s/probe' 2>/dev/null", slash ? (int)(slash - self) : 1, slash ? self : ".");
-    if (!(f = popen(command, "r"))) return 0;
-    if (!fgets(line, sizeof line, f)) line[0] = 0;
-    pclose(f);
-    at = strstr(line, tp_threads() > 1 ? "gflops2=" : "gflops1=");
-    return at ? atof(strchr(at, '=') + 1) : 0;
-}
-
 /* GB/s of reading and writing 128 MiB each. */
 static double copy_speed(tp_device *dev)
 {
@@ -172,7 +134,7 @@ static double copy_speed(tp_device *dev)
         tp_copy_(b, a);
         best = now() - start < best ? now() - start : best;
     }
-    return 2 * bytes_of(a) / best * 1e-3;
+    return 2e-9 * bytes_of(a) / best;
 }
 
 static void report(const op_case *c, double gflops, double gbytes, tp_device *dev)
@@ -240,7 +202,7 @@ int main(int argc, char **argv)
     }
     tp_seed(1);
     if (served) serve(dev);
-    gflops = list || served ? 0 : probe(argv[0]), gbytes = list || served ? 0 : copy_speed(dev);
+    gflops = list || served ? 0 : peak_gflops(argv[0]), gbytes = list || served ? 0 : copy_speed(dev);
     for (int i = 0; !served && tp_ok() && i < TP_LEN(op_cases); i++) {
         if (!wanted(&op_cases[i], argv + optind, argc - optind)) continue;
         if (list) printf("%d\t%s\t%s\t%s\n", i, op_cases[i].family, op_cases[i].op, op_cases[i].inputs);

@@ -7,22 +7,11 @@
  * Each number is a median; the overhead is the median of the pairs' ratios.  --trace keeps the
  * last step.
  */
-#include "taper.h"
+#include "tests/bench/timing.h"
 
 #include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum { N = 64 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct run {
     tp_module *net;
@@ -61,19 +50,6 @@ static double step_ms(run *r)
     tp_backward(tp_cross_entropy(tp_nn_forward(r->net, r->x), r->y));
     tp_optim_step(r->opt);
     return 1e3 * (now() - start);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    return v[n / 2];
 }
 
 int main(int argc, char **argv)
