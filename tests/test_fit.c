@@ -132,6 +132,27 @@ Test(fit, loss_without_a_step, IN_FOLDER)
     end(b);
 }
 
+static bool stop_at_six(const tp_fit_at *at, void *user)
+{
+    (void)user;
+    return at->step != 6;
+}
+
+/* Ended behind a pass's last step, before its validation: who goes on makes that up. */
+Test(fit, resumed_before_a_validation, IN_FOLDER)
+{
+    bench b = begin();
+    tp_fit_opts o = opts_of(b);
+    tp_fit_result r;
+
+    o.epochs = 1, o.checkpoint = in_folder("state"), o.on_step = stop_at_six;
+    CHECK(tp_train_fit(b.m, o, &r) && r.why == TP_FIT_ASKED && r.at.step == 6 && isnan(r.at.score));
+    end(b), b = begin();
+    o = opts_of(b), o.epochs = 1, o.checkpoint = in_folder("state"), o.resume = in_folder("state");
+    CHECK(tp_train_fit(b.m, o, &r) && r.why == TP_FIT_DONE && r.at.step == 6 && isfinite(r.at.score));
+    end(b);
+}
+
 /* A run that ends within a pass is validated all the same. */
 Test(fit, validates_at_the_end_of_steps, IN_FOLDER)
 {

@@ -24,7 +24,7 @@ typedef struct run {
     tp_state *state;
     tp_logger *log;
     copies best;
-    int64_t judged; /* the step of the last validation */
+    int64_t judged; /* the step of the last validation; 0: none yet */
     int64_t waited, samples; /* validations since the best; of this step */
     bool ended;
 } run;
@@ -321,7 +321,8 @@ static bool register_all(run *k)
            (!k->o.average || tp_state_ema(s, "average", k->o.average)) &&
            (!k->o.sched || tp_state_sched(s, "sched", k->o.sched)) && tp_state_loader(s, "train", k->o.train) &&
            tp_state_count(s, "step", &k->at.step) && tp_state_count(s, "epoch", &k->at.epoch) &&
-           tp_state_count(s, "waited", &k->waited) && tp_state_f64(s, "loss", &k->at.loss) &&
+           tp_state_count(s, "waited", &k->waited) && tp_state_count(s, "judged", &k->judged) &&
+           tp_state_f64(s, "loss", &k->at.loss) &&
            tp_state_f64(s, "score", &k->at.score) && tp_state_f64(s, "best", &k->at.best) && make_copies(k);
 }
 
@@ -341,7 +342,6 @@ static bool open_log(run *k)
 static bool begin(run *k)
 {
     if (!register_all(k) || (k->o.resume && !tp_state_load(k->state, k->o.resume)) || !open_log(k)) return false;
-    k->judged = k->at.step;
     if ((k->o.steps && k->at.step >= k->o.steps) || (k->o.epochs && k->at.epoch >= k->o.epochs)) end(k, TP_FIT_DONE);
     if (k->o.patience && k->waited >= k->o.patience) end(k, TP_FIT_PATIENCE);
     return !k->o.checkpoint || tp_state_try(k->state, k->o.checkpoint);
