@@ -39,7 +39,11 @@ static const field gpt_fields[] = { F(tp_gpt_opts, I64, vocabulary), F(tp_gpt_op
                                     F(tp_gpt_opts, INT, heads), F(tp_gpt_opts, I64, width), F(tp_gpt_opts, REAL, dropout),
                                     F(tp_gpt_opts, YES, no_bias), F(tp_gpt_opts, YES, untied), F(tp_gpt_opts, YES, rotary),
                                     F(tp_gpt_opts, YES, erf_gelu) };
-static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent) };
+static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent),
+                                    F(tp_vae_opts, I64, classes), F(tp_vae_opts, YES, conv), F(tp_vae_opts, I64, channels),
+                                    F(tp_vae_opts, I64, size), F(tp_vae_opts, I64, width) };
+static const field vqvae_fields[] = { F(tp_vqvae_opts, I64, channels), F(tp_vqvae_opts, I64, width), F(tp_vqvae_opts, I64, codes),
+                                      F(tp_vqvae_opts, I64, dims), F(tp_vqvae_opts, INT, blocks) };
 static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels), F(tp_dcgan_opts, I64, latent), F(tp_dcgan_opts, I64, width),
                                       F(tp_dcgan_opts, I64, classes), F(tp_dcgan_opts, YES, critic) };
 static const field unet_fields[] = { F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base), F(tp_unet_opts, INT, levels),
@@ -54,6 +58,7 @@ typedef union any_opts {
     tp_lstm_model_opts lstm;
     tp_gpt_opts gpt;
     tp_vae_opts vae;
+    tp_vqvae_opts vqvae;
     tp_dcgan_opts dcgan;
     tp_unet_opts unet;
 } any_opts;
@@ -63,6 +68,7 @@ static tp_module *make_resnet(const any_opts *o) { return tp_model_resnet(o->res
 static tp_module *make_lstm(const any_opts *o) { return tp_model_lstm(o->lstm); }
 static tp_module *make_gpt(const any_opts *o) { return tp_model_gpt(o->gpt); }
 static tp_module *make_vae(const any_opts *o) { return tp_model_vae(o->vae); }
+static tp_module *make_vqvae(const any_opts *o) { return tp_model_vqvae(o->vqvae); }
 static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
 static tp_module *make_discriminator(const any_opts *o) { return tp_model_discriminator(o->dcgan); }
 static tp_module *make_unet(const any_opts *o) { return tp_model_unet(o->unet); }
@@ -82,6 +88,7 @@ static const model models[] = {
     MODEL("lstm model", lstm_fields, make_lstm),
     MODEL("gpt", gpt_fields, make_gpt),
     MODEL("vae", vae_fields, make_vae),
+    MODEL("vqvae", vqvae_fields, make_vqvae),
     MODEL("generator", dcgan_fields, make_generator),
     MODEL("discriminator", dcgan_fields, make_discriminator),
     MODEL("unet", unet_fields, make_unet),
