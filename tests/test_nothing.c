@@ -487,6 +487,8 @@ Test(nothing, data, WITH_ALL)
 Test(nothing, train, WITH_ALL)
 {
     TP_SCOPE;
+    S(tp_train_turns(NULL, (tp_turns_opts){ 0 }, NULL));
+    S(tp_train_turns(m, (tp_turns_opts){ .turn = &(tp_turn){ 0 }, .n = 1, .train = l, .steps = 1 }, NULL));
     S(tp_state_module(NULL, NULL, NULL));
     S(tp_state_tensor(st, "x", NULL));
     S(tp_state_i64(st, NULL, NULL));
