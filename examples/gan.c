@@ -1,6 +1,5 @@
 /*
- * gan.c - pictures from two networks against each other: DCGAN (Radford et al. 2016), or, with --wgan, a critic
- * with gradient penalty (Gulrajani et al. 2017).
+ * gan.c - pictures from two networks against each other (DCGAN, Radford et al. 2016; WGAN-GP, Gulrajani et al. 2017).
  *
  *   gan [--data DIR] [--conditional] [--wgan] ...         gan --help
  *   gan --sample 80 [--class 3] [--cnn CNN.safetensors]   new pictures, from OUT/generator.safetensors
@@ -15,11 +14,12 @@
 #include <string.h>
 
 enum { SIDE = 32, LATENT = 100, SHOWN = 80, JUDGED = 2000 };
-
 static bool conditional, wgan, pictures;
-static int64_t critic, width = 64, sample, only = -1;
+static int64_t critic, width = 64, sample, only = -1, classes; /* 0: not conditional */
 static const char *cnn;
 static char weights[4096], state[4096], png[4096];
+static tp_device *dev;
+static tp_module *g, *d; /* generator and discriminator */
 
 static const tp_train_flag flags[] = {
     { "conditional", "by labels", TP_FLAG_YES, &conditional, 0, 0 },
@@ -36,46 +36,36 @@ static tp_tensor *run(tp_module *m, tp_tensor *x, tp_tensor *labels)
 {
     tp_tensor *y = NULL;
 
-    tp_nn_apply(m, labels ? TP_LIST(x, labels) : TP_LIST(x), &y, 1);
-    return y;
-}
-
-static tp_tensor *invented(tp_module *both, int64_t n, tp_tensor *labels)
-{
-    tp_module *g = tp_nn_get(both, "g");
-
-    return run(g, tp_randn(TP_SHAPE(n, LATENT), tp_device_of(tp_nn_tensor(g, "main.0.weight"))), labels);
+    return tp_nn_apply(m, labels ? TP_LIST(x, labels) : TP_LIST(x), &y, 1) < 0 ? NULL : y;
 }
 
 static tp_tensor *discriminator_loss(tp_module *both, tp_batch b, void *unused)
 {
-    tp_module *d = tp_nn_get(both, "d");
-    tp_tensor *labels = conditional ? b.y : NULL, *fake, *on_real, *on_fake;
+    tp_tensor *y = classes ? b.y : NULL, *fake = tp_detach(run(g, tp_randn(TP_SHAPE(b.size, LATENT), dev), y));
     int64_t edge = (SIDE - tp_dim(b.x, 2)) / 2; /* pictures of 0 .. 1 become 32x32, -1 .. 1 */
     tp_tensor *real = tp_affine(tp_pad(b.x, TP_SHAPE(edge, edge, edge, edge), (tp_pad_opts){ 0 }), 2, -1);
+    tp_tensor *on_real = run(d, real, y), *on_fake = run(d, fake, y);
 
-    (void)unused;
-    fake = tp_detach(invented(both, b.size, labels));
-    on_real = run(d, real, labels), on_fake = run(d, fake, labels);
+    (void)both, (void)unused;
     if (!wgan) return tp_model_discriminator_loss(on_real, on_fake);
     return tp_add(tp_sub(tp_mean(on_fake, TP_ALL), tp_mean(on_real, TP_ALL)),
-                  tp_scale(tp_model_gradient_penalty(d, real, fake, labels), 10));
+                  tp_scale(tp_model_gradient_penalty(d, real, fake, y), 10));
 }
 
 static tp_tensor *generator_loss(tp_module *both, tp_batch b, void *unused)
 {
-    tp_tensor *labels = conditional ? b.y : NULL, *scores;
+    tp_tensor *y = classes ? b.y : NULL, *scores;
 
-    (void)unused;
-    tp_nn_freeze(both, "d.*", true); /* no time for gradients that nobody wants */
-    scores = run(tp_nn_get(both, "d"), invented(both, b.size, labels), labels);
-    tp_nn_freeze(both, "d.*", false);
+    (void)both, (void)unused;
+    tp_nn_freeze(d, "*", true); /* no time for gradients that nobody wants */
+    scores = run(d, run(g, tp_randn(TP_SHAPE(b.size, LATENT), dev), y), y);
+    tp_nn_freeze(d, "*", false);
     return wgan ? tp_neg(tp_mean(scores, TP_ALL)) : tp_model_generator_loss(scores);
 }
 
-static bool save_grid(tp_tensor *x)
+static bool draw(int64_t n)
 {
-    return tp_image_grid(png, x, (tp_grid_opts){ .columns = 10, .scale = 2 });
+    return tp_image_grid(png, tp_model_generate(g, n, sample ? only : -1, NULL), (tp_grid_opts){ .columns = 10, .scale = 2 });
 }
 
 /* Averaged weights need running statistics of their own.  The training's random numbers stay as they are. */
@@ -83,68 +73,60 @@ static bool show(const tp_fit_at *at, void *average)
 {
     TP_NO_GRAD;
     TP_WITH_EMA(average);
-    const tp_dcgan_opts *o = tp_nn_opts(tp_nn_get(at->m, "g"));
-    tp_device *dev = tp_device_of(tp_nn_tensor(at->m, "g.main.0.weight"));
     tp_rng before = tp_rng_save();
 
     tp_seed(1);
     for (int i = 0; tp_ok() && i < 50; i++) {
         TP_SCOPE;
-        invented(at->m, SHOWN, o->classes ? tp_randint(0, o->classes, TP_SHAPE(SHOWN), dev) : NULL);
+        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), classes ? tp_randint(0, classes, TP_SHAPE(SHOWN), dev) : NULL);
     }
-    bool ok = save_grid(tp_model_generate(tp_nn_get(at->m, "g"), SHOWN, -1, NULL));
+    bool ok = draw(SHOWN) && tp_model_save(g, weights);
     tp_rng_restore(before);
-    return ok && tp_model_save(tp_nn_get(at->m, "g"), weights);
+    return ok;
 }
 
-static tp_loader *open_data(const tp_train_args *a, const char *split, tp_loader_opts how)
+static tp_dataset *data(const char *dir, const char *split)
 {
-    tp_images_opts small = { .height = SIDE };
-
-    if (!pictures) return tp_data_loader(tp_data_fashion_mnist(a->data, split), how);
-    return tp_data_loader(conditional ? tp_data_image_folder(a->data, small) : tp_data_images(a->data, small), how);
+    if (!pictures) return tp_data_fashion_mnist(dir, split);
+    return (conditional ? tp_data_image_folder : tp_data_images)(dir, (tp_images_opts){ .height = SIDE });
 }
 
-static void train(const tp_train_args *a, tp_device *dev)
+static void train(const tp_train_args *a)
 {
-    tp_loader *data = open_data(a, "train", (tp_loader_opts){ .batch = a->batch, .shuffle = true, .drop_last = true,
-                                .workers = 1, .seed = a->seed, .device = dev });
+    tp_loader_opts how = { .batch = a->batch, .shuffle = true, .drop_last = true, .workers = 1, .seed = a->seed, .device = dev };
+    tp_loader *train = tp_data_loader(data(a->data, "train"), how);
     tp_dcgan_opts o = { .width = width, .channels = pictures ? 3 : 1, .critic = wgan,
-                        .classes = conditional ? tp_data_classes(tp_data_of(data)) : 0 };
+                        .classes = classes = conditional ? tp_data_classes(tp_data_of(train)) : 0 };
     tp_module *both = tp_nn_container("gan");
     tp_adam_opts adam = tp_adam(wgan ? a->lr / 2 : a->lr);
-    tp_fit_result r;
 
-    tp_nn_add(both, "g", tp_model_generator(o)), tp_nn_add(both, "d", tp_model_discriminator(o));
-    tp_nn_init(both, dev), adam.beta1 = wgan ? 0 : 0.5, adam.beta2 = wgan ? 0.9 : 0.999;
+    adam.beta1 = wgan ? 0 : 0.5, adam.beta2 = wgan ? 0.9 : 0.999;
+    g = tp_nn_add(both, "g", tp_model_generator(o)), d = tp_nn_add(both, "d", tp_model_discriminator(o)), tp_nn_init(both, dev);
+    tp_ema *average = tp_ema_new_warm(g, 0.999);
     tp_turn turn[] = { { "discriminator", tp_optim_adam(tp_nn_params(both, "d.*"), adam), discriminator_loss, critic },
                        { "generator", tp_optim_adam(tp_nn_params(both, "g.*"), adam), generator_loss, 0 } };
-    tp_ema *average = tp_ema_new_warm(tp_nn_get(both, "g"), 0.999);
-    tp_turns_opts opts = { .turn = turn, .n = 2, .train = data, .user = average, .average = average, .on_epoch = show,
-                           .on_end = show, .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state,
-                           .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
-                           .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
+    tp_turns_opts opts = { .turn = turn, .n = 2, .train = train, .average = average, .on_epoch = show, .on_end = show, .user = average,
+                           .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state, .resume = a->resume,
+                           .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16, .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
+    tp_fit_result r;
 
     if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE)
         tp_train_print("result model=gan steps=%lld epochs=%lld\n", (long long)r.at.step, (long long)r.at.epoch);
-    else if (tp_ok())
-        fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
-    tp_ema_free(average), tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(both), tp_data_free(data);
+    else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
+    tp_ema_free(average), tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(both), tp_data_free(train);
 }
 
-static void judge(tp_module *g, tp_loader *real, tp_device *dev)
+static void judge(tp_module *by, tp_dataset *test)
 {
-    tp_module *net = tp_model_load(cnn, "cnn", dev);
+    tp_loader *real = tp_data_loader(test, (tp_loader_opts){ .batch = 500, .device = dev });
+    int64_t edge = real ? (tp_data_shape(tp_data_of(real), 0).n[1] - SIDE) / 2 : 0;
     tp_tensor *labels, *x = tp_model_generate(g, JUDGED, only, &labels);
-    int64_t side = real ? tp_data_shape(tp_data_of(real), 0).n[1] : 0, edge = (SIDE - side) / 2;
     tp_judged r;
 
-    x = tp_slice(tp_slice(x, 2, edge, edge + side), 3, edge, edge + side);
-    if (tp_train_judge(net, tp_model_cnn_features, real, x, labels, &r))
-        tp_train_print("result model=gan frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f "
-                       "real_recognised=%.4f cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most,
-                       r.real_frechet, r.real_recognised, r.accuracy);
-    tp_nn_free(net), tp_data_free(real);
+    if (tp_train_judge(by, tp_model_cnn_features, real, tp_pad(x, TP_SHAPE(edge, edge, edge, edge), (tp_pad_opts){ 0 }), labels, &r))
+        tp_train_print("result model=gan frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
+                       "cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most, r.real_frechet, r.real_recognised, r.accuracy);
+    tp_nn_free(by), tp_data_free(real);
 }
 
 int main(int argc, char **argv)
@@ -156,18 +138,12 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/generator.safetensors", a.out), snprintf(png, sizeof png, "%s/samples.png", a.out);
     snprintf(state, sizeof state, "%s/state.safetensors", a.out);
-    critic = critic ? critic : wgan ? 5 : 1;
-    tp_train_catch_interrupt();
+    dev = tp_device_open(a.device), critic = critic ? critic : wgan ? 5 : 1, tp_train_catch_interrupt();
     TP_SCOPE;
-    tp_device *dev = tp_device_open(a.device);
-    if (!sample) train(&a, dev);
-    else {
-        tp_module *g = tp_model_load(weights, "generator", dev);
-
-        if (save_grid(tp_model_generate(g, sample, only, NULL)) && cnn)
-            judge(g, open_data(&a, "test", (tp_loader_opts){ .batch = 500, .device = dev }), dev);
-        tp_nn_free(g);
-    }
+    if (sample) g = tp_model_load(weights, "generator", dev);
+    if (!sample) train(&a);
+    else if (draw(sample) && cnn) judge(tp_model_load(cnn, "cnn", dev), data(a.data, "test"));
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
+    if (sample) tp_nn_free(g);
     return tp_train_status();
 }
