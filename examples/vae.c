@@ -7,8 +7,7 @@
  * Trains on Fashion-MNIST, or on any folder with MNIST's four files.  Into --out go log.csv,
  * vae.safetensors, state.safetensors and, with --plot or --sample, samples.png, reconstructions.png (pictures
  * above, what becomes of them below), walk.png (from one picture to another through the codes) and strange.png
- * (the test pictures that it can explain least, with their nats).  The loss is -ELBO in nats a picture.  --cnn
- * judges 2,000 samples by a network that the program cnn trained.
+ * (the test pictures that it explains least, with their nats).  The loss is -ELBO in nats.  --cnn: 2,000 samples judged.
  */
 #include <taper.h>
 
@@ -16,7 +15,6 @@
 #include <string.h>
 
 enum { ACROSS = 10, SIDE = 28, PIXELS = SIDE * SIDE, JUDGED = 2000 };
-
 static double beta = 1;
 static int64_t latent = 20, hidden = 400;
 static bool sample, conv, conditional;
@@ -32,24 +30,16 @@ static const tp_train_flag flags[] = {
     { "cnn", "judge samples by this classifier", TP_FLAG_TEXT, &cnn, 0, 0 },
 };
 
-/* Pictures as the model takes them. */
-static tp_tensor *taken(tp_module *vae, tp_tensor *x)
+/* -ELBO of each picture of the batch, in nats */
+static tp_tensor *each(tp_module *vae, tp_batch b, double weight)
 {
-    return ((const tp_vae_opts *)tp_nn_opts(vae))->conv ? x : tp_flatten(x, 1);
+    return tp_model_vae_nats(vae, conv ? b.x : tp_flatten(b.x, 1), conditional ? b.y : NULL, weight);
 }
 
-static tp_tensor *labels_of(tp_module *vae, tp_tensor *y)
-{
-    return ((const tp_vae_opts *)tp_nn_opts(vae))->classes ? y : NULL;
-}
-
-/* -ELBO of the batch, in nats a picture */
 static tp_tensor *nats(tp_module *vae, tp_batch b, void *unused)
 {
-    double weight = tp_nn_training(vae) ? beta : 1;
-
     (void)unused;
-    return tp_mean(tp_model_vae_nats(vae, taken(vae, b.x), labels_of(vae, b.y), weight), TP_ALL);
+    return tp_mean(each(vae, b, tp_nn_training(vae) ? beta : 1), TP_ALL);
 }
 
 static tp_tensor *itself(tp_tensor *y, tp_batch b, void *unused)
@@ -62,7 +52,7 @@ static tp_tensor *itself(tp_tensor *y, tp_batch b, void *unused)
 
 static tp_tensor *decoded(tp_module *vae, tp_tensor *z, tp_tensor *y)
 {
-    return tp_reshape(tp_sigmoid(tp_model_vae_decode(vae, z, labels_of(vae, y))), TP_SHAPE(-1, 1, SIDE, SIDE));
+    return tp_reshape(tp_sigmoid(tp_model_vae_decode(vae, z, conditional ? y : NULL)), TP_SHAPE(-1, 1, SIDE, SIDE));
 }
 
 static bool save_grid(const char *dir, const char *name, tp_tensor *x, const char *const *label)
@@ -78,10 +68,10 @@ static bool draw_strange(const char *dir, tp_module *vae, tp_batch b)
 {
     static char text[2 * ACROSS][16];
     const char *label[2 * ACROSS];
-    tp_tensor *each = tp_model_vae_nats(vae, taken(vae, b.x), labels_of(vae, b.y), 1), *index;
+    tp_tensor *index;
     float v[2 * ACROSS];
 
-    if (!tp_read(tp_topk(each, 2 * ACROSS, 0, true, &index), v, sizeof v)) return false;
+    if (!tp_read(tp_topk(each(vae, b, 1), 2 * ACROSS, 0, true, &index), v, sizeof v)) return false;
     for (int i = 0; i < 2 * ACROSS; i++)
         snprintf(text[i], sizeof text[i], "%.0f nats", v[i]), label[i] = text[i];
     return save_grid(dir, "strange.png", tp_index_select(b.x, 0, index), label);
@@ -90,10 +80,10 @@ static bool draw_strange(const char *dir, tp_module *vae, tp_batch b)
 static bool draw(const char *dir, tp_module *vae, tp_batch b)
 {
     TP_NO_GRAD;
-    tp_tensor *some = tp_slice(b.x, 0, 0, ACROSS), *y = tp_slice(b.y, 0, 0, ACROSS), *out[3], *walk[8];
-    tp_tensor *in[] = { taken(vae, some), labels_of(vae, y) }, *z, *new;
+    tp_tensor *some = tp_slice(b.x, 0, 0, ACROSS), *y = tp_slice(b.y, 0, 0, ACROSS), *out[3], *walk[8], *z, *new;
+    tp_tensor *in[] = { conv ? some : tp_flatten(some, 1), y };
 
-    if (tp_nn_apply(vae, (tp_list){ in, in[1] ? 2 : 1 }, out, 3) < 0) return false;
+    if (tp_nn_apply(vae, (tp_list){ in, conditional ? 2 : 1 }, out, 3) < 0) return false;
     for (int i = 0; i < 8; i++) { /* from each picture's code to the next one's, a column each */
         z = tp_add(out[1], tp_scale(tp_sub(tp_roll(out[1], -1, 0), out[1]), i / 7.0));
         walk[i] = decoded(vae, z, y);
@@ -113,10 +103,9 @@ static void judge(tp_module *vae, tp_loader *real, tp_device *dev)
     tp_tensor *x = decoded(vae, tp_randn(TP_SHAPE(JUDGED, tp_dim(tp_nn_tensor(vae, "fc21.bias"), 0)), dev), y);
     tp_judged r;
 
-    if (tp_train_judge(net, tp_model_cnn_features, real, x, labels_of(vae, y), &r))
-        tp_train_print("result model=vae frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f "
-                       "real_recognised=%.4f cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most,
-                       r.real_frechet, r.real_recognised, r.accuracy);
+    if (tp_train_judge(net, tp_model_cnn_features, real, x, conditional ? y : NULL, &r))
+        tp_train_print("result model=vae frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
+                       "cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most, r.real_frechet, r.real_recognised, r.accuracy);
     tp_nn_free(net);
 }
 
@@ -146,6 +135,7 @@ int main(int argc, char **argv)
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();
+    if (vae) o = *(const tp_vae_opts *)tp_nn_opts(vae), conv = o.conv, conditional = o.classes > 0;
     if (!sample && tp_train_fit(vae, fit, &r) && tp_model_save(vae, weights) && r.why == TP_FIT_DONE)
         tp_train_print("result model=vae test_loss=%.3f epochs=%lld\n", r.at.score, (long long)r.at.epoch);
     if (tp_ok() && r.why == TP_FIT_INTERRUPTED)

@@ -121,8 +121,8 @@ cp v/vae.safetensors g/generator.safetensors
 refused "an autoencoder's file" 1 "holds a vae, not a generator" "$gan" --device cpu --out g --sample 2
 
 # ---- vqvae ----
-resumed vqvae vqvae.safetensors "$vqvae" $small --epochs 2 --codes 8 --dims 4
-ok vqvae "$vqvae" $small --epochs 1 --codes 8 --dims 4 --out q
+resumed vqvae vqvae.safetensors "$vqvae" $small --epochs 2 --codes 8
+ok vqvae "$vqvae" $small --epochs 1 --codes 8 --out q
 number test_loss
 number perplexity
 picture q/reconstructions.png
