@@ -74,11 +74,11 @@ static bool show(const tp_fit_at *at, void *average)
     TP_NO_GRAD;
     TP_WITH_EMA(average);
     tp_rng before = tp_rng_save();
-
     tp_seed(1);
     for (int i = 0; tp_ok() && i < 50; i++) {
         TP_SCOPE;
-        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), classes ? tp_randint(0, classes, TP_SHAPE(SHOWN), dev) : NULL);
+        tp_tensor *y = tp_remainder(tp_arange(0, SHOWN, 1, TP_I64, dev), tp_full(TP_SCALAR, (double)classes + !classes, TP_I64, dev));
+        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), classes ? y : NULL);
     }
     bool ok = draw(SHOWN) && tp_model_save(g, weights);
     tp_rng_restore(before);
