@@ -74,11 +74,12 @@ static bool show(const tp_fit_at *at, void *average)
     TP_NO_GRAD;
     TP_WITH_EMA(average);
     tp_rng before = tp_rng_save();
-    tp_seed(1);
+    tp_tensor *y = NULL;
+
+    tp_seed(1), tp_model_generate(g, SHOWN, -1, &y); /* for its labels, if it has some */
     for (int i = 0; tp_ok() && i < 50; i++) {
         TP_SCOPE;
-        tp_tensor *y = tp_remainder(tp_arange(0, SHOWN, 1, TP_I64, dev), tp_full(TP_SCALAR, (double)classes + !classes, TP_I64, dev));
-        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), classes ? y : NULL);
+        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), y);
     }
     bool ok = draw(SHOWN) && tp_model_save(g, weights);
     tp_rng_restore(before);
@@ -99,7 +100,6 @@ static void train(const tp_train_args *a)
                         .classes = classes = conditional ? tp_data_classes(tp_data_of(train)) : 0 };
     tp_module *both = tp_nn_container("gan");
     tp_adam_opts adam = tp_adam(wgan ? a->lr / 2 : a->lr);
-
     adam.beta1 = wgan ? 0 : 0.5, adam.beta2 = wgan ? 0.9 : 0.999;
     g = tp_nn_add(both, "g", tp_model_generator(o)), d = tp_nn_add(both, "d", tp_model_discriminator(o)), tp_nn_init(both, dev);
     tp_ema *average = tp_ema_new_warm(g, 0.999);

@@ -97,6 +97,7 @@ static void end(run *k, tp_fit_why why)
 
 static void tell(run *k, tp_fit_fn *f)
 {
+    TP_SCOPE;
     if (tp_ok() && f && !f(&k->at, k->o.user)) end(k, TP_FIT_ASKED);
 }
 

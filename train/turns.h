@@ -28,7 +28,8 @@ typedef struct tp_turns_opts {
     int64_t epochs, steps;    /* the end, whichever is first; 0: no such end.  One is needed. */
     tp_dtype amp;             /* TP_BF16: products run in it */
     tp_ema *average;          /* updated after each step, or NULL */
-    tp_fit_fn *on_epoch, *on_end; /* each may be NULL; after an error neither is called */
+    tp_fit_fn *on_epoch, *on_end; /* each may be NULL, has a scope of its own, and isn't called after
+                                   * an error */
     const char *checkpoint;   /* the whole run as a file, or NULL; after each epoch and at the end */
     const char *resume;       /* a checkpoint of a run with the same options, or NULL */
     tp_log_opts log;          /* the losses by name; as tp_fit_opts has it */
