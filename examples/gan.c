@@ -5,8 +5,8 @@
  *   gan --sample 80 [--class 3] [--cnn CNN.safetensors]   new pictures, from OUT/generator.safetensors
  *
  * Trains on Fashion-MNIST, a folder with MNIST's four files, or, with --pictures, one of pictures.  Into --out go
- * log.csv, state.safetensors and, after each pass, generator.safetensors, of averaged weights, and samples.png,
- * always of the same codes.  --cnn judges 2,000 samples by a network that the program cnn trained.
+ * log.csv, state.safetensors and, after each pass, generator.safetensors and samples.png, always of the same
+ * codes.  --cnn judges 2,000 samples by a network that the program cnn trained.
  */
 #include <taper.h>
 
@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { SIDE = 32, LATENT = 100, SHOWN = 80, JUDGED = 2000 };
+
 static bool conditional, wgan, pictures;
 static int64_t critic, width = 64, sample, only = -1, classes; /* 0: not conditional */
 static const char *cnn;
@@ -68,22 +69,16 @@ static bool draw(int64_t n)
     return tp_image_grid(png, tp_model_generate(g, n, sample ? only : -1, NULL), (tp_grid_opts){ .columns = 10, .scale = 2 });
 }
 
-/* Averaged weights need running statistics of their own.  The training's random numbers stay as they are. */
-static bool show(const tp_fit_at *at, void *average)
+/* After each pass.  The training's random numbers stay as they are. */
+static bool show(const tp_fit_at *at, void *unused)
 {
-    TP_NO_GRAD;
-    TP_WITH_EMA(average);
     tp_rng before = tp_rng_save();
-    tp_tensor *y = NULL;
+    bool ok;
 
-    tp_seed(1), tp_model_generate(g, SHOWN, -1, &y); /* for its labels, if it has some */
-    for (int i = 0; tp_ok() && i < 50; i++) {
-        TP_SCOPE;
-        run(tp_nn_get(at->m, "g"), tp_randn(TP_SHAPE(SHOWN, LATENT), dev), y);
-    }
-    bool ok = draw(SHOWN) && tp_model_save(g, weights);
+    (void)unused;
+    tp_seed(1), ok = draw(SHOWN);
     tp_rng_restore(before);
-    return ok;
+    return ok && tp_model_save(tp_nn_get(at->m, "g"), weights);
 }
 
 static tp_dataset *data(const char *dir, const char *split)
@@ -95,25 +90,28 @@ static tp_dataset *data(const char *dir, const char *split)
 static void train(const tp_train_args *a)
 {
     tp_loader_opts how = { .batch = a->batch, .shuffle = true, .drop_last = true, .workers = 1, .seed = a->seed, .device = dev };
-    tp_loader *train = tp_data_loader(data(a->data, "train"), how);
-    tp_dcgan_opts o = { .width = width, .channels = pictures ? 3 : 1, .critic = wgan,
-                        .classes = classes = conditional ? tp_data_classes(tp_data_of(train)) : 0 };
+    tp_loader *all = tp_data_loader(data(a->data, "train"), how);
+    tp_dcgan_opts o = { .width = width, .channels = pictures ? 3 : 1, .critic = wgan };
     tp_module *both = tp_nn_container("gan");
     tp_adam_opts adam = tp_adam(wgan ? a->lr / 2 : a->lr);
+    tp_fit_result r;
+
+    o.classes = classes = conditional ? tp_data_classes(tp_data_of(all)) : 0;
     adam.beta1 = wgan ? 0 : 0.5, adam.beta2 = wgan ? 0.9 : 0.999;
-    g = tp_nn_add(both, "g", tp_model_generator(o)), d = tp_nn_add(both, "d", tp_model_discriminator(o)), tp_nn_init(both, dev);
-    tp_ema *average = tp_ema_new_warm(g, 0.999);
+    g = tp_nn_add(both, "g", tp_model_generator(o)), d = tp_nn_add(both, "d", tp_model_discriminator(o));
+    tp_nn_init(both, dev);
     tp_turn turn[] = { { "discriminator", tp_optim_adam(tp_nn_params(both, "d.*"), adam), discriminator_loss, critic },
                        { "generator", tp_optim_adam(tp_nn_params(both, "g.*"), adam), generator_loss, 0 } };
-    tp_turns_opts opts = { .turn = turn, .n = 2, .train = train, .average = average, .on_epoch = show, .on_end = show, .user = average,
+    tp_turns_opts opts = { .turn = turn, .n = 2, .train = all, .on_epoch = show, .on_end = show,
                            .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state, .resume = a->resume,
-                           .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16, .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
-    tp_fit_result r;
+                           .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                           .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
     if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE)
         tp_train_print("result model=gan steps=%lld epochs=%lld\n", (long long)r.at.step, (long long)r.at.epoch);
-    else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
-    tp_ema_free(average), tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(both), tp_data_free(train);
+    else if (tp_ok())
+        fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
+    tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(both), tp_data_free(all);
 }
 
 static void judge(tp_module *by, tp_dataset *test)
