@@ -75,10 +75,12 @@ static bool can_generate(tp_module *generator, int64_t n, int64_t label)
 
     if (!tp_ok()) return false;
     if (!generator || strcmp(tp_nn_kind(generator), "generator"))
-        return tp_fail(TP_ERR_ARG, "tp_model_generate: a generator of tp_model_generator is wanted");
+        return tp_fail(TP_ERR_ARG,
+                       "tp_model_generate: a generator of tp_model_generator is wanted");
     if (!in_range("tp_model_generate", "pictures", n, 1, MOST_WIDTH)) return false;
     if (!o->classes && label >= 0)
-        return tp_fail(TP_ERR_ARG, "tp_model_generate: label %lld, and the generator has no classes",
+        return tp_fail(TP_ERR_ARG,
+                       "tp_model_generate: label %lld, and the generator has no classes",
                        (long long)label);
     return !o->classes || in_range("tp_model_generate", "label", label, -1, o->classes - 1);
 }

@@ -148,7 +148,8 @@ tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, t
                              double beta)
 {
     TP_SCOPE;
-    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, (tp_bce_opts){ .reduction = TP_SUM });
+    tp_bce_opts sum = { .reduction = TP_SUM };
+    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, sum);
 
     if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar)))
         tp_fail(TP_ERR_SHAPE,
@@ -160,7 +161,7 @@ tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, t
 tp_tensor *tp_model_vae_nats(tp_module *vae, tp_tensor *x, tp_tensor *labels, double beta)
 {
     TP_SCOPE;
-    tp_tensor *logits, *likelihood;
+    tp_tensor *logits, *likelihood, *kl;
     code q;
 
     if (!is_vae(__func__, vae)) return NULL;
@@ -169,5 +170,6 @@ tp_tensor *tp_model_vae_nats(tp_module *vae, tp_tensor *x, tp_tensor *labels, do
     logits = tp_model_vae_decode(vae, drawn(q), labels);
     likelihood = tp_bce_with_logits_with(logits, x, (tp_bce_opts){ .reduction = TP_NONE });
     likelihood = tp_sum(tp_flatten(likelihood, 1), TP_AXES(1));
-    return tp_pass(tp_add(likelihood, tp_scale(tp_sum(divergence(q.mean, q.logvar), TP_AXES(1)), beta)));
+    kl = tp_sum(divergence(q.mean, q.logvar), TP_AXES(1));
+    return tp_pass(tp_add(likelihood, tp_scale(kl, beta)));
 }

@@ -17,8 +17,9 @@
 
 static tp_module *block(int64_t width)
 {
-    tp_module *l[] = { tp_nn_relu(), tp_nn_conv2d(width, width / 2, 3, (tp_conv2d_opts){ .padding = 1 }),
-                       tp_nn_relu(), tp_nn_conv2d(width / 2, width, 1, (tp_conv2d_opts){ 0 }) };
+    tp_conv2d_opts same = { .padding = 1 };
+    tp_module *l[] = { tp_nn_relu(), tp_nn_conv2d(width, width / 2, 3, same), tp_nn_relu(),
+                       tp_nn_conv2d(width / 2, width, 1, (tp_conv2d_opts){ 0 }) };
 
     return tp_nn_residual(tp_nn_sequential(l, TP_LEN(l)), NULL);
 }
@@ -59,7 +60,8 @@ static tp_module *decoder(const tp_vqvae_opts *o)
 
 /* ---- the codebook ---- */
 
-/* rows (n, dims), w (codes, dims) -> i64 (n): the first of the nearest.  |row|^2 decides nothing. */
+/* rows (n, dims), w (codes, dims) -> i64 (n): the first of the nearest.  |row|^2 decides
+ * nothing. */
 static tp_tensor *nearest(tp_tensor *rows, tp_tensor *w)
 {
     TP_SCOPE;
@@ -68,6 +70,12 @@ static tp_tensor *nearest(tp_tensor *rows, tp_tensor *w)
     tp_tensor *products = tp_matmul(tp_cast(rows, tp_dtype_of(w)), tp_transpose(w, 0, 1));
 
     return tp_pass(tp_argmin(tp_sub(tp_sum(tp_square(w), TP_AXES(1)), tp_scale(products, 2)), 1));
+}
+
+/* q (N, h, w, dims) -> logits */
+static tp_tensor *decoded(tp_module *m, tp_tensor *q)
+{
+    return tp_nn_call(m, "decoder", tp_permute(q, TP_AXES(0, 3, 1, 2)));
 }
 
 static tp_tensor *squared(tp_tensor *a, tp_tensor *b)
@@ -92,7 +100,7 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
     if (room > 2) out[1] = squared(q, tp_detach(e)), out[2] = squared(e, tp_detach(q));
     if (room > 3) out[3] = code;
     q = tp_add(e, tp_detach(tp_sub(q, e)));
-    if (tp_nn_gives(out, tp_nn_call(self, "decoder", tp_permute(q, TP_AXES(0, 3, 1, 2)))) < 0) return -1;
+    if (tp_nn_gives(out, decoded(self, q)) < 0) return -1;
     return room > 3 ? 4 : room > 2 ? 3 : 1;
 }
 
@@ -133,19 +141,19 @@ static bool is_vqvae(const char *where, const tp_module *m)
 tp_tensor *tp_model_vqvae_decode(tp_module *vqvae, tp_tensor *codes)
 {
     TP_SCOPE;
-    tp_tensor *q;
 
-    if (!is_vqvae(__func__, vqvae) || !shaped(vqvae, codes, "codes", TP_SHAPE(0, 0, 0), "(N, h, w)"))
+    if (!is_vqvae(__func__, vqvae) ||
+        !shaped(vqvae, codes, "codes", TP_SHAPE(0, 0, 0), "(N, h, w)"))
         return NULL;
-    q = tp_nn_call(vqvae, "codebook", codes);
-    return tp_pass(tp_nn_call(vqvae, "decoder", tp_permute(q, TP_AXES(0, 3, 1, 2))));
+    return tp_pass(decoded(vqvae, tp_nn_call(vqvae, "codebook", codes)));
 }
 
 tp_tensor *tp_model_vqvae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *distance,
                                tp_tensor *commitment)
 {
     TP_SCOPE;
-    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, (tp_bce_opts){ .reduction = TP_SUM });
+    tp_bce_opts sum = { .reduction = TP_SUM };
+    tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, sum);
 
     return tp_pass(tp_add(likelihood, tp_add(distance, tp_scale(commitment, 0.25))));
 }
@@ -155,11 +163,14 @@ tp_tensor *tp_model_vqvae_perplexity(tp_module *vqvae, tp_tensor *codes)
     TP_SCOPE;
     TP_NO_GRAD;
     const tp_vqvae_opts *o = tp_nn_opts(vqvae);
-    tp_tensor *flat, *one, *share;
+    int64_t n = tp_count(codes);
+    tp_device *dev = tp_device_of(codes);
+    tp_tensor *one, *share, *logs;
 
     if (!is_vqvae(__func__, vqvae)) return NULL;
-    flat = tp_reshape(codes, TP_SHAPE(-1));
-    one = tp_full(TP_SHAPE(tp_count(codes)), 1.0 / (double)tp_count(codes), TP_F32, tp_device_of(codes));
-    share = tp_scatter_add(tp_zeros(TP_SHAPE(o->codes), TP_F32, tp_device_of(codes)), 0, flat, one);
-    return tp_pass(tp_exp(tp_neg(tp_sum(tp_mul(share, tp_log(tp_clamp(share, 1e-30, 1))), TP_ALL))));
+    one = tp_full(TP_SHAPE(n), 1 / (double)n, TP_F32, dev);
+    share = tp_zeros(TP_SHAPE(o->codes), TP_F32, dev);
+    share = tp_scatter_add(share, 0, tp_reshape(codes, TP_SHAPE(n)), one);
+    logs = tp_log(tp_clamp(share, 1e-30, 1)); /* of a share 0 they count for nothing */
+    return tp_pass(tp_exp(tp_neg(tp_sum(tp_mul(share, logs), TP_ALL))));
 }

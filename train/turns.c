@@ -28,7 +28,8 @@ static tp_tensor *loss_of(run *k, const tp_turn *t, tp_batch b)
 {
     tp_tensor *loss = t->loss(k->at.m, b, k->o.user);
 
-    if (!loss && tp_ok()) tp_fail(TP_ERR_USER, "tp_train_turns: no loss of the %s, and no error that says why", t->name);
+    if (!loss && tp_ok())
+        tp_fail(TP_ERR_USER, "tp_train_turns: no loss of the %s, and no error that says why", t->name);
     return loss;
 }
 
@@ -129,8 +130,10 @@ static const char *wrong_turn(tp_turns_opts o)
         const tp_turn *t = &o.turn[i];
 
         if (!t->name || !t->optim || !t->loss) return "a turn has a name, an optimizer and a loss";
-        if (t->batches < 0 || (!i && !t->batches)) return "batches can't be below 0, nor be 0 in the first turn";
-        if (!strcmp(tp_optim_kind(t->optim), "lbfgs")) return "L-BFGS steps with a closure: it has no turn";
+        if (t->batches < 0 || (!i && !t->batches))
+            return "batches can't be below 0, nor be 0 in the first turn";
+        if (!strcmp(tp_optim_kind(t->optim), "lbfgs"))
+            return "L-BFGS steps with a closure: it has no turn";
     }
     return NULL;
 }
@@ -142,8 +145,10 @@ static bool options_ok(tp_module *m, tp_turns_opts o)
     if (!tp_ok()) return false;
     if (!m || !o.train || !o.turn) wrong = "a module, turns and a loader to train from are wanted";
     else if (o.n < 1 || o.n > MOST_TURNS) wrong = "1 to 8 turns are wanted";
-    else if (o.epochs < 0 || o.steps < 0 || (!o.epochs && !o.steps)) wrong = "epochs or steps, above 0, are wanted";
-    else if (!o.steps && tp_data_batches(o.train) < 0) wrong = "a stream has no epochs: steps are wanted";
+    else if (o.epochs < 0 || o.steps < 0 || (!o.epochs && !o.steps))
+        wrong = "epochs or steps, above 0, are wanted";
+    else if (!o.steps && tp_data_batches(o.train) < 0)
+        wrong = "a stream has no epochs: steps are wanted";
     else wrong = wrong_turn(o);
     if (wrong) tp_fail(TP_ERR_ARG, "tp_train_turns: %s", wrong);
     return !wrong;
@@ -152,7 +157,8 @@ static bool options_ok(tp_module *m, tp_turns_opts o)
 static bool register_all(run *k)
 {
     tp_state *s = k->state = tp_state_new();
-    bool ok = s && tp_state_module(s, "model", k->at.m) && tp_state_loader(s, "train", k->o.train) &&
+    bool ok = s && tp_state_module(s, "model", k->at.m) &&
+              tp_state_loader(s, "train", k->o.train) &&
               tp_state_count(s, "step", &k->at.step) && tp_state_count(s, "epoch", &k->at.epoch) &&
               (!k->o.average || tp_state_ema(s, "average", k->o.average));
 
@@ -184,7 +190,8 @@ static bool begin(run *k)
     for (int i = 0; i < k->o.n; i++)
         a_step += k->o.turn[i].batches;
     k->a_pass = batches < 0 ? 0 : batches > a_step ? batches / a_step : 1;
-    if (!register_all(k) || (k->o.resume && !tp_state_load(k->state, k->o.resume)) || !open_log(k)) return false;
+    if (!register_all(k) || (k->o.resume && !tp_state_load(k->state, k->o.resume)) || !open_log(k))
+        return false;
     if (is_over(k)) end(k, TP_FIT_DONE);
     return !k->o.checkpoint || tp_state_try(k->state, k->o.checkpoint);
 }
@@ -198,7 +205,9 @@ static void finish(run *k)
 
 bool tp_train_turns(tp_module *m, tp_turns_opts o, tp_fit_result *r)
 {
-    run k = { .o = o, .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN }, .why = TP_FIT_FAILED };
+    run k = { .o = o,
+              .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN },
+              .why = TP_FIT_FAILED };
 
     if (options_ok(m, o)) {
         bool begun = begin(&k);
