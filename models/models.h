@@ -137,7 +137,7 @@ tp_tensor *tp_model_vae_nats(tp_module *vae, tp_tensor *x, tp_tensor *labels, do
 
 typedef struct tp_vqvae_opts {
     int64_t channels, width; /* 0: 1, 64 channels inside */
-    int64_t codes, dims;     /* how many codes there are, and numbers in each; 0: 128, 16 */
+    int64_t codes, dims;     /* how many codes there are, and numbers in each; 0: 128, 4 */
     int blocks;              /* residual ones, of encoder and decoder each; 0: 2 */
 } tp_vqvae_opts;
 /* van den Oord et al. 2017: encoder, codebook.weight (codes, dims), decoder.  Each place of a map a

@@ -5,9 +5,10 @@
  *     the decoder takes e + sg(q - e): q, with e's gradient (straight through)
  *     loss = -log p(x | q) + |sg(e) - q|^2 + 0.25 |e - sg(q)|^2
  *
- * A batch norm before the codebook keeps e as wide as the codes are at first, so that many of them
- * are near some e and are used (Lancucki et al. 2020, "Robust training of vector quantized
- * bottleneck models").
+ * A batch norm before the codebook keeps e as wide as the codes are at first (Lancucki et al. 2020,
+ * "Robust training of vector quantized bottleneck models"), and codes have few numbers (Yu et al.
+ * 2022, "Vector-quantized image modeling with improved VQGAN"): so many of them are near some e and
+ * are used.
  */
 #include "models/fits.h"
 
@@ -111,7 +112,7 @@ static bool filled(tp_vqvae_opts *o)
     static const char where[] = "tp_model_vqvae";
 
     o->channels = o->channels ? o->channels : 1, o->width = o->width ? o->width : 64;
-    o->codes = o->codes ? o->codes : 128, o->dims = o->dims ? o->dims : 16;
+    o->codes = o->codes ? o->codes : 128, o->dims = o->dims ? o->dims : 4;
     o->blocks = o->blocks ? o->blocks : 2;
     return in_range(where, "channels", o->channels, 1, MOST_WIDTH) &&
            in_range(where, "width", o->width, 2, MOST_WIDTH) &&
