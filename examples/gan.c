@@ -24,7 +24,7 @@ static tp_module *g, *d; /* generator and discriminator */
 
 static const tp_train_flag flags[] = {
     { "conditional", "by labels", TP_FLAG_YES, &conditional, 0, 0 },
-    { "wgan", "a critic with gradient penalty, at half the rate", TP_FLAG_YES, &wgan, 0, 0 },
+    { "wgan", "a critic with gradient penalty", TP_FLAG_YES, &wgan, 0, 0 },
     { "critic", "its steps for one of the generator; 0: 5 with --wgan, else 1", TP_FLAG_WHOLE, &critic, 0, 1000 },
     { "width", "of both networks", TP_FLAG_WHOLE, &width, 1, 4096 },
     { "pictures", "--data is a folder of pictures, by class if --conditional", TP_FLAG_YES, &pictures, 0, 0 },
@@ -93,7 +93,7 @@ static void train(const tp_train_args *a)
     tp_loader *all = tp_data_loader(data(a->data, "train"), how);
     tp_dcgan_opts o = { .width = width, .channels = pictures ? 3 : 1, .critic = wgan };
     tp_module *both = tp_nn_container("gan");
-    tp_adam_opts adam = tp_adam(wgan ? a->lr / 2 : a->lr);
+    tp_adam_opts adam = tp_adam(a->lr);
     tp_fit_result r;
 
     o.classes = classes = conditional ? tp_data_classes(tp_data_of(all)) : 0;
