@@ -88,9 +88,50 @@ static const tp_pair *pair_of(const tp_tokenizer *t, int32_t left, int32_t right
 {
     const tp_pair *p;
 
-    if (left < 0 || right < 0) return NULL;
+    if (left < 0 || right < 0 || !t->pairs.room) return NULL;
     p = pair_slot(&t->pairs, (uint64_t)left << 32 | (uint32_t)right);
     return p->id < 0 ? NULL : p;
+}
+
+bool tp__bpe_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t made)
+{
+    uint64_t key = (uint64_t)left << 32 | (uint32_t)right;
+    tp_pair_map wider;
+
+    if (2 * (t->pairs.n + 1) > t->pairs.room) {
+        wider = (tp_pair_map){ .n = t->pairs.n };
+        if (!make_pairs(&wider, 2 * (t->pairs.n + 1))) return false;
+        for (size_t i = 0; i < t->pairs.room; i++)
+            if (t->pairs.slot[i].id >= 0)
+                *pair_slot(&wider, t->pairs.slot[i].key) = t->pairs.slot[i];
+        if (t->pairs.slot)
+            tp__release(t->pairs.slot, sizeof *t->pairs.slot * t->pairs.room);
+        t->pairs = wider;
+    }
+    *pair_slot(&t->pairs, key) = (tp_pair){ key, (int32_t)t->pairs.n, made };
+    t->pairs.n++;
+    return true;
+}
+
+/* GPT-2's first 256: those that are written as themselves come first. */
+tp_tokenizer *tp__bpe_bytes(void)
+{
+    tp_tokenizer *t = tp__alloc_zeroed(sizeof *t);
+    bool ok = t;
+
+    if (t) t->bpe = true, t->unknown = -1;
+    for (int odd = 0; odd < 2; odd++)
+        for (int b = 0; ok && b < 256; b++) {
+            char key[4], byte = (char)b;
+
+            if ((symbol_of((unsigned char)b) >= 256) != odd) continue;
+            t->byte[b] = (int32_t)t->n;
+            ok = tp__add_token(t, key, tp__utf8_put(symbol_of((unsigned char)b), key),
+                               &byte, 1);
+        }
+    if (ok) return t;
+    tp_data_tokenizer_free(t);
+    return NULL;
 }
 
 /* ---- files ---- */

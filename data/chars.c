@@ -123,8 +123,8 @@ bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     bool ok;
 
     if (!tp_ok()) return false;
-    TP_REQUIRE(t && path && !t->bpe, TP_ERR_ARG,
-               "missing tokenizer or path, or one of byte pairs, which has its files");
+    TP_REQUIRE(t && path && !t->bpe && !t->wordpiece, TP_ERR_ARG,
+               "missing tokenizer or path, or one of byte pairs, which has its files, or of pieces of words");
     if (!(all = as_json(t)))
         return tp__fail(TP_ERR_MEMORY, __func__, "no memory for the vocabulary");
     ok = !json_dump_file(all, path, JSON_INDENT(1));

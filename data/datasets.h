@@ -87,6 +87,18 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o);
  * there is no such column.  Also of sets made of a table. */
 const char *tp_data_column(const tp_dataset *d, int64_t i);
 
+/* ---- tables of text ---- */
+
+typedef struct tp_table tp_table; /* made: tp_data_table_free */
+/* Every field of a file as text, of CSV as above or, with another delimiter, of its like.  Of o
+ * header, delimiter, no_quotes and skip count. */
+tp_table *tp_data_table(const char *path, tp_csv_opts o);
+int64_t tp_data_table_rows(const tp_table *t);    /* without the header */
+int64_t tp_data_table_columns(const tp_table *t); /* of every row */
+/* The table's own; NULL out of range. */
+const char *tp_data_table_at(const tp_table *t, int64_t row, int64_t column);
+void tp_data_table_free(tp_table *t);
+
 /* ---- NumPy's files: f32 f64 f16 i64 i32 u8 bool, either byte order, C or Fortran order ---- */
 
 tp_tensor *tp_data_npy(const char *path, tp_device *dev); /* a copy, row-major */

@@ -60,6 +60,10 @@ tp_tensor *tp_data_sample_weights(tp_tensor *labels, int64_t classes);
 
 /* index[0..n) in this order each pass, or, shuffled, in another order each pass. */
 tp_sampler *tp_data_order(const int64_t *index, int64_t n, bool shuffle);
+/* All samples each pass, shuffled, so that each `batch` of them are about as long: 32 batches
+ * are sorted by length at a time, and the batches shuffled.  lengths: contiguous i64 (samples)
+ * on the CPU, copied.  For rows that are padded. */
+tp_sampler *tp_data_by_length(tp_tensor *lengths, int64_t batch);
 /* n draws a pass, in proportion to weights, f32 or f64 (samples), finite, none negative; with
  * replacement, or without, and then no more than there are weights above 0. */
 tp_sampler *tp_data_weighted(tp_tensor *weights, int64_t n, bool replacement);

@@ -204,7 +204,7 @@ static bool encode_all(const tp_tokenizer *t, const char *text, size_t n, tp_byt
         int i = find_special(&f, at);
         size_t end = i < 0 ? n : f.next[i];
 
-        if (!(t->bpe ? tp__encode_bpe : tp__encode_chars)(t, text, at, end, out)) return false;
+        if (!(t->bpe ? tp__encode_bpe : t->wordpiece ? tp__encode_wordpiece : tp__encode_chars)(t, text, at, end, out)) return false;
         if (i < 0) return true;
         if (!tp__put_id(out, t->special[i])) return false;
         at = end + t->token[t->special[i]].n;

@@ -45,7 +45,7 @@ struct tp_tokenizer {
     int32_t unknown; /* -1: none */
     int32_t special[64];
     int specials;
-    bool bpe;
+    bool bpe, wordpiece, lower;
     int32_t byte[256]; /* bpe: the token of each byte; -1: none */
     tp_pair_map pairs;
 };
@@ -55,6 +55,8 @@ bool tp__add_token(tp_tokenizer *t, const char *key, size_t key_n, const char *b
 /* Appends the numbers of a text without special tokens to out, int64 each. */
 bool tp__encode_chars(const tp_tokenizer *t, const char *text, size_t from, size_t to, tp_bytes *out);
 bool tp__encode_bpe(const tp_tokenizer *t, const char *text, size_t from, size_t to, tp_bytes *out);
+bool tp__encode_wordpiece(const tp_tokenizer *t, const char *text, size_t from, size_t to,
+                          tp_bytes *out);
 static inline bool tp__put_id(tp_bytes *out, int64_t id)
 {
     if (!tp__bytes_room(out, sizeof id)) return false;
@@ -62,6 +64,9 @@ static inline bool tp__put_id(tp_bytes *out, int64_t id)
     out->n += sizeof id;
     return true;
 }
+tp_tokenizer *tp__bpe_bytes(void); /* of 256 tokens, GPT-2's first, and no pairs */
+/* One more pair of it, the last to be merged: it wasn't there. */
+bool tp__bpe_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t made);
 /* A key of the vocabulary for bytes, at most 2 n; gives its length. */
 size_t tp__bpe_key(const char *bytes, size_t n, char *key);
 

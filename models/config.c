@@ -40,6 +40,18 @@ static const field gpt_fields[] = { F(tp_gpt_opts, I64, vocabulary), F(tp_gpt_op
                                     F(tp_gpt_opts, INT, heads), F(tp_gpt_opts, I64, width), F(tp_gpt_opts, REAL, dropout),
                                     F(tp_gpt_opts, YES, no_bias), F(tp_gpt_opts, YES, untied), F(tp_gpt_opts, YES, rotary),
                                     F(tp_gpt_opts, YES, erf_gelu) };
+static const field bert_fields[] = { F(tp_bert_opts, I64, vocabulary), F(tp_bert_opts, I64, context), F(tp_bert_opts, I64, classes),
+                                     F(tp_bert_opts, INT, layers), F(tp_bert_opts, INT, heads), F(tp_bert_opts, I64, width),
+                                     F(tp_bert_opts, I64, hidden), F(tp_bert_opts, I64, types), F(tp_bert_opts, REAL, dropout) };
+static const field translate_fields[] = {
+    F(tp_translate_opts, I64, vocabulary), F(tp_translate_opts, I64, context), F(tp_translate_opts, INT, layers),
+    F(tp_translate_opts, INT, heads), F(tp_translate_opts, I64, width), F(tp_translate_opts, I64, hidden),
+    F(tp_translate_opts, REAL, dropout), F(tp_translate_opts, I64, padding), F(tp_translate_opts, YES, norm_first),
+    F(tp_translate_opts, YES, learned)
+};
+static const field forecast_fields[] = { F(tp_forecast_opts, I64, columns), F(tp_forecast_opts, I64, steps_in),
+                                         F(tp_forecast_opts, I64, ahead), F(tp_forecast_opts, I64, segment),
+                                         F(tp_forecast_opts, I64, width), F(tp_forecast_opts, REAL, dropout) };
 static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent),
                                     F(tp_vae_opts, I64, classes), F(tp_vae_opts, YES, conv), F(tp_vae_opts, I64, channels),
                                     F(tp_vae_opts, I64, size), F(tp_vae_opts, I64, width) };
@@ -58,6 +70,9 @@ typedef union any_opts {
     tp_resnet_opts resnet;
     tp_lstm_model_opts lstm;
     tp_gpt_opts gpt;
+    tp_bert_opts bert;
+    tp_translate_opts translate;
+    tp_forecast_opts forecast;
     tp_vae_opts vae;
     tp_vqvae_opts vqvae;
     tp_dcgan_opts dcgan;
@@ -68,6 +83,9 @@ static tp_module *make_cnn(const any_opts *o) { return tp_model_cnn(o->cnn); }
 static tp_module *make_resnet(const any_opts *o) { return tp_model_resnet(o->resnet); }
 static tp_module *make_lstm(const any_opts *o) { return tp_model_lstm(o->lstm); }
 static tp_module *make_gpt(const any_opts *o) { return tp_model_gpt(o->gpt); }
+static tp_module *make_bert(const any_opts *o) { return tp_model_bert(o->bert); }
+static tp_module *make_translate(const any_opts *o) { return tp_model_translate(o->translate); }
+static tp_module *make_forecast(const any_opts *o) { return tp_model_forecast(o->forecast); }
 static tp_module *make_vae(const any_opts *o) { return tp_model_vae(o->vae); }
 static tp_module *make_vqvae(const any_opts *o) { return tp_model_vqvae(o->vqvae); }
 static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
@@ -88,6 +106,9 @@ static const model models[] = {
     MODEL("resnet", resnet_fields, make_resnet),
     MODEL("lstm model", lstm_fields, make_lstm),
     MODEL("gpt", gpt_fields, make_gpt),
+    MODEL("bert", bert_fields, make_bert),
+    MODEL("translate", translate_fields, make_translate),
+    MODEL("forecast", forecast_fields, make_forecast),
     MODEL("vae", vae_fields, make_vae),
     MODEL("vqvae", vqvae_fields, make_vqvae),
     MODEL("generator", dcgan_fields, make_generator),

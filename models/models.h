@@ -82,6 +82,66 @@ tp_gpt_opts tp_gpt2(void); /* 50257, 1024, 12, 12, 768, 0.1: 124 million paramet
  *   tokens, k_0, v_0, k_1, v_1, ... -> logits, k_0, v_0, ... with those of the tokens behind */
 tp_module *tp_model_gpt(tp_gpt_opts o);
 
+/* ---- Transformer for classes of texts ---- */
+
+typedef struct tp_bert_opts {
+    int64_t vocabulary, context, classes;
+    int layers, heads;
+    int64_t width, hidden; /* hidden 0: 4 width */
+    int64_t types;         /* of segments; 0: 2 */
+    double dropout;        /* of embeddings, attention, residuals and before the classifier */
+} tp_bert_opts;
+tp_bert_opts tp_bert_base(void); /* 30522, 512, 2, 12, 12, 768, 0.1: 109 million parameters */
+/* BERT (Devlin et al. 2018) with a classifier of its first token, in the names of Hugging Face's
+ * BertForSequenceClassification: bert.embeddings.word_embeddings.weight,
+ * bert.encoder.layer.0.attention.self.query.weight, ..., bert.pooler.dense.weight,
+ * classifier.weight; norms behind the residuals, the exact GELU.
+ *   tokens (N, T) [, mask (N, T), 0 where one is padding [, types (N, T) of segments, else 0]]
+ *   -> logits (N, classes) */
+tp_module *tp_model_bert(tp_bert_opts o);
+
+/* ---- Transformer from one sequence to another ---- */
+
+typedef struct tp_translate_opts {
+    int64_t vocabulary, context; /* of both sides together; symbols on each side */
+    int layers, heads;           /* layers of the encoder, and as many of the decoder */
+    int64_t width, hidden;       /* hidden 0: 4 width */
+    double dropout;              /* of embeddings, attention, residuals and feed-forward parts */
+    int64_t padding; /* the symbol that fills rows up; in the source it is never looked at */
+    bool norm_first; /* norms before each part (Xiong et al. 2020), and one behind each side */
+    bool learned;    /* positions are learned, instead of sines and cosines */
+} tp_translate_opts;
+/* The Transformer (Vaswani et al. 2017), embeddings of both sides and the last product being one
+ * table: embedding.weight, [positions.weight,] encoder.layers.0.self_attn.in_proj_weight, ...,
+ * decoder.layers.0.multihead_attn.in_proj_weight, ..., as torch.nn.Transformer's.
+ *   source (N, S), target (N, T) -> logits (N, T, vocabulary) of what follows each of target */
+tp_module *tp_model_translate(tp_translate_opts o);
+
+typedef struct tp_beam_opts {
+    int64_t begin, end;    /* the symbols that begin and end a target */
+    int64_t most;          /* symbols, begin and end included; 0: the model's context */
+    int64_t beams;         /* kept side by side, at most 64; 0: 1, the likeliest symbol each time */
+    double length_penalty; /* log p is divided by ((5 + n) / 6)^this (Wu et al. 2016) */
+} tp_beam_opts;
+/* The likeliest targets of source (N, S) that a beam search finds, i64 (N, T) on the CPU, lent:
+ * begin, symbols, end, then padding.  The encoder runs once, each step of the decoder with the keys
+ * and values of those before; nothing is dropped. */
+tp_tensor *tp_model_beam(tp_module *m, tp_tensor *source, tp_beam_opts o);
+
+/* ---- forecasts ---- */
+
+typedef struct tp_forecast_opts {
+    int64_t columns, steps_in, ahead;
+    int64_t segment; /* places that are read, and forecast, at once; divides both; 0: 12 */
+    int64_t width;   /* even; 0: 128 */
+    double dropout;  /* before the last layer */
+} tp_forecast_opts;
+/* SegRNN (Lin et al. 2023) with the names of its authors' code: valueEmbedding.0, rnn, pos_emb,
+ * channel_emb, predict.1.  A buffer, scale (columns), 1 at first: what each column is divided by,
+ * as its deviation.
+ *   x (N, steps_in, columns) -> what follows, (N, ahead, columns) */
+tp_module *tp_model_forecast(tp_forecast_opts o);
+
 /* ---- files that know their model ---- */
 
 /* tp_nn_save with the model's kind and options as metadata: of what a tp_model_... function made. */

@@ -17,7 +17,7 @@ for what; do
     test) wanted="$wanted g++ libcriterion-dev python3" ;;
     coverage) wanted="$wanted gcovr" ;;
     docs) wanted="$wanted doxygen" ;;
-    texts) wanted="$wanted bible-kjv" ;;
+    texts) wanted="$wanted bible-kjv sword-text-kjv sword-text-sparv libsword-utils" ;;
     fuzz) wanted="$wanted clang libclang-rt-14-dev" ;;
     *)
         echo "deps.sh: build, data, test, fuzz, coverage, docs or texts, not \"$what\"" >&2

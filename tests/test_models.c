@@ -83,6 +83,50 @@ static tp_module *gpt_rotary(void)
 {
     return tp_model_gpt(gpt_opts(true));
 }
+static tp_module *bert(void)
+{
+    return tp_model_bert((tp_bert_opts){
+        .vocabulary = 7, .context = 8, .classes = 3, .layers = 2, .heads = 2, .width = 8, .dropout = .1 });
+}
+static int masked(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    in[0] = whole(7, TP_SHAPE(N, 6), dev), in[1] = whole(2, TP_SHAPE(N, 6), dev),
+    in[2] = whole(2, TP_SHAPE(N, 6), dev);
+    return 3;
+}
+static tp_translate_opts translate_opts(bool first)
+{
+    return (tp_translate_opts){ .vocabulary = 7,
+                                .context = 8,
+                                .layers = 2,
+                                .heads = 2,
+                                .width = 8,
+                                .dropout = .1,
+                                .padding = 6,
+                                .norm_first = first,
+                                .learned = first };
+}
+static tp_module *translate(void)
+{
+    return tp_model_translate(translate_opts(false));
+}
+static tp_module *translate_first(void)
+{
+    return tp_model_translate(translate_opts(true));
+}
+static int pairs(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = whole(7, TP_SHAPE(N, 6), dev), in[1] = whole(7, TP_SHAPE(N, 5), dev), 2;
+}
+static tp_module *forecast(void)
+{
+    return tp_model_forecast((tp_forecast_opts){
+        .columns = 2, .steps_in = 6, .ahead = 4, .segment = 2, .width = 8, .dropout = .2 });
+}
+static int series(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return in[0] = numbers(TP_SHAPE(N, 6, 2), dev), 1;
+}
 static tp_module *vae(void)
 {
     return tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 });
@@ -151,6 +195,10 @@ static const kind kinds[] = {
     { "generator", generator, codes, 1 },
     { "discriminator", discriminator, pictures, 1 },
     { "unet", unet, noisy, 1 },
+    { "bert", bert, masked, 1 },
+    { "translate", translate, pairs, 1 },
+    { "translate, norms first", translate_first, pairs, 1 },
+    { "forecast", forecast, series, 1 },
     { "conv vae", conv_vae, labelled_maps, 3 },
     { "vqvae", vqvae, maps, 4 },
 };
@@ -260,7 +308,7 @@ ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
         tp_module *m = ready(&kinds[i], 1, dev);
         tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL;
         tp_list list = { in, kinds[i].inputs(in, 2, dev) };
-        bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet", kinds[i].name) != NULL;
+        bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet bert translate, norms first forecast", kinds[i].name) != NULL;
 
         tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
         CHECK(a && b && equal(a, b) == !draws);
@@ -385,6 +433,14 @@ ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
 #define GPT(...)                                                                                   \
     tp_model_gpt(                                                                                  \
         (tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
+#define BERT(...)                                                                                  \
+    tp_model_bert((tp_bert_opts){                                                                  \
+        .vocabulary = 5, .context = 4, .classes = 2, .layers = 1, .heads = 3, __VA_ARGS__ })
+#define TRANSLATE(...)                                                                             \
+    tp_model_translate(                                                                            \
+        (tp_translate_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
+#define FORECAST(...)                                                                              \
+    tp_model_forecast((tp_forecast_opts){ .columns = 1, .steps_in = 24, .ahead = 12, __VA_ARGS__ })
 #define VAE(...)   tp_model_vae((tp_vae_opts){ __VA_ARGS__ })
 #define VQVAE(...) tp_model_vqvae((tp_vqvae_opts){ __VA_ARGS__ })
 #define GAN(...)   tp_model_generator((tp_dcgan_opts){ __VA_ARGS__ })
@@ -424,6 +480,18 @@ Test(models, options_that_cannot_be)
         "layers 2147483647");
     REFUSED_OPTIONS(tp_model_gpt((tp_gpt_opts){ 0 }), "tp_model_gpt: vocabulary 0");
     REFUSED_OPTIONS(GPT(.width = 9, .dropout = 1.5), "tp_model_gpt: dropout 1.5");
+    REFUSED_OPTIONS(BERT(.width = 9, .dropout = -1), "tp_model_bert: dropout -1");
+    REFUSED_OPTIONS(BERT(.width = 8), "tp_model_bert: width 8 can't be split into 3 heads");
+    REFUSED_OPTIONS(BERT(.width = 9, .hidden = -1), "tp_model_bert: hidden -1");
+    REFUSED_OPTIONS(BERT(.width = 9, .types = -1), "tp_model_bert: types -1");
+    REFUSED_OPTIONS(TRANSLATE(.width = 9, .padding = 5), "tp_model_translate: padding 5, and 0 to 4");
+    REFUSED_OPTIONS(TRANSLATE(.width = 8), "tp_model_translate: width 8 can't be split into 3 heads");
+    REFUSED_OPTIONS(TRANSLATE(.width = 9, .dropout = 2), "tp_model_translate: dropout 2");
+    REFUSED_OPTIONS(tp_model_forecast((tp_forecast_opts){ .columns = 1, .steps_in = 24 }),
+                    "tp_model_forecast: ahead 0");
+    REFUSED_OPTIONS(FORECAST(.segment = 9), "segment 9 doesn't divide both steps_in 24 and ahead 12");
+    REFUSED_OPTIONS(FORECAST(.width = 7), "tp_model_forecast: width 7 is odd");
+    CHECK(tp_bert_base().width == 768);
     REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .latent = -2 }), "tp_model_vae: latent -2");
     REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .hidden = INT64_MAX }), "tp_model_vae: hidden 9");
     REFUSED_OPTIONS(VAE(.classes = -1), "tp_model_vae: classes -1");
@@ -509,7 +577,8 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     tp_module *g = ready(&kinds[9], 1, dev), *d = ready(&kinds[10], 1, dev),
               *u = ready(&kinds[11], 1, dev);
     tp_module *t = ready(&kinds[6], 1, dev), *l = ready(&kinds[4], 1, dev),
-              *c = ready(&kinds[1], 1, dev);
+              *c = ready(&kinds[1], 1, dev), *b = ready(&kinds[12], 1, dev), *r = ready(&kinds[13], 1, dev),
+              *w = ready(&kinds[15], 1, dev);
     tp_tensor *one = whole(2, TP_SHAPE(2), dev), *x = numbers(TP_SHAPE(2, 1, 28, 28), dev),
               *z = numbers(TP_SHAPE(2, 4), dev);
     tp_tensor *s = whole(7, TP_SHAPE(2, 9), dev), *k = numbers(TP_SHAPE(2, 2, 3, 4), dev),
@@ -535,6 +604,11 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     CHECK(refuses(t, TP_LIST(two, k, k, k, h), TP_ERR_SHAPE,
                   "values must be (N, heads, past, width / heads)"));
     CHECK(refuses(t, TP_LIST(two, k, k, k, longer), TP_ERR_SHAPE, "values must be"));
+    CHECK(refuses(b, TP_LIST(s), TP_ERR_SHAPE, "bert: 9 tokens, and 1 to its context of 8"));
+    CHECK(refuses(b, TP_LIST(two, s), TP_ERR_SHAPE, "mask must be (N, T) as the tokens are, not (2, 9)"));
+    CHECK(refuses(r, TP_LIST(two, s), TP_ERR_SHAPE, "translate: 9 symbols are more than its context of 8"));
+    CHECK(refuses(r, TP_LIST(two, one), TP_ERR_SHAPE, "target must be (N, T), not (2)"));
+    CHECK(refuses(w, TP_LIST(h), TP_ERR_SHAPE, "x must be (N, steps_in, columns), not (2, 2, 4)"));
     CHECK(refuses(l, TP_LIST(two, h), TP_ERR_ARG,
                   "tokens, or tokens, h and c are wanted, not 2 inputs"));
     CHECK(refuses(l, TP_LIST(two, k, k), TP_ERR_SHAPE, "h is"));
@@ -547,4 +621,5 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
                   "the mean has 8 numbers, logvar 2");
     tp_nn_free(g), tp_nn_free(d), tp_nn_free(u), tp_nn_free(t), tp_nn_free(l), tp_nn_free(c);
+    tp_nn_free(b), tp_nn_free(r), tp_nn_free(w);
 }

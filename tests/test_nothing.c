@@ -570,6 +570,19 @@ Test(nothing, models, WITH_ALL)
     S(tp_model_draw(x, NULL, -1, (tp_draw_opts){ 0 }));
     S(tp_model_write(NULL, NULL, -1, tp_draw_defaults(), NULL, NULL));
     S(tp_model_write(m, x, 1, tp_draw_defaults(), NULL, NULL));
+    S(tp_model_bert((tp_bert_opts){ .types = INT64_MIN }), tp_model_translate((tp_translate_opts){ .padding = -1 }));
+    S(tp_model_forecast((tp_forecast_opts){ .segment = INT64_MIN, .width = INT64_MAX }));
+    S(tp_model_beam(NULL, NULL, (tp_beam_opts){ 0 }), tp_model_beam(m, x, (tp_beam_opts){ .beams = INT64_MAX }));
+}
+
+Test(nothing, texts, WITH_ALL)
+{
+    TP_SCOPE;
+    S(tp_data_table(NULL, (tp_csv_opts){ 0 }), tp_data_table_at(NULL, 0, 0), tp_data_table_free(NULL));
+    S(tp_data_bpe_learn(NULL, INT64_MAX, INT64_MIN), tp_data_bpe_save(NULL, NULL), tp_data_wordpiece(NULL, true));
+    S(tp_data_rows(NULL, NULL, INT64_MIN, (tp_rows_opts){ 0 }, NULL), tp_data_row(NULL, x, 0, tp_rows_defaults(), NULL, 9));
+    S(tp_data_trim(NULL, NULL), tp_rows_marked(NULL, INT64_MIN), tp_data_by_length(NULL, -1), tp_data_by_length(x, 1));
+    S(tp_data_rows_loader(lost, NULL, 0, 1, (tp_loader_opts){ 0 }), tp_metric_bleu_text(NULL, NULL, NULL, -1));
 }
 
 Test(nothing, files, WITH_ALL)

@@ -103,6 +103,10 @@ bool tp_metric_bleu_tokens(tp_metric *m, tp_tokens_view candidate, const tp_toke
 /* Words between white space (ASCII); nothing else is split off. */
 bool tp_metric_bleu_words(tp_metric *m, const char *candidate, const char *const *refs, int n_refs);
 
+/* Plain text, cut into words and punctuation marks by the rules of mteval-v13a, sacrebleu's
+ * default, so that numbers compare with its. */
+bool tp_metric_bleu_text(tp_metric *m, const char *candidate, const char *const *refs, int n_refs);
+
 /* ---- distributions ---- */
 
 /* Frechet distance of two sets of features, each taken as normal (Heusel et al. 2017):

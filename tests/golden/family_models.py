@@ -12,6 +12,8 @@ A case has one part or, adversarial networks, two: "d." and "g.", whose updates 
     model_classifiers    mlp cnn cnn_norm resnet20 resnet_down resnet_large
     model_language       lstm lstm_tied gpt gpt_rotary gpt_plain (untied, no biases, gelu by erf)
     model_autoencoders   vae_labels vae_conv vae_conv_labels vqvae
+    model_texts          bert (with mask and types) bert_plain (tokens alone) translate (norms behind)
+                         translate_first (norms first, learned positions) forecast
     model_generative     vae vae_beta (4) gan gan_labels critic (WGAN-GP)
     model_unet           unet unet_labels unet_text
 """
@@ -83,6 +85,20 @@ def wgan_gp(m, part, real, fake, alpha):
     (slope,) = torch.autograd.grad(m(mid).sum(), mid, create_graph=True)
     penalty = ((slope.flatten(1).square().sum(1).sqrt() - 1) ** 2).mean()
     return m(fake).mean() - m(real).mean() + 10 * penalty
+
+
+def marked(m, part, tokens, y, *more):
+    return F.cross_entropy(m(tokens, *more), y)
+
+
+def translated(m, part, source, target):
+    """With smoothed labels, those of padding left out."""
+    logits, y = m(source, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten()
+    return F.cross_entropy(logits, y, ignore_index=m.padding, label_smoothing=0.1)
+
+
+def forecast(m, part, x, y):
+    return F.mse_loss(m(x), y)
 
 
 def denoise(m, part, x, target, *more):
@@ -185,6 +201,30 @@ def language():
     yield case(plain, "gpt_plain", next_symbol, tokens(13, 3, 9), ADAMW)
 
 
+def texts():
+    def some(v):
+        """The first token of a row always counts."""
+        mask = v.integers(3, BATCHES, 3, 7).clamp(max=1)
+        mask[:, :, 0] = 1
+        return v.integers(11, BATCHES, 3, 7), v.integers(4, BATCHES, 3), mask, v.integers(2, BATCHES, 3, 7)
+
+    def pairs(v):
+        """Symbol 3 fills up: the ends of some rows."""
+        source, target = v.integers(11, BATCHES, 3, 6), v.integers(11, BATCHES, 3, 8)
+        source[:, 1, 4:], target[:, 2, 5:] = 3, 3
+        source[:, :, 0] = 5
+        return source, target
+
+    def series(v):
+        return v.normal(BATCHES, 4, 8, 3), v.normal(BATCHES, 4, 4, 3)
+
+    yield case(tm.Bert(11, 9, 4, 2, 2, 8, 12, 2), "bert", marked, some, ADAMW)
+    yield case(tm.Bert(11, 9, 4, 1, 2, 8, 32, 2), "bert_plain", marked, lambda v: some(v)[:2], ADAMW)
+    yield case(tm.Translate(11, 9, 2, 2, 8, 12, 3, False, False), "translate", translated, pairs, ADAMW)
+    yield case(tm.Translate(11, 9, 1, 2, 8, 32, 3, True, True), "translate_first", translated, pairs, ADAMW)
+    yield case(tm.Forecast(3, 8, 4, 2, 8, [0.5, 2.0, 1.0]), "forecast", forecast, series, ADAM)
+
+
 def generative():
     def vae(v):
         return v.normal(BATCHES, 4, 12).sigmoid().float().double(), v.normal(BATCHES, 4, 3)
@@ -246,7 +286,7 @@ def diffusion():
 
 def families():
     stems = {
-        "classifiers": classifiers, "language": language, "generative": generative, "unet": diffusion,
+        "classifiers": classifiers, "language": language, "texts": texts, "generative": generative, "unet": diffusion,
         "autoencoders": autoencoders,
     }  # fmt: skip
     return {

@@ -188,6 +188,124 @@ class Gpt(nn.Module):
         return F.linear(t.ln_f(x), head.weight)
 
 
+# ---- texts and series ----
+
+
+class BertLayer(nn.Module):
+    def __init__(self, width, heads, hidden):
+        super().__init__()
+        self.heads = heads
+        self.attention, self.intermediate, self.output = nn.Module(), nn.Module(), nn.Module()
+        own, out = nn.Module(), nn.Module()
+        self.attention.add_module("self", own)
+        self.attention.add_module("output", out)
+        own.query, own.key, own.value = (nn.Linear(width, width) for _ in range(3))
+        out.dense, out.LayerNorm = nn.Linear(width, width), nn.LayerNorm(width, eps=1e-12)
+        self.intermediate.dense = nn.Linear(width, hidden)
+        self.output.dense, self.output.LayerNorm = nn.Linear(hidden, width), nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x, keys):
+        n, t, width = x.shape
+        own, out = getattr(self.attention, "self"), self.attention.output
+        q, k, v = (f(x).view(n, t, self.heads, -1).transpose(1, 2) for f in (own.query, own.key, own.value))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(width // self.heads)
+        scores = scores.masked_fill(~keys[:, None, None, :], -math.inf)
+        y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, width)
+        x = out.LayerNorm(x + out.dense(y))
+        return self.output.LayerNorm(x + self.output.dense(F.gelu(self.intermediate.dense(x))))
+
+
+class Bert(nn.Module):
+    """Devlin et al. 2018, with the names of BertForSequenceClassification."""
+
+    def __init__(self, vocabulary, context, classes, layers, heads, width, hidden, types):
+        super().__init__()
+        bert, e = nn.Module(), nn.Module()
+        self.bert, bert.embeddings = bert, e
+        e.word_embeddings, e.position_embeddings = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        e.token_type_embeddings, e.LayerNorm = nn.Embedding(types, width), nn.LayerNorm(width, eps=1e-12)
+        bert.encoder = nn.Module()
+        bert.encoder.layer = nn.ModuleList(BertLayer(width, heads, hidden) for _ in range(layers))
+        bert.pooler = nn.Module()
+        bert.pooler.dense = nn.Linear(width, width)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, tokens, mask=None, types=None):
+        e = self.bert.embeddings
+        mask = torch.ones_like(tokens) if mask is None else mask
+        types = torch.zeros_like(tokens) if types is None else types
+        x = e.word_embeddings(tokens) + e.token_type_embeddings(types)
+        x = e.LayerNorm(x + e.position_embeddings.weight[: tokens.shape[1]])
+        for layer in self.bert.encoder.layer:
+            x = layer(x, mask != 0)
+        return self.classifier(torch.tanh(self.bert.pooler.dense(x[:, 0])))
+
+
+class Translate(nn.Module):
+    """Vaswani et al. 2017, of torch.nn's encoder and decoder; the embedding is the last product too."""
+
+    def __init__(self, vocabulary, context, layers, heads, width, hidden, padding, norm_first, learned):
+        super().__init__()
+        self.padding, self.width = padding, width
+        self.embedding = nn.Embedding(vocabulary, width)
+        if learned:
+            self.positions = nn.Embedding(context, width)
+        how = {"dim_feedforward": hidden, "dropout": 0.0, "batch_first": True, "norm_first": norm_first}
+
+        def norm():
+            return nn.LayerNorm(width) if norm_first else None
+
+        encoder, decoder = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
+        self.encoder = nn.TransformerEncoder(
+            encoder(width, heads, **how), layers, norm(), enable_nested_tensor=False
+        )
+        self.decoder = nn.TransformerDecoder(decoder(width, heads, **how), layers, norm())
+
+    def embedded(self, tokens):
+        x, t = self.embedding(tokens) * math.sqrt(self.width), tokens.shape[1]
+        if hasattr(self, "positions"):
+            return x + self.positions.weight[:t]
+        waves = torch.zeros(t, self.width, dtype=torch.float64)
+        for p in range(t):
+            for i in range(self.width):
+                angle = p / 10000.0 ** ((i - i % 2) / self.width)
+                waves[p, i] = math.cos(angle) if i % 2 else math.sin(angle)
+        return x + waves.to(x.dtype)
+
+    def forward(self, source, target):
+        left_out, t = source == self.padding, target.shape[1]
+        memory = self.encoder(self.embedded(source), src_key_padding_mask=left_out)
+        later = torch.ones(t, t, dtype=torch.bool).triu(1)
+        y = self.decoder(self.embedded(target), memory, tgt_mask=later, memory_key_padding_mask=left_out)
+        return F.linear(y, self.embedding.weight)
+
+
+class Forecast(nn.Module):
+    """Lin et al. 2023, SegRNN, as its authors wrote it, but for the scale."""
+
+    def __init__(self, columns, steps_in, ahead, segment, width, scale):
+        super().__init__()
+        self.columns, self.ahead, self.segment, self.width, self.scale = columns, ahead, segment, width, scale
+        self.valueEmbedding = nn.Sequential(nn.Linear(segment, width), nn.ReLU())
+        self.rnn = nn.GRU(width, width, batch_first=True)
+        self.pos_emb = nn.Parameter(torch.randn(ahead // segment, width // 2))
+        self.channel_emb = nn.Parameter(torch.randn(columns, width // 2))
+        self.predict = nn.Sequential(nn.Dropout(0.0), nn.Linear(width, segment))
+
+    def forward(self, x):
+        n, m, scale = len(x), self.ahead // self.segment, torch.tensor(self.scale, dtype=x.dtype)
+        last = x[:, -1:]
+        x = ((x - last) / scale).permute(0, 2, 1)
+        x = self.valueEmbedding(x.reshape(-1, x.shape[2] // self.segment, self.segment))
+        _, hn = self.rnn(x)
+        pos = self.pos_emb.unsqueeze(0).repeat(self.columns, 1, 1)
+        code = torch.cat([pos, self.channel_emb.unsqueeze(1).repeat(1, m, 1)], dim=-1)
+        code = code.view(-1, 1, self.width).repeat(n, 1, 1)
+        _, hy = self.rnn(code, hn.repeat(1, 1, m).view(1, -1, self.width))
+        y = self.predict(hy).view(-1, self.columns, self.ahead)
+        return y.permute(0, 2, 1) * scale + last
+
+
 # ---- generative models ----
 
 

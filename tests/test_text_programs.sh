@@ -1,0 +1,146 @@
+#!/bin/sh
+# test_text_programs.sh FORECAST TRANSLATE CLASSIFY - programs for texts and series as a user meets them, small.
+set -u
+forecast=$1 translate=$2 classify=$3
+dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP TERM
+cd "$dir" || exit 1
+bad=0
+
+fail()
+{
+    echo "FAIL: $*"
+    bad=1
+}
+
+# ok NAME COMMAND...: ends with 0
+ok()
+{
+    name=$1
+    shift
+    timeout 300 "$@" >stdout 2>stderr || fail "$name: status $?: $(tail -n 3 stderr)"
+}
+
+# refused NAME STATUS TEXT COMMAND...: one line on stderr with the text, and the status
+refused()
+{
+    name=$1 status=$2 text=$3
+    shift 3
+    timeout 60 "$@" >stdout 2>stderr
+    got=$?
+    [ $got -eq "$status" ] && grep -q -- "$text" stderr || fail "$name: status $got: $(cat stderr)"
+}
+
+# number KEY: is it one, in the result line?
+number()
+{
+    case $(sed -n "s/^result .*$1=\([^ ]*\).*/\1/p" stdout) in [0-9]*.[0-9]*) ;; *) fail "$1: $(cat stdout)" ;; esac
+}
+
+# resumed MODEL COMMAND...: ended by Ctrl-C and gone on with, a run leaves the same bits as in one go
+resumed()
+{
+    model=$1
+    shift
+    ok "$model" "$@" --out whole
+    cp stdout whole.out
+    "$@" --out cut >cut.out 2>cut.err &
+    pid=$!
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        sleep 0.1
+        [ -f cut/log.csv ] && [ "$(wc -l <cut/log.csv)" -gt 4 ] && break
+    done
+    kill -INT $pid 2>/dev/null # a fast machine may be done
+    wait $pid
+    status=$?
+    [ $status -eq 130 ] || [ $status -eq 0 ] || fail "$model: Ctrl-C gives $status: $(cat cut.err)"
+    grep -q "^result" cut.out || grep -q -- "--resume cut/state.safetensors" cut.err || fail "$model: $(cat cut.err)"
+    ok "$model resumed" "$@" --out cut --resume cut/state.safetensors
+    cmp -s whole/"$model".safetensors cut/"$model".safetensors || fail "$model: resumed, other bits"
+    cmp -s stdout whole.out || fail "$model: $(cat stdout whole.out)"
+    rm -rf whole cut
+}
+
+# ---- forecast ----
+awk 'BEGIN {
+    print "date,up,wave"
+    for (i = 0; i < 400; i++) printf "day %d,%d.%d,%.3f\n", i, i / 10, i % 10, sin(i / 3)
+}' >series.csv
+small="--device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --width 8"
+resumed forecast "$forecast" $small --epochs 12
+ok forecast "$forecast" $small --epochs 2 --out f --plot
+for key in mse mae rmse naive_mse season_mse; do number $key; done
+for picture in forecast_0 forecast_1 curve; do
+    [ "$(head -c 4 f/$picture.png | tail -c 3)" = PNG ] || fail "forecast: no $picture.png"
+done
+ok "what is next" "$forecast" --device cpu --data series.csv --out f --sample
+[ "$(wc -l <stdout)" -eq 9 ] && [ "$(head -n 1 stdout)" = "up,wave" ] || fail "what is next: $(cat stdout)"
+ok "one column" "$forecast" $small --epochs 1 --columns wave --out w
+refused "another number of columns" 1 "(N, steps_in, columns)" "$forecast" --device cpu --data series.csv --columns up --out f --sample
+refused "no data" 1 "--data FILE.csv is wanted" "$forecast" --device cpu --out f
+refused "no such column" 1 "there is no column" "$forecast" $small --columns sea --out f
+refused "more rows than there are" 1 "900 rows of 400" "$forecast" $small --train 500 --validation 200 --out f
+refused "a long season" 1 "a season of 50 in 24" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 50 --out f
+refused "a segment that doesn't divide" 1 "segment 5 doesn't divide" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 5 --season 8 --out f
+head -n 20 series.csv >short.csv
+refused "a short table" 1 "a window of 24 places" "$forecast" --device cpu --data short.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --out f
+: >empty
+refused "an empty file" 1 "there are no rows" "$forecast" --device cpu --data empty --out f
+ok --help "$forecast" --help
+grep -q -- "--steps_in N" stdout || fail "--help: $(cat stdout)"
+
+# ---- translate ----
+awk 'BEGIN {
+    split("one two three four five six", a); split("uno dos tres cuatro cinco seis", b)
+    for (i = 0; i < 600; i++) {
+        x = y = ""
+        for (k = 0; k <= i % 4; k++) { n = 1 + (i * 7 + k * k * 5) % 6; x = x " " a[n]; y = y " " b[n] }
+        print substr(x, 2) ".\t" substr(y, 2) "."
+    }
+}' >pairs.tsv
+small="--device cpu --data pairs.tsv --tokens 300 --layers 1 --heads 2 --width 16 --context 24 --held 60 --batch 16"
+resumed translate "$translate" $small --steps 60 --beams 2
+ok translate "$translate" $small --steps 900 --lr 1e-2 --out t --plot
+number bleu
+number validation_loss
+grep -q "  ours  " stdout || fail "translate: no samples: $(cat stdout)"
+[ "$(sed -n 's/^result .*bleu=\([0-9]*\).*/\1/p' stdout)" -gt 50 ] || fail "translate: $(cat stdout)"
+ok "a line" "$translate" --device cpu --out t --text "$(sed -n '2s/\t.*//p' pairs.tsv)"
+[ "$(cat stdout)" = "$(sed -n '2s/.*\t//p' pairs.tsv)" ] || fail "a line: $(cat stdout)"
+ok "greedily" "$translate" --device cpu --out t --text "two." --beams 1
+printf 'alone\n' >alone.tsv
+refused "one column" 1 "1 columns" "$translate" --device cpu --data alone.tsv --out e
+printf 'a\tb\nc\n' >row.tsv
+refused "a row without a tab" 1 "line 2 has 1 fields" "$translate" --device cpu --data row.tsv --out e
+refused "few rows" 1 "less than 1000 rows" "$translate" --device cpu --data pairs.tsv --held 500 --out e
+refused "an empty file" 1 "there are no rows" "$translate" --device cpu --data empty --out e
+refused "no file" 1 "missing.tsv" "$translate" --device cpu --data missing.tsv --out e
+ok "cut texts" "$translate" $small --context 8 --steps 2 --out e
+grep -q "[1-9][0-9]* of their texts cut" stderr || fail "cut texts: $(cat stderr)"
+refused "no checkpoint" 1 "nothing" "$translate" --device cpu --out nothing --text a
+mkdir o && cp t/* o && cp e/translate.safetensors o 2>/dev/null
+"$translate" $small --tokens 280 --steps 1 --out o2 >/dev/null 2>&1 && cp o2/encoder.json o2/vocab.bpe o
+refused "another vocabulary" 1 "don't belong together" "$translate" --device cpu --out o --text a
+
+# ---- classify ----
+awk 'BEGIN { for (i = 0; i < 300; i++) print (i % 3 == 0 ? "pets\tthe cat and dog" : i % 3 == 1 ? "food\tbread with wine" : "food\tan old apple") " number " i }' >kinds.tsv
+small="--device cpu --data kinds.tsv --tokens 300 --layers 1 --width 16 --context 40 --batch 16"
+resumed classify "$classify" $small --steps 60
+ok classify "$classify" $small --steps 200 --lr 3e-3 --out c --plot
+for key in test_accuracy f1 commonest; do number $key; done
+grep -q "^pets  *[0-9][0-9]*  *[0-9][0-9]*$" stdout || fail "classify: $(cat stdout)"
+ok "a line" "$classify" --device cpu --out c --text "the cat and dog number 7"
+grep -q "^pets 0\.[5-9]" stdout || fail "a line: $(cat stdout)"
+printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\ncat\nwine\nnumber\n' >vocab.txt
+ok "pieces of words" "$classify" $small --vocab vocab.txt --steps 4 --out v
+ok "pieces of words, a line" "$classify" --device cpu --vocab vocab.txt --out v --text "The CAT"
+refused "another vocabulary" 1 "don't belong together" "$classify" --device cpu --vocab vocab.txt --out c --text a
+printf 'label,text\nx,"a, b"\ny,c\nx,d\n' >kinds.csv
+ok "commas" "$classify" --device cpu --data kinds.csv --held 2 --tokens 300 --layers 1 --width 16 --steps 1 --out k
+refused "one class" 1 "1 classes: there is nothing to learn" sh -c "cut -f2 kinds.tsv | sed 's/^/same\t/' >same.tsv; exec '$classify' --device cpu --data same.tsv --out e"
+refused "one column" 1 "there is no" "$classify" --device cpu --data alone.tsv --out e
+refused "an empty file" 1 "there are no rows" "$classify" --device cpu --data empty --out e
+cp t/translate.safetensors c/classify.safetensors
+refused "another model's file" 1 "holds a translate, not a bert" "$classify" --device cpu --out c --text a
+exit $bad
