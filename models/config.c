@@ -52,7 +52,11 @@ static const field translate_fields[] = {
 static const field forecast_fields[] = { F(tp_forecast_opts, I64, columns), F(tp_forecast_opts, I64, steps_in),
                                          F(tp_forecast_opts, I64, ahead), F(tp_forecast_opts, I64, segment),
                                          F(tp_forecast_opts, I64, width), F(tp_forecast_opts, REAL, dropout) };
-static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent) };
+static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent),
+                                    F(tp_vae_opts, I64, classes), F(tp_vae_opts, YES, conv), F(tp_vae_opts, I64, channels),
+                                    F(tp_vae_opts, I64, size), F(tp_vae_opts, I64, width) };
+static const field vqvae_fields[] = { F(tp_vqvae_opts, I64, channels), F(tp_vqvae_opts, I64, width), F(tp_vqvae_opts, I64, codes),
+                                      F(tp_vqvae_opts, I64, dims), F(tp_vqvae_opts, INT, blocks) };
 static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels), F(tp_dcgan_opts, I64, latent), F(tp_dcgan_opts, I64, width),
                                       F(tp_dcgan_opts, I64, classes), F(tp_dcgan_opts, YES, critic) };
 static const field unet_fields[] = { F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base), F(tp_unet_opts, INT, levels),
@@ -70,6 +74,7 @@ typedef union any_opts {
     tp_translate_opts translate;
     tp_forecast_opts forecast;
     tp_vae_opts vae;
+    tp_vqvae_opts vqvae;
     tp_dcgan_opts dcgan;
     tp_unet_opts unet;
 } any_opts;
@@ -82,6 +87,7 @@ static tp_module *make_bert(const any_opts *o) { return tp_model_bert(o->bert); 
 static tp_module *make_translate(const any_opts *o) { return tp_model_translate(o->translate); }
 static tp_module *make_forecast(const any_opts *o) { return tp_model_forecast(o->forecast); }
 static tp_module *make_vae(const any_opts *o) { return tp_model_vae(o->vae); }
+static tp_module *make_vqvae(const any_opts *o) { return tp_model_vqvae(o->vqvae); }
 static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
 static tp_module *make_discriminator(const any_opts *o) { return tp_model_discriminator(o->dcgan); }
 static tp_module *make_unet(const any_opts *o) { return tp_model_unet(o->unet); }
@@ -104,6 +110,7 @@ static const model models[] = {
     MODEL("translate", translate_fields, make_translate),
     MODEL("forecast", forecast_fields, make_forecast),
     MODEL("vae", vae_fields, make_vae),
+    MODEL("vqvae", vqvae_fields, make_vqvae),
     MODEL("generator", dcgan_fields, make_generator),
     MODEL("discriminator", dcgan_fields, make_discriminator),
     MODEL("unet", unet_fields, make_unet),

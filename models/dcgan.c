@@ -20,17 +20,6 @@ static bool filled(const char *where, tp_dcgan_opts *o)
            in_range(where, "classes", o->classes, 0, MOST_SIZE);
 }
 
-/* An input of this shape, and labels (N) where the network is conditional. */
-static bool inputs_fit(tp_module *m, const tp_dcgan_opts *o, tp_list in, const char *what,
-                       tp_shape s, const char *text)
-{
-    if (tp_ok() && o->classes && in.n == 1)
-        return tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
-    return given(m, in, o->classes ? 2 : 1, o->classes ? 2 : 1) &&
-           shaped(m, in.t[0], what, s, text) &&
-           (!o->classes || shaped(m, in.t[1], "labels", TP_SHAPE(tp_dim(in.t[0], 0)), "(N)"));
-}
-
 /* normal around 0, and around 1 for the weights of norms, deviation 0.02, as in the paper */
 static tp_module *drawn_as_published(tp_module *m)
 {
@@ -54,7 +43,9 @@ static int generate(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *z = in.t[0];
 
     (void)room;
-    if (!inputs_fit(self, o, in, "z", TP_SHAPE(0, o->latent), "(N, latent)")) return -1;
+    if (!labelled(self, o->classes, in) ||
+        !shaped(self, z, "z", TP_SHAPE(0, o->latent), "(N, latent)"))
+        return -1;
     if (o->classes) z = tp_concat(TP_LIST(z, tp_nn_call(self, "label", in.t[1])), 1);
     return tp_nn_gives(out, tp_nn_call(self, "main", tp_unsqueeze(tp_unsqueeze(z, -1), -1)));
 }
@@ -95,8 +86,8 @@ static int discriminate(void *self, tp_list in, tp_tensor **out, int room)
     tp_tensor *x = in.t[0];
 
     (void)room;
-    if (!inputs_fit(self, o, in, "x", TP_SHAPE(0, o->channels, SIZE, SIZE),
-                    "(N, channels, 32, 32)"))
+    if (!labelled(self, o->classes, in) ||
+        !shaped(self, x, "x", TP_SHAPE(0, o->channels, SIZE, SIZE), "(N, channels, 32, 32)"))
         return -1;
     if (o->classes) x = tp_concat(TP_LIST(x, map_of(tp_nn_call(self, "label", in.t[1]))), 1);
     return tp_nn_gives(out, tp_flatten(tp_nn_call(self, "main", x), 0));

@@ -59,4 +59,15 @@ static inline bool shaped(const tp_module *m, tp_tensor *x, const char *what, tp
     return tp_fail(TP_ERR_SHAPE, "%s: %s must be %s, not %s)", tp_nn_kind(m), what, text, got);
 }
 
+/* One input, and labels (N) behind it where the model has classes? */
+static inline bool labelled(const tp_module *m, int64_t classes, tp_list in)
+{
+    int n = classes ? 2 : 1;
+
+    if (tp_ok() && classes && in.n == 1)
+        return tp_fail(TP_ERR_ARG, "%s: it is conditional, and labels are missing", tp_nn_kind(m));
+    return given(m, in, n, n) &&
+           (!classes || shaped(m, in.t[1], "labels", TP_SHAPE(tp_dim(in.t[0], 0)), "(N)"));
+}
+
 #endif

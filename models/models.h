@@ -174,15 +174,45 @@ bool tp_model_write(tp_module *m, tp_tensor *prompt, int64_t n, tp_draw_opts o, 
 
 typedef struct tp_vae_opts {
     int64_t pixels, hidden, latent; /* 0: 784, 400, 20 */
+    int64_t classes;                /* of a conditional one (Sohn et al. 2015); 0: none */
+    bool conv;                      /* of pictures, and pixels isn't read, but these are: */
+    int64_t channels, size, width;  /* 0: 1, 28, 32 channels of the first convolution */
 } tp_vae_opts;
 /* Kingma & Welling 2014: fc1, fc21 (the mean), fc22 (the logarithm of the variance), fc3, fc4, as
- * PyTorch's example.  x (N, pixels) -> logits of the reconstruction (N, pixels) [, mean, logvar
- * (N, latent)].  In evaluation the code is the mean. */
+ * PyTorch's example; with conv also conv1, conv2, up1 and up2, 4x4 of stride 2, and a size that is
+ * a multiple of 4.  In evaluation the code is the mean.
+ *   x (N, pixels) or, conv, (N, channels, size, size) [, labels (N)]
+ *   -> logits of the reconstruction, shaped as x [, mean, logvar (N, latent)] */
 tp_module *tp_model_vae(tp_vae_opts o);
-tp_tensor *tp_model_vae_decode(tp_module *vae, tp_tensor *z); /* (N, latent) -> logits */
+/* z (N, latent) -> logits; labels (N) of a conditional one, else NULL */
+tp_tensor *tp_model_vae_decode(tp_module *vae, tp_tensor *z, tp_tensor *labels);
 /* beta KL(q(z | x) || N(0, 1)) - log p(x | z), summed: nats.  Burgess et al. 2018 for beta. */
 tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, tp_tensor *logvar,
                              double beta);
+/* The same of each sample, (N), for a code that is drawn, in evaluation too: a bound, with beta 1,
+ * on -log p(x).  Large where x is unlike what the model has seen. */
+tp_tensor *tp_model_vae_nats(tp_module *vae, tp_tensor *x, tp_tensor *labels, double beta);
+
+/* ---- autoencoder of codes ---- */
+
+typedef struct tp_vqvae_opts {
+    int64_t channels, width; /* 0: 1, 64 channels inside */
+    int64_t codes, dims;     /* how many codes there are, and numbers in each; 0: 128, 4 */
+    int blocks;              /* residual ones, of encoder and decoder each; 0: 2 */
+} tp_vqvae_opts;
+/* van den Oord et al. 2017: encoder, codebook.weight (codes, dims), decoder.  Each place of a map a
+ * quarter as high and wide becomes the nearest code; gradients pass it as if it weren't there.
+ *   x (N, channels, H, W), H and W multiples of 4 -> logits of the reconstruction, shaped as x
+ *   [, distance (), commitment ()] [, codes i64 (N, H / 4, W / 4)]
+ * distance: sum |sg(e) - code|^2, by which codes go where the encoder's e are; commitment:
+ * sum |e - sg(code)|^2; sg stops the gradient.  The loss is -log p(x | codes) + distance
+ * + 0.25 commitment. */
+tp_module *tp_model_vqvae(tp_vqvae_opts o);
+tp_tensor *tp_model_vqvae_decode(tp_module *vqvae, tp_tensor *codes); /* (N, h, w) -> logits */
+tp_tensor *tp_model_vqvae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *distance,
+                               tp_tensor *commitment); /* summed: nats */
+/* How many of the codes are used: e^(-sum p log p), p their shares; ().  No gradient. */
+tp_tensor *tp_model_vqvae_perplexity(tp_module *vqvae, tp_tensor *codes);
 
 /* ---- adversarial networks ---- */
 
@@ -196,6 +226,23 @@ typedef struct tp_dcgan_opts {
  *   discriminator   x (N, channels, 32, 32) [, labels (N)] -> logits (N) */
 tp_module *tp_model_generator(tp_dcgan_opts o);
 tp_module *tp_model_discriminator(tp_dcgan_opts o);
+
+/* What they are trained by, of the scores (N) of real and of made pictures: means (Goodfellow et
+ * al. 2014).
+ *   discriminator   -log sigmoid(real) - log(1 - sigmoid(fake))
+ *   generator       -log sigmoid(fake), the form that doesn't saturate */
+tp_tensor *tp_model_discriminator_loss(tp_tensor *real, tp_tensor *fake);
+tp_tensor *tp_model_generator_loss(tp_tensor *fake);
+/* mean over samples of (|dcritic / dx| - 1)^2 (Gulrajani et al. 2017), each x somewhere between a
+ * real and a made sample: x = fake + t (real - fake), t uniform in [0, 1) by the thread's generator.
+ * real, fake (N, ...) of one shape; labels (N) of a conditional critic, or NULL.  Differentiable in
+ * the critic's parameters, by its second derivatives; under TP_NO_GRAD the number alone. */
+tp_tensor *tp_model_gradient_penalty(tp_module *critic, tp_tensor *real, tp_tensor *fake,
+                                     tp_tensor *labels);
+/* n pictures (n, channels, 32, 32) in 0 .. 1, by codes of the thread's generator, in evaluation and
+ * without gradients, a hundred at a time; by a conditional one those of a label, or, label -1, of
+ * all by turns.  labels, unless it is NULL, gets theirs, i64 (n), or NULL where there are none. */
+tp_tensor *tp_model_generate(tp_module *generator, int64_t n, int64_t label, tp_tensor **labels);
 
 /* ---- diffusion ---- */
 

@@ -77,15 +77,25 @@ static tp_tensor *carried(const lesson *k, int part)
     return tp_add(loss, likelihood(b[0], tp_slice(x, 1, half + 1, 2 * half + 1)));
 }
 
-/* With the noise of the file. */
+/* With the noise of the file: in evaluation the model draws none. */
 static tp_tensor *elbo(const lesson *k, int part)
 {
-    tp_tensor *h = tp_nn_call(k->m, "fc1", k->in[0]), *mean = tp_nn_call(k->m, "fc21", h),
-              *logvar = tp_nn_call(k->m, "fc22", h);
-    tp_tensor *z = tp_add(mean, tp_mul(tp_exp(tp_scale(logvar, 0.5)), k->in[1]));
+    tp_tensor *x = k->in[0], *noise = k->in[1], *labels = k->n > 2 ? k->in[2] : NULL, *out[3], *z;
 
     (void)part;
-    return tp_model_vae_loss(tp_model_vae_decode(k->m, z), k->in[0], mean, logvar, k->r->beta);
+    tp_nn_train(k->m, "*", false);
+    if (tp_nn_apply(k->m, labels ? TP_LIST(x, labels) : TP_LIST(x), out, 3) != 3) return NULL;
+    z = tp_add(out[1], tp_mul(tp_exp(tp_scale(out[2], 0.5)), noise));
+    return tp_model_vae_loss(tp_model_vae_decode(k->m, z, labels), x, out[1], out[2], k->r->beta);
+}
+
+static tp_tensor *quantized(const lesson *k, int part)
+{
+    tp_tensor *out[4];
+
+    (void)part;
+    if (tp_nn_apply(k->m, TP_LIST(k->in[0]), out, 4) != 4) return NULL;
+    return tp_model_vqvae_loss(out[0], k->in[0], out[1], out[2]);
 }
 
 static tp_tensor *judged(const lesson *k, tp_tensor *x)
@@ -99,28 +109,20 @@ static tp_tensor *adversarial(const lesson *k, int part)
 {
     tp_module *g = tp_nn_get(k->m, "g");
     tp_tensor *fake = k->n > 2 ? run(g, TP_LIST(k->in[1], k->in[2])) : run(g, TP_LIST(k->in[1]));
-    tp_tensor *one = tp_cast(tp_ones(TP_SHAPE(tp_dim(fake, 0)), TP_F32, k->dev), k->dtype),
-              *zero = tp_zeros_like(one);
 
-    if (part == 1) return tp_bce_with_logits(judged(k, fake), one);
-    return tp_add(tp_bce_with_logits(judged(k, k->in[0]), one),
-                  tp_bce_with_logits(judged(k, tp_detach(fake)), zero));
+    if (part == 1) return tp_model_generator_loss(judged(k, fake));
+    return tp_model_discriminator_loss(judged(k, k->in[0]), judged(k, tp_detach(fake)));
 }
 
+/* The penalty is of the file's samples between the two: between equal ones there are no others. */
 static tp_tensor *wgan_gp(const lesson *k, int part)
 {
-    tp_tensor *real = k->in[0], *fake = k->in[1];
-    tp_tensor *mid = tp_requires_grad(tp_detach(tp_lerp(fake, real, k->in[2])), true), *slope,
-              *penalty;
+    tp_tensor *real = k->in[0], *fake = k->in[1], *mid = tp_lerp(fake, real, k->in[2]);
 
     (void)part;
-    slope = tp_grad_of(tp_sum(tp_nn_forward(k->m, mid), TP_ALL), mid,
-                       (tp_grad_opts){ .create_graph = true });
-    slope = tp_sqrt(tp_sum(tp_square(tp_flatten(slope, 1)), TP_AXES(1)));
-    penalty = tp_mean(tp_square(tp_shift(slope, -1)), TP_ALL);
     return tp_add(tp_sub(tp_mean(tp_nn_forward(k->m, fake), TP_ALL),
                          tp_mean(tp_nn_forward(k->m, real), TP_ALL)),
-                  tp_scale(penalty, 10));
+                  tp_scale(tp_model_gradient_penalty(k->m, mid, mid, NULL), 10));
 }
 
 static tp_tensor *denoise(const lesson *k, int part)
@@ -273,6 +275,24 @@ static tp_module *forecast(void)
 static tp_module *vae(void)
 {
     return tp_model_vae((tp_vae_opts){ .pixels = 12, .hidden = 9, .latent = 3 });
+}
+static tp_module *vae_labels(void)
+{
+    return tp_model_vae((tp_vae_opts){ .pixels = 12, .hidden = 9, .latent = 3, .classes = 5 });
+}
+static tp_module *vae_conv(void)
+{
+    return tp_model_vae((tp_vae_opts){
+        .conv = true, .channels = 2, .size = 8, .width = 3, .hidden = 9, .latent = 3 });
+}
+static tp_module *vae_conv_labels(void)
+{
+    return tp_model_vae((tp_vae_opts){
+        .conv = true, .size = 8, .width = 2, .hidden = 9, .latent = 3, .classes = 5 });
+}
+static tp_module *vqvae(void)
+{
+    return tp_model_vqvae((tp_vqvae_opts){ .channels = 2, .width = 6, .codes = 7, .dims = 3 });
 }
 static tp_module *both(tp_dcgan_opts o)
 {
@@ -541,5 +561,8 @@ MODELS(texts, { "bert", bert, marked }, { "bert_plain", bert_plain, marked },
 MODELS(generative, { "vae", vae, elbo, .beta = 1 }, { "vae_beta", vae, elbo, .beta = 4 },
        { "gan", gan, adversarial, .two_parts = true },
        { "gan_labels", gan_labels, adversarial, .two_parts = true }, { "critic", critic, wgan_gp })
+MODELS(autoencoders, { "vae_labels", vae_labels, elbo, .beta = 1 },
+       { "vae_conv", vae_conv, elbo, .beta = 1 },
+       { "vae_conv_labels", vae_conv_labels, elbo, .beta = 4 }, { "vqvae", vqvae, quantized })
 MODELS(unet, { "unet", unet_plain, denoise }, { "unet_labels", unet_labels, denoise },
        { "unet_text", unet_text, denoise })

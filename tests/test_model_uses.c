@@ -161,10 +161,10 @@ ON_EACH_DEVICE(models, an_autoencoder_samples)
     tp_seed(9);
     CHECK(tp_nn_apply(m, TP_LIST(x), out, 3) == 3);
     tp_seed(9), z = tp_add(out[1], tp_mul(tp_exp(tp_scale(out[2], 0.5)), tp_randn_like(out[1])));
-    CHECK(equal(tp_model_vae_decode(m, z), out[0]) &&
-          !equal(tp_model_vae_decode(m, out[1]), out[0]));
+    CHECK(equal(tp_model_vae_decode(m, z, NULL), out[0]) &&
+          !equal(tp_model_vae_decode(m, out[1], NULL), out[0]));
     CHECK(tp_nn_train(m, "*", false) > 0 && tp_nn_apply(m, TP_LIST(x), out, 3) == 3);
-    CHECK(equal(tp_model_vae_decode(m, out[1]), out[0]));
+    CHECK(equal(tp_model_vae_decode(m, out[1], NULL), out[0]));
     tp_nn_free(m);
 }
 
@@ -222,6 +222,7 @@ ON_EACH_DEVICE_WITH(models, files_tell_their_model, conv2d)
     };
     tp_dcgan_opts gan = { .latent = 5, .width = 2, .classes = 2, .critic = true };
     tp_unet_opts unet = { .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1, .classes = 2 };
+    tp_vae_opts conv = { .conv = true, .size = 32, .width = 2, .hidden = 6, .classes = 2 };
 
     make_test_folder();
     round_trip(
@@ -233,6 +234,9 @@ ON_EACH_DEVICE_WITH(models, files_tell_their_model, conv2d)
     round_trip(tp_model_gpt(gpt), TP_LIST(t), dev);
     round_trip(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 6, .latent = 2 }), TP_LIST(z),
                dev);
+    round_trip(tp_model_vae(conv), TP_LIST(x, one), dev);
+    round_trip(tp_model_vqvae((tp_vqvae_opts){ .width = 4, .codes = 5, .dims = 3, .blocks = 1 }),
+               TP_LIST(x), dev);
     round_trip(tp_model_generator(gan), TP_LIST(z, one), dev);
     round_trip(tp_model_discriminator(gan), TP_LIST(x, one), dev);
     round_trip(tp_model_unet(unet), TP_LIST(x, one, one), dev);
@@ -354,7 +358,7 @@ ON_EACH_DEVICE(models, predicting)
 
     CHECK(tp_nn_train(m, "fc3", false) == 1);
     CHECK(tp_nn_predict_all(m, TP_LIST(x), out, 3) == 3 && !tp_needs_grad(out[0]));
-    CHECK(equal(tp_model_vae_decode(m, out[1]), out[0]) && equal(tp_nn_predict(m, x), out[0]));
+    CHECK(equal(tp_model_vae_decode(m, out[1], NULL), out[0]) && equal(tp_nn_predict(m, x), out[0]));
     CHECK(tp_nn_training(m) && tp_nn_training(tp_nn_get(m, "fc1")) &&
           !tp_nn_training(tp_nn_get(m, "fc3")));
     CHECK_REFUSED(tp_nn_predict_all(m, TP_LIST(x, x), out, 3) >= 0, TP_ERR_ARG,

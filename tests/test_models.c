@@ -168,6 +168,20 @@ static int noisy(tp_tensor **in, int64_t N, tp_device *dev)
     return 3;
 }
 
+static tp_module *conv_vae(void)
+{
+    return tp_model_vae((tp_vae_opts){
+        .conv = true, .size = 8, .width = 2, .hidden = 6, .latent = 2, .classes = 2 });
+}
+static int labelled_maps(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return maps(in, N, dev), in[1] = whole(2, TP_SHAPE(N), dev), 2;
+}
+static tp_module *vqvae(void)
+{
+    return tp_model_vqvae((tp_vqvae_opts){ .width = 4, .codes = 5, .dims = 3, .blocks = 1 });
+}
+
 static const kind kinds[] = {
     { "mlp", mlp, rows, 1 },
     { "cnn", cnn, maps, 1 },
@@ -185,6 +199,8 @@ static const kind kinds[] = {
     { "translate", translate, pairs, 1 },
     { "translate, norms first", translate_first, pairs, 1 },
     { "forecast", forecast, series, 1 },
+    { "conv vae", conv_vae, labelled_maps, 3 },
+    { "vqvae", vqvae, maps, 4 },
 };
 
 static tp_module *ready(const kind *k, int64_t seed, tp_device *dev)
@@ -222,6 +238,7 @@ static bool has_gradient(void *user, const char *name, tp_tensor **t)
 {
     TP_SCOPE;
     (void)user;
+    if (!strcmp(name, "codebook.weight")) return true; /* straight through */
     cr_expect(tp_grad(*t) && isfinite(largest(tp_grad(*t))), "%s: %s has no gradient", check_name,
               name);
     tp_zero_grad(*t);
@@ -291,7 +308,7 @@ ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
         tp_module *m = ready(&kinds[i], 1, dev);
         tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL;
         tp_list list = { in, kinds[i].inputs(in, 2, dev) };
-        bool draws = strstr("cnn lstm gpt rotary gpt vae unet bert translate, norms first forecast", kinds[i].name) != NULL;
+        bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet bert translate, norms first forecast", kinds[i].name) != NULL;
 
         tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
         CHECK(a && b && equal(a, b) == !draws);
@@ -424,6 +441,8 @@ ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
         (tp_translate_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
 #define FORECAST(...)                                                                              \
     tp_model_forecast((tp_forecast_opts){ .columns = 1, .steps_in = 24, .ahead = 12, __VA_ARGS__ })
+#define VAE(...)   tp_model_vae((tp_vae_opts){ __VA_ARGS__ })
+#define VQVAE(...) tp_model_vqvae((tp_vqvae_opts){ __VA_ARGS__ })
 #define GAN(...)   tp_model_generator((tp_dcgan_opts){ __VA_ARGS__ })
 #define JUDGE(...) tp_model_discriminator((tp_dcgan_opts){ __VA_ARGS__ })
 #define UNET(...)  tp_model_unet((tp_unet_opts){ __VA_ARGS__ })
@@ -475,6 +494,12 @@ Test(models, options_that_cannot_be)
     CHECK(tp_bert_base().width == 768);
     REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .latent = -2 }), "tp_model_vae: latent -2");
     REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .hidden = INT64_MAX }), "tp_model_vae: hidden 9");
+    REFUSED_OPTIONS(VAE(.classes = -1), "tp_model_vae: classes -1");
+    REFUSED_OPTIONS(VAE(.conv = true, .size = 30), "tp_model_vae: size 30 can't be halved twice");
+    REFUSED_OPTIONS(VAE(.conv = true, .width = -1), "tp_model_vae: width -1");
+    REFUSED_OPTIONS(VQVAE(.codes = -1), "tp_model_vqvae: codes -1");
+    REFUSED_OPTIONS(VQVAE(.width = 1), "tp_model_vqvae: width 1, and 2 to");
+    REFUSED_OPTIONS(VQVAE(.blocks = INT32_MAX), "tp_model_vqvae: blocks 2147483647");
     REFUSED_OPTIONS(GAN(.width = INT64_MAX), "tp_model_generator: width 9");
     REFUSED_OPTIONS(GAN(.classes = -1), "tp_model_generator: classes -1");
     REFUSED_OPTIONS(JUDGE(.channels = -1), "tp_model_discriminator: channels -1");
@@ -497,7 +522,9 @@ Test(models, huge_ones)
                        LSTM(.vocabulary = 1 << 30, .width = 1 << 24),
                        NULL,
                        GAN(.width = 1 << 24),
-                       UNET(.base = 1 << 24) };
+                       UNET(.base = 1 << 24),
+                       VAE(.conv = true, .width = 1 << 24, .size = 1 << 15),
+                       VQVAE(.width = 1 << 24, .codes = 1 << 30, .dims = 1 << 24) };
 
     for (int i = 0; i < TP_LEN(m); i++)
         tp_nn_free(m[i]);
@@ -590,7 +617,7 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     CHECK(refuses(l, TP_LIST(two), TP_ERR_ARG, "call tp_nn_init first"));
     CASE("the parts of a model");
     CHECK_REFUSED(tp_model_cnn_features(g, x), TP_ERR_ARG, "conv1");
-    CHECK_REFUSED(tp_model_vae_decode(g, z), TP_ERR_ARG, "fc3");
+    CHECK_REFUSED(tp_model_vae_decode(g, z, NULL), TP_ERR_ARG, "a module of tp_model_vae is wanted");
     CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
                   "the mean has 8 numbers, logvar 2");
     tp_nn_free(g), tp_nn_free(d), tp_nn_free(u), tp_nn_free(t), tp_nn_free(l), tp_nn_free(c);

@@ -487,6 +487,8 @@ Test(nothing, data, WITH_ALL)
 Test(nothing, train, WITH_ALL)
 {
     TP_SCOPE;
+    S(tp_train_turns(NULL, (tp_turns_opts){ 0 }, NULL));
+    S(tp_train_turns(m, (tp_turns_opts){ .turn = &(tp_turn){ 0 }, .n = 1, .train = l, .steps = 1 }, NULL));
     S(tp_state_module(NULL, NULL, NULL));
     S(tp_state_tensor(st, "x", NULL));
     S(tp_state_i64(st, NULL, NULL));
@@ -536,10 +538,25 @@ Test(nothing, models, WITH_ALL)
     S(tp_model_lstm((tp_lstm_model_opts){ 0 }));
     S(tp_model_gpt((tp_gpt_opts){ 0 }));
     S(tp_model_vae((tp_vae_opts){ .pixels = INT64_MIN }));
-    S(tp_model_vae_decode(NULL, NULL));
-    S(tp_model_vae_decode(m, x));
+    S(tp_model_vae_decode(NULL, NULL, NULL));
+    S(tp_model_vae_decode(m, x, x));
+    S(tp_model_vae_nats(NULL, NULL, NULL, NAN));
+    S(tp_model_vae_nats(m, x, NULL, 1));
     S(tp_model_vae_loss(NULL, NULL, NULL, NULL, NAN));
     S(tp_model_vae_loss(x, x, x, NULL, 1));
+    S(tp_model_vqvae((tp_vqvae_opts){ .codes = INT64_MIN, .blocks = INT32_MIN }));
+    S(tp_model_vqvae_decode(NULL, NULL));
+    S(tp_model_vqvae_decode(m, x));
+    S(tp_model_vqvae_loss(NULL, NULL, NULL, NULL));
+    S(tp_model_vqvae_loss(x, x, NULL, x));
+    S(tp_model_vqvae_perplexity(NULL, NULL));
+    S(tp_model_vqvae_perplexity(m, x));
+    S(tp_model_discriminator_loss(NULL, NULL));
+    S(tp_model_generator_loss(NULL));
+    S(tp_model_gradient_penalty(NULL, NULL, NULL, NULL));
+    S(tp_model_gradient_penalty(NULL, x, x, x));
+    S(tp_model_generate(NULL, 0, INT64_MIN, NULL));
+    S(tp_model_generate(m, 3, 0, out));
     S(tp_model_generator((tp_dcgan_opts){ .classes = INT64_MIN }));
     S(tp_model_discriminator((tp_dcgan_opts){ .width = INT64_MAX }));
     S(tp_model_unet((tp_unet_opts){ .levels = INT32_MAX, .blocks = INT32_MAX }));

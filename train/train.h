@@ -1,7 +1,8 @@
 /*
  * train.h - what surrounds a training loop: the whole state as one file, logs, a progress bar,
  * plots, arguments.  Logs are in train/logs.h, metrics in train/metrics.h, plots in train/plots.h, a
- * run as one call in train/fit.h, where its time goes in train/profile.h.
+ * run as one call in train/fit.h, of several optimizers in train/turns.h, where its time goes in
+ * train/profile.h.
  */
 #ifndef TP_TRAIN_H
 #define TP_TRAIN_H
@@ -14,6 +15,7 @@
 #include "train/metrics.h"
 #include "train/plots.h"
 #include "train/profile.h"
+#include "train/turns.h"
 
 TP_API_BEGIN
 

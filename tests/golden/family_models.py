@@ -13,6 +13,7 @@ A case has one part or, adversarial networks, two: "d." and "g.", whose updates 
     model_language       lstm lstm_tied gpt gpt_rotary gpt_plain (untied, no biases, gelu by erf)
     model_texts          bert (with mask and types) bert_plain (tokens alone) translate (norms behind)
                          translate_first (norms first, learned positions) forecast
+    model_autoencoders   vae_labels vae_conv vae_conv_labels vqvae
     model_generative     vae vae_beta (4) gan gan_labels critic (WGAN-GP)
     model_unet           unet unet_labels unet_text
 """
@@ -56,12 +57,18 @@ def carried(m, part, tokens):
 
 
 def elbo(beta):
-    def loss(m, part, x, noise):
-        logits, mean, logvar = m(x, noise)
+    def loss(m, part, x, noise, *labels):
+        logits, mean, logvar = m(x, noise, *labels)
         likelihood = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         return likelihood - 0.5 * beta * (1 + logvar - mean.square() - logvar.exp()).sum()
 
     return loss
+
+
+def quantized(m, part, x):
+    logits, distance, commitment = m(x)
+    likelihood = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    return likelihood + distance + 0.25 * commitment
 
 
 def adversarial(m, part, x, z, *labels):
@@ -241,6 +248,24 @@ def generative():
     yield case(tm.Discriminator(1, 3, critic=True), "critic", wgan_gp, mixed, GAN)
 
 
+def autoencoders():
+    def inputs(shape, labels):
+        def make(v):
+            x = v.normal(BATCHES, 4, *shape).sigmoid().float().double()
+            return x, v.normal(BATCHES, 4, 3), *([v.integers(5, BATCHES, 4)] if labels else [])
+
+        return make
+
+    def pictures(v):
+        return (v.normal(BATCHES, 3, 2, 8, 12).sigmoid().float().double(),)
+
+    yield case(tm.Vae(12, 9, 3, 5), "vae_labels", elbo(1), inputs((12,), True), ADAM)
+    yield case(tm.ConvVae(2, 8, 3, 9, 3), "vae_conv", elbo(1), inputs((2, 8, 8), False), ADAM)
+    conv = tm.ConvVae(1, 8, 2, 9, 3, 5)
+    yield case(conv, "vae_conv_labels", elbo(4), inputs((1, 8, 8), True), ADAM)
+    yield case(tm.VqVae(2, 6, 7, 3, 2), "vqvae", quantized, pictures, ADAM)
+
+
 def diffusion():
     def noisy(size, channels, more):
         def inputs(v):
@@ -262,6 +287,7 @@ def diffusion():
 def families():
     stems = {
         "classifiers": classifiers, "language": language, "texts": texts, "generative": generative, "unet": diffusion,
+        "autoencoders": autoencoders,
     }  # fmt: skip
     return {
         f"model_{stem}": {k: t for one in cases() for k, t in one.items()} for stem, cases in stems.items()

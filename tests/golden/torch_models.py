@@ -310,19 +310,84 @@ class Forecast(nn.Module):
 
 
 class Vae(nn.Module):
-    """The noise is an input."""
+    """The noise is an input; a conditional one takes labels too, one-hot."""
 
-    def __init__(self, pixels, hidden, latent):
+    def __init__(self, pixels, hidden, latent, classes=0):
         super().__init__()
-        self.fc1 = nn.Linear(pixels, hidden)
+        self.classes = classes
+        self.fc1 = nn.Linear(pixels + classes, hidden)
         self.fc21, self.fc22 = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
-        self.fc3, self.fc4 = nn.Linear(latent, hidden), nn.Linear(hidden, pixels)
+        self.fc3, self.fc4 = nn.Linear(latent + classes, hidden), nn.Linear(hidden, pixels)
 
-    def forward(self, x, noise):
-        h = F.relu(self.fc1(x))
+    def joined(self, x, labels):
+        return torch.cat([x, F.one_hot(labels, self.classes).to(x.dtype)], 1) if self.classes else x
+
+    def seen(self, x):
+        return x
+
+    def shown(self, h):
+        return h
+
+    def forward(self, x, noise, labels=None):
+        h = F.relu(self.fc1(self.joined(self.seen(x), labels)))
         mean, logvar = self.fc21(h), self.fc22(h)
-        z = mean + torch.exp(0.5 * logvar) * noise
-        return self.fc4(F.relu(self.fc3(z))), mean, logvar
+        z = self.joined(mean + torch.exp(0.5 * logvar) * noise, labels)
+        return self.shown(self.fc4(F.relu(self.fc3(z)))), mean, logvar
+
+
+class ConvVae(Vae):
+    def __init__(self, channels, size, width, hidden, latent, classes=0):
+        super().__init__(2 * width * (size // 4) ** 2, hidden, latent, classes)
+        self.conv1, self.conv2 = nn.Conv2d(channels, width, 4, 2, 1), nn.Conv2d(width, 2 * width, 4, 2, 1)
+        self.up1 = nn.ConvTranspose2d(2 * width, width, 4, 2, 1)
+        self.up2 = nn.ConvTranspose2d(width, channels, 4, 2, 1)
+        self.map = 2 * width, size // 4, size // 4
+
+    def seen(self, x):
+        return F.relu(self.conv2(F.relu(self.conv1(x)))).flatten(1)
+
+    def shown(self, h):
+        return self.up2(F.relu(self.up1(F.relu(h).view(-1, *self.map))))
+
+
+class Residual(nn.Module):
+    def __init__(self, *body):
+        super().__init__()
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+class VqVae(nn.Module):
+    """van den Oord et al. 2017, with a batch norm before the codebook."""
+
+    def __init__(self, channels, width, codes, dims, blocks):
+        super().__init__()
+        half, w = width // 2, width
+
+        def body():
+            return [Residual(nn.ReLU(), nn.Conv2d(w, half, 3, 1, 1), nn.ReLU(), nn.Conv2d(half, w, 1))
+                    for _ in range(blocks)]  # fmt: skip
+
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, half, 4, 2, 1), nn.ReLU(), nn.Conv2d(half, w, 4, 2, 1), nn.ReLU(),
+            nn.Conv2d(w, w, 3, 1, 1), *body(), nn.ReLU(), nn.Conv2d(w, dims, 1, bias=False),
+            nn.BatchNorm2d(dims),
+        )  # fmt: skip
+        self.codebook = nn.Embedding(codes, dims)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(dims, w, 3, 1, 1), *body(), nn.ReLU(), nn.ConvTranspose2d(w, half, 4, 2, 1),
+            nn.ReLU(), nn.ConvTranspose2d(half, channels, 4, 2, 1),
+        )  # fmt: skip
+
+    def forward(self, x):
+        e = self.encoder(x).permute(0, 2, 3, 1)
+        codes = torch.cdist(e.detach().flatten(0, 2), self.codebook.weight.detach()).argmin(1)
+        q = self.codebook(codes.view(e.shape[:3]))
+        distance = F.mse_loss(q, e.detach(), reduction="sum")
+        commitment = F.mse_loss(e, q.detach(), reduction="sum")
+        return self.decoder((e + (q - e).detach()).permute(0, 3, 1, 2)), distance, commitment
 
 
 class Generator(nn.Module):
