@@ -1,8 +1,9 @@
 /*
  * models.h - reference models: one paper, one file.
  *
- * Each is a module of nn/nn.h: described here, drawn by tp_nn_init.  Parameters have the names of
- * the PyTorch code that made each model known, so that its checkpoints load.  Zero in an option is
+ * Each is a module of nn/nn.h: described here, drawn by tp_nn_init; the U-Net and diffusion are in
+ * models/diffusion.h.  Parameters have the names of the PyTorch code that made each model known, so
+ * that its checkpoints load.  Zero in an option is
  * the default that its comment tells.  Options and inputs that can't be are errors that name model,
  * option and numbers; a model that isn't conditional takes no labels.
  */
@@ -10,6 +11,7 @@
 #define TP_MODELS_H
 
 #include "autograd/autograd.h"
+#include "models/diffusion.h"
 #include "nn/layers.h"
 
 TP_API_BEGIN
@@ -135,23 +137,6 @@ typedef struct tp_dcgan_opts {
  *   discriminator   x (N, channels, 32, 32) [, labels (N)] -> logits (N) */
 tp_module *tp_model_generator(tp_dcgan_opts o);
 tp_module *tp_model_discriminator(tp_dcgan_opts o);
-
-/* ---- diffusion ---- */
-
-typedef struct tp_unet_opts {
-    int64_t channels, base; /* 0: 1, 32 */
-    int levels;      /* 0: three, of 1, 2, 2 times base; each but the last halves the map */
-    int mults[6];    /* channels of each level, in units of base */
-    int blocks;      /* in a level; 0: 2 */
-    int attention;   /* bit l: level l has attention; 0: level 1 alone */
-    int64_t classes; /* embedded beside the time; one more stands for none.  0: not conditional */
-    int64_t context; /* width of a text's embedding beside the time; 0: none */
-    double dropout;
-} tp_unet_opts;
-/* The U-Net of DDPM (Ho et al. 2020): residual blocks with group norm, SiLU and the time's
- * embedding, attention where the map is small, nearest upsampling.
- *   x (N, channels, H, W), time (N) [, labels (N) or text (N, context)] -> (N, channels, H, W) */
-tp_module *tp_model_unet(tp_unet_opts o);
 
 TP_API_END
 
