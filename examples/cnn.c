@@ -3,8 +3,8 @@
  *
  *   cnn [--epochs 3] [--device auto] [--out out] [--resume out/state.safetensors] ...    cnn --help
  *
- * Into the folder --out go log.csv, curve.png, predictions.png, cnn.safetensors (the weights,
- * which Python reads as they are) and state.safetensors (the whole run, to --resume from).
+ * Into the folder --out go log.csv, curve.png, predictions.png, cnn.safetensors (the weights, which
+ * Python reads as they are, and tp_model_load) and state.safetensors (the whole run, to --resume from).
  * Ctrl-C finishes the step, saves, says where and ends with status 130.
  */
 #include <taper.h>
@@ -12,28 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static tp_module *convnet(void)
-{
-    tp_conv2d_opts same = { .padding = 1, .no_bias = true }; /* the norm has one */
-    tp_module *layers[] = {
-        tp_nn_conv2d(1, 32, 3, same), /* (N, 1, 28, 28) -> (N, 32, 28, 28) */
-        tp_nn_batch_norm(32),
-        tp_nn_relu(),
-        tp_nn_max_pool2d(2), /* (N, 32, 14, 14) */
-        tp_nn_conv2d(32, 64, 3, same),
-        tp_nn_batch_norm(64),
-        tp_nn_relu(),
-        tp_nn_max_pool2d(2), /* (N, 64, 7, 7) */
-        tp_nn_flatten(),
-        tp_nn_dropout(0.2),
-        tp_nn_linear_with(64 * 7 * 7, 128, (tp_linear_layer_opts){ .activation = TP_RELU }),
-        tp_nn_dropout(0.2),
-        tp_nn_linear(128, 10),
-    };
-
-    return tp_nn_sequential(layers, TP_LEN(layers)); /* owns them, also when it fails */
-}
 
 static void step(tp_module *net, tp_optim *opt, tp_batch b, bool bf16, tp_logger *log)
 {
@@ -101,7 +79,8 @@ int main(int argc, char **argv)
     tp_loader *test = tp_data_loader(tp_data_fashion_mnist(a.data, "test"), plain);
     int64_t total = a.steps ? a.steps : a.epochs * tp_data_batches(train);
 
-    tp_module *net = tp_nn_init(convnet(), dev); /* draws the weights, in layer order */
+    tp_cnn_opts o = { .norm = true, .dropout = 0.2 };
+    tp_module *net = tp_nn_init(tp_model_cnn(o), dev); /* draws the weights, in layer order */
     tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
     tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
     tp_state *run = tp_state_new();
@@ -134,7 +113,7 @@ int main(int argc, char **argv)
     } else if (tp_ok()) {
         accuracy = tp_train_accuracy(net, test);
         tp_log_value(log, "accuracy", accuracy);
-        if (tp_nn_save(net, weights) && tp_state_save(run, state) && tp_data_next(test, &b))
+        if (tp_model_save(net, weights) && tp_state_save(run, state) && tp_data_next(test, &b))
             draw_predictions(picture, net, b);
     }
     tp_log_close(log);

@@ -6,10 +6,15 @@
  */
 #include "models/fits.h"
 
+static tp_tensor *pooled(tp_module *m, const char *conv, const char *norm, tp_tensor *x)
+{
+    x = tp_nn_call(m, norm, tp_nn_call(m, conv, x));
+    return tp_relu(tp_max_pool2d(x, 2, (tp_pool2d_opts){ 0 }));
+}
+
 static tp_tensor *features(tp_module *m, tp_tensor *x)
 {
-    x = tp_relu(tp_max_pool2d(tp_nn_call(m, "conv1", x), 2, (tp_pool2d_opts){ 0 }));
-    x = tp_relu(tp_max_pool2d(tp_nn_call(m, "conv2", x), 2, (tp_pool2d_opts){ 0 }));
+    x = pooled(m, "conv2", "bn2", pooled(m, "conv1", "bn1", x));
     return tp_nn_call(m, "fc1", tp_nn_call(m, "dropout1", tp_flatten(x, 1)));
 }
 
@@ -43,11 +48,13 @@ tp_module *tp_model_cnn(tp_cnn_opts o)
 {
     tp_module *m = filled(&o) ? tp_nn_layer("cnn", forward, &o, sizeof o) : NULL;
     int64_t flat = m ? 2 * o.width * (o.size / 4) * (o.size / 4) : 0;
-    tp_conv2d_opts same = { .padding = 1 };
+    tp_conv2d_opts same = { .padding = 1, .no_bias = o.norm }; /* the norm has one */
 
     if (!m) return NULL;
     tp_nn_add(m, "conv1", tp_nn_conv2d(o.channels, o.width, 3, same));
+    tp_nn_add(m, "bn1", o.norm ? tp_nn_batch_norm(o.width) : tp_nn_identity());
     tp_nn_add(m, "conv2", tp_nn_conv2d(o.width, 2 * o.width, 3, same));
+    tp_nn_add(m, "bn2", o.norm ? tp_nn_batch_norm(2 * o.width) : tp_nn_identity());
     tp_nn_add(m, "dropout1", tp_nn_dropout(o.dropout));
     tp_nn_add(m, "fc1",
               tp_nn_linear_with(flat, o.hidden, (tp_linear_layer_opts){ TP_RELU, false }));

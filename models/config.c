@@ -26,7 +26,8 @@ typedef struct field {
 #define MANY(opts, name, n)  { #name, INT, offsetof(opts, name), n }
 
 static const field cnn_fields[] = { F(tp_cnn_opts, I64, channels), F(tp_cnn_opts, I64, size), F(tp_cnn_opts, I64, classes),
-                                    F(tp_cnn_opts, I64, width), F(tp_cnn_opts, I64, hidden), F(tp_cnn_opts, REAL, dropout) };
+                                    F(tp_cnn_opts, I64, width), F(tp_cnn_opts, I64, hidden), F(tp_cnn_opts, REAL, dropout),
+                                    F(tp_cnn_opts, YES, norm) };
 static const field resnet_fields[] = {
     F(tp_resnet_opts, I64, channels), F(tp_resnet_opts, I64, classes), F(tp_resnet_opts, I64, width),
     F(tp_resnet_opts, INT, stages), MANY(tp_resnet_opts, blocks, 4), F(tp_resnet_opts, YES, large),

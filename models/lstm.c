@@ -1,6 +1,8 @@
 /*
  * lstm.c - a recurrent language model: embedding, LSTM (Hochreiter & Schmidhuber 1997), linear
  * layer (Graves 2013, "Generating sequences with recurrent neural networks").
+ *
+ * Inside, time comes first, as the LSTM wants it: tokens and logits are what is turned around.
  */
 #include "models/fits.h"
 
@@ -16,7 +18,7 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
         tp_fail(TP_ERR_ARG, "lstm model: tokens, or tokens, h and c are wanted, not 2 inputs");
         return -1;
     }
-    x = tp_nn_call(self, "drop", tp_nn_call(self, "encoder", in.t[0]));
+    x = tp_nn_call(self, "drop", tp_nn_call(self, "encoder", tp_transpose(in.t[0], 0, 1)));
     r = tp_nn_lstm_forward(tp_nn_get(self, "rnn"), x, in.n == 3 ? in.t[1] : NULL,
                            in.n == 3 ? in.t[2] : NULL);
     y = tp_nn_call(self, "drop", r.y);
@@ -24,7 +26,7 @@ static int forward(void *self, tp_list in, tp_tensor **out, int room)
         y = tp_linear(y, tp_nn_tensor(self, "encoder.weight"), tp_nn_tensor(self, "decoder.bias"));
     else
         y = tp_nn_call(self, "decoder", y);
-    if (tp_nn_gives(out, y) < 0 || room < 3) return tp_ok() ? 1 : -1;
+    if (tp_nn_gives(out, tp_transpose(y, 0, 1)) < 0 || room < 3) return tp_ok() ? 1 : -1;
     out[1] = r.h, out[2] = r.c;
     return 3;
 }
@@ -51,7 +53,7 @@ static void tie(tp_module *m, int64_t vocabulary)
 tp_module *tp_model_lstm(tp_lstm_model_opts o)
 {
     tp_module *m = filled(&o) ? tp_nn_layer("lstm model", forward, &o, sizeof o) : NULL;
-    tp_lstm_opts rnn = { .layers = o.layers, .dropout = o.dropout, .batch_first = true };
+    tp_lstm_opts rnn = { .layers = o.layers, .dropout = o.dropout };
 
     if (!m) return NULL;
     tp_nn_add(m, "encoder", tp_nn_embedding(o.vocabulary, o.width));

@@ -27,6 +27,7 @@ typedef struct tp_cnn_opts {
     int64_t channels, size, classes; /* 0: 1, 28, 10 */
     int64_t width, hidden;           /* 0: 32 channels, twice that behind them; 128 */
     double dropout;                  /* before each of the two linear layers */
+    bool norm;                       /* batch norm behind the convolutions: bn1, bn2 */
 } tp_cnn_opts;
 /* Two 3x3 convolutions, each with ReLU and max-pool, then two linear layers (LeCun et al. 1998,
  * with what is usual now).  conv1, conv2, fc1, fc2.  (N, channels, size, size) -> (N, classes) */

@@ -320,6 +320,55 @@ ON_EACH_DEVICE(metrics, frechet_of_loaders)
     tp_nn_free(m), tp_data_free(a), tp_data_free(b);
 }
 
+static tp_tensor *as_they_are(tp_module *net, tp_tensor *x)
+{
+    (void)net;
+    return tp_shift(x, 0);
+}
+
+static double distance(tp_tensor *x, tp_tensor *y)
+{
+    tp_metric *m = tp_metric_frechet(3);
+    double d = tp_metric_update(m, x, y) ? tp_metric_value(m) : NAN;
+
+    tp_metric_free(m);
+    return d;
+}
+
+/* The classifier takes the largest of three numbers: batches are cut where neither n nor 2 n is. */
+ON_EACH_DEVICE(metrics, judge)
+{
+    static const double real[] = { 1, 0, 0, 0, 2, 0, 0, 0, 1.5, 3, 0, 1, 0, 1.1, 0.2, 0.4, 0, 2, 1, 0.9, 0, 0, 0, 5 };
+    static const int64_t label[] = { 0, 1, 2, 0, 1, 2, 1, 2 }, wanted[] = { 0, 1, 1 };
+    static const double made[] = { 0.9, 0.1, 0, 0, 2, 1, 1, 0.5, 0.2 };
+    TP_SCOPE;
+    tp_tensor *x = numbers(real, TP_SHAPE(8, 3)), *y = tp_from(label, TP_SHAPE(8), TP_I64, tp_device_open("cpu"));
+    tp_tensor *z = tp_to(numbers(made, TP_SHAPE(3, 3)), dev), *w = tp_to(tp_from(wanted, TP_SHAPE(3), TP_I64, tp_device_open("cpu")), dev);
+    tp_loader *l = tp_data_loader(tp_data_tensors(TP_LIST(x, y)), (tp_loader_opts){ .batch = 4, .device = dev });
+    tp_loader *few = tp_data_loader(tp_data_tensors(TP_LIST(tp_slice(x, 0, 0, 5), tp_slice(y, 0, 0, 5))),
+                                    (tp_loader_opts){ .batch = 4, .device = dev });
+    tp_loader *bare = tp_data_loader(tp_data_tensors(TP_LIST(x)), (tp_loader_opts){ .batch = 4, .device = dev });
+    tp_module *net = tp_nn_identity();
+    tp_judged r;
+
+    CHECK(tp_train_judge(net, as_they_are, l, z, w, &r) && tp_nn_training(net));
+    CHECK_NEAR(r.frechet, distance(tp_slice(x, 0, 0, 3), z), 1e-13);
+    CHECK_NEAR(r.real_frechet, distance(tp_slice(x, 0, 0, 3), tp_slice(x, 0, 3, 6)), 1e-13);
+    CHECK_NEAR(r.recognised, 2. / 3, 1e-15);
+    CHECK_NEAR(r.least, 0, 0);
+    CHECK_NEAR(r.most, 2. / 3, 1e-15);
+    CHECK_NEAR(r.real_recognised, 1, 0);
+    CHECK_NEAR(r.accuracy, 7. / 8, 1e-15);
+    CHECK(tp_train_judge(net, as_they_are, l, z, NULL, &r) && isnan(r.recognised));
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, few, z, w, &r), TP_ERR_SHAPE, "5 real pictures for 3 made ones");
+    CHECK(isnan(r.frechet));
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, bare, z, w, &r), TP_ERR_ARG, "the real pictures have no labels");
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, l, z, y, &r), TP_ERR_SHAPE, "labels are");
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, l, NULL, NULL, &r), TP_ERR_ARG, "missing made pictures");
+    CHECK_REFUSED(tp_train_judge(net, NULL, l, z, w, &r), TP_ERR_ARG, "missing features");
+    tp_nn_free(net), tp_data_free(l), tp_data_free(few), tp_data_free(bare);
+}
+
 /* ---- what is refused ---- */
 
 Test(metrics, refusals)

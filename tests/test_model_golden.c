@@ -142,6 +142,11 @@ static tp_module *cnn(void)
     return tp_model_cnn(
         (tp_cnn_opts){ .channels = 2, .size = 9, .classes = 5, .width = 3, .hidden = 10 });
 }
+static tp_module *cnn_norm(void)
+{
+    return tp_model_cnn((tp_cnn_opts){
+        .channels = 2, .size = 9, .classes = 5, .width = 3, .hidden = 10, .norm = true });
+}
 static tp_module *resnet20(void)
 {
     tp_resnet_opts o = tp_resnet20();
@@ -435,6 +440,7 @@ static void check_models(const char *stem, const reference *r, int n, tp_device 
     }
 
 MODELS(classifiers, { "mlp", mlp, classify }, { "cnn", cnn, classify },
+       { "cnn_norm", cnn_norm, classify },
        { "resnet20", resnet20, classify, .sgd = true },
        { "resnet_down", resnet_down, classify, .sgd = true },
        { "resnet_large", resnet_large, classify, .sgd = true })

@@ -519,6 +519,8 @@ Test(nothing, train, WITH_ALL)
     S(tp_image_grid(NULL, tp_ones(TP_SHAPE(1, 1, 2, 2), TP_F32, D), (tp_grid_opts){ 0 }));
     S(tp_train_parse(NULL, 0, NULL));
     S(tp_train_print(NULL));
+    S(tp_train_judge(NULL, NULL, NULL, NULL, NULL, NULL));
+    S(tp_train_judge(m, NULL, NULL, x, x, NULL));
 }
 
 Test(nothing, models, WITH_ALL)

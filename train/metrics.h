@@ -114,6 +114,27 @@ tp_metric *tp_metric_frechet(int64_t features);
  * layer but one; what m gives is flattened to (N, features).  NaN after an error. */
 double tp_train_frechet(tp_module *m, tp_loader *real, tp_loader *made);
 
+/* ---- pictures that a model has made, as a classifier of real ones sees them ---- */
+
+/* (N, features) of x: what the last layer of the classifier takes, as tp_model_cnn_features. */
+typedef tp_tensor *tp_features_fn(tp_module *classifier, tp_tensor *x);
+
+/* How good n made pictures are.  Beside it what the same questions give for real ones, and how
+ * well the classifier knows those: the best that can be hoped for. */
+typedef struct tp_judged {
+    double frechet;         /* distance of the made from the first n real pictures */
+    double recognised;      /* share of the made that are taken for their label; NaN without labels */
+    double least, most;     /* share of the made that the rarest class has, and the commonest */
+    double real_frechet;    /* distance of the next n real pictures from the first n */
+    double real_recognised; /* share of those next n that are taken for their label */
+    double accuracy;        /* share of all the real ones */
+} tp_judged;
+/* classifier: x -> scores (N, classes), in evaluation meanwhile; real: one pass of x and labels,
+ * 2 n or more; made (n, ...), n 2 or more, in the scale of the real ones, and labels (n), or NULL.
+ * All distances are of n against n, as they depend on n. */
+bool tp_train_judge(tp_module *classifier, tp_features_fn *features, tp_loader *real,
+                    tp_tensor *made, tp_tensor *labels, tp_judged *out);
+
 TP_API_END
 
 #endif

@@ -50,10 +50,16 @@ static void give_w_hh(tp_node *n, tp_tensor *dgates, tp_tensor *first, tp_tensor
     tp__give(n, W_HH, tp__gemm(tp__sink(n, W_HH), later, true, y, false));
 }
 
-/* Gradients of weights and biases: of the input's side, and of h's. */
-static void give_weights(tp_node *n, tp_tensor *x, tp_tensor *dgates, tp_tensor *of_h)
+/* Of both biases: of the input's side, and of h's, which are one sum where the gates are the same. */
+static void give_biases(tp_node *n, tp_tensor *dgates, tp_tensor *of_h)
 {
-    if (tp__wants(n, W_IH)) tp__give(n, W_IH, tp__gemm(tp__sink(n, W_IH), flat(dgates), true, flat(x), false));
+    tp_tensor *both;
+
+    if (dgates == of_h && tp__wants(n, B_IH) && tp__wants(n, B_HH)) {
+        both = tp__sum_to(TP_FRESH, flat(dgates), tp__in_shape(n, B_IH));
+        tp__give(n, B_IH, both), tp__give(n, B_HH, both);
+        return;
+    }
     if (tp__wants(n, B_IH)) tp__give(n, B_IH, tp__sum_to(tp__sink(n, B_IH), flat(dgates), tp__in_shape(n, B_IH)));
     if (tp__wants(n, B_HH)) tp__give(n, B_HH, tp__sum_to(tp__sink(n, B_HH), flat(of_h), tp__in_shape(n, B_HH)));
 }
@@ -81,7 +87,8 @@ static void recurrent_backward(tp_node *n)
         return;
     if (tp__wants(n, X)) tp__give(n, X, tp_reshape(tp__gemm(TP_FRESH, flat(dgates), false, w_ih, false), x->shape));
     if (tp__wants(n, W_HH)) give_w_hh(n, of_h, first, h0, y, k->reverse);
-    give_weights(n, x, dgates, of_h);
+    if (tp__wants(n, W_IH)) tp__give(n, W_IH, tp__gemm(tp__sink(n, W_IH), flat(dgates), true, flat(x), false));
+    give_biases(n, dgates, of_h);
     tp__give(n, H0, dh0);
     if (c0) tp__give(n, C0, dc0);
 }

@@ -44,12 +44,24 @@ sum_up(const br_tile *t, const int rows, const int vecs, br_vec sum[BR_MAX_ROWS]
     }
 }
 
+/* Where the sums will go comes near meanwhile: stores that miss the cache would hold up the next tile. */
+static inline __attribute__((always_inline)) void fetch(const br_out *o, const int rows, const int vecs)
+{
+    BR_UNROLL
+    for (int r = 0; r < rows; r++) {
+        BR_UNROLL
+        for (int v = 0; v < vecs; v++)
+            __builtin_prefetch(o->y + o->row[r] + v * BR_LANES, 1);
+    }
+}
+
 /* Full tiles of plain sums go straight to y. */
 static inline __attribute__((always_inline)) void tile(const br_tile *t, const br_out *o,
                                                        const int rows, const int vecs)
 {
     br_vec sum[BR_MAX_ROWS][BR_VECS];
 
+    if (!o->sums) fetch(o, rows, vecs);
     sum_up(t, rows, vecs, sum);
     if (o->sums) {
         BR_UNROLL

@@ -9,7 +9,8 @@
  * are cut into blocks of k, added in order: the same bits for any number of threads.
  *
  * A transposed A is packed too, for a short block of k all of its rows, so that every panel
- * finds it near.  Packing the columns of B where it is transposed means turning it.  Where B is the larger,
+ * finds it near; many rows are first cut into products of their own, so that a worker packs
+ * but its share.  Packing the columns of B where it is transposed means turning it.  Where B is the larger,
  * Y' = B' A' is computed instead: A is turned, and so is each tile's result.
  */
 #include "kernels/cpu/blas.h"
@@ -21,6 +22,7 @@ enum {
     K_BLOCK = 1024, /* a panel of that many rows stays in the second-level cache */
     STRIP = 8,  /* tiles whose rows are packed, or whose results are turned, at once */
     SLICE = 64, /* rows of a transposed A that lie side by side when packed */
+    SHARE = 256, /* such rows of one product, if they can be halved down to that */
     NEAR = 3 << 18,  /* bytes of a transposed A that are packed at once */
     FLOPS = 1 << 20, /* not worth a thread below */
     STRIP_ROWS = (STRIP * BR_MAX_ROWS + BR_LANES - 1) / BR_LANES * BR_LANES
@@ -35,7 +37,7 @@ typedef struct operand {
 typedef struct job {
     const tp_gemm_args *g;
     operand a, b; /* rows and columns of the tiles: exchanged when Y is turned */
-    int64_t m, n;
+    int64_t m, n, products, step_y;
     T *y;
     bool turned, strips, slices; /* how A is packed, if it is: bf16; transposed */
     int64_t k_blocks, panels;    /* cuts of k, and of the vectors of n */
@@ -255,7 +257,7 @@ static void run_range(void *user, int worker, int64_t from, int64_t to)
         int64_t end = base + w->tiles < to ? base + w->tiles : to;
 
         p.a = w->a.p + batch * w->a.batch, p.b = w->b.p + batch * w->b.batch;
-        p.y = w->y + batch * w->g->step_y;
+        p.y = w->y + batch * w->step_y;
         run_product(w, &p, from - base, end - base);
         from = end;
     }
@@ -276,6 +278,16 @@ static void choose_sides(job *w)
     w->strips = TP_IS(bf16);
     /* columns of A far apart would push each other out of the cache */
     w->slices = !w->strips && w->a.step > 64 && w->n > BR_WIDTH;
+    w->products = g->batch, w->step_y = g->step_y;
+}
+
+/* Parts of the rows of one product as products with the same B. */
+static void part_rows(job *w)
+{
+    if (!w->slices || w->products > 1) return;
+    while (w->m > SHARE && w->m % (2 * SLICE) == 0)
+        w->m /= 2, w->products *= 2;
+    w->a.batch = w->m * w->a.next, w->b.batch = 0, w->step_y = w->m * w->g->ldy;
 }
 
 static void plan(job *w)
@@ -312,9 +324,9 @@ int KERNEL(gemm)(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
 #if TP_IS(bf16) && defined(TP_DOT_BF16)
     if (tp__dot_bf16_runs()) return tp__dot_bf16(c, g, a, b, y);
 #endif
-    choose_sides(&w), plan(&w);
-    items = g->batch * w.tiles;
-    flops = 2 * g->m * g->n * (g->k + 1) / w.tiles + 1;
+    choose_sides(&w), part_rows(&w), plan(&w);
+    items = w.products * w.tiles;
+    flops = 2 * w.m * w.n * (g->k + 1) / w.tiles + 1;
     grain = flops < FLOPS ? FLOPS / flops : 1;
     w.scratch = tp_scratch(c, (size_t)tp__workers(c, items, grain) * w.room * sizeof(A));
     if (!w.scratch) return TP_KERNEL_NO_MEMORY;

@@ -91,10 +91,26 @@ static void rest(const job *k, int64_t at)
     if (k->more) memset(k->more + at * k->g.H, 0, bytes);
 }
 
+/* Row n in step s, counted over time and batch; beyond its length, the one to fill. */
+static int64_t row_at(const job *k, int64_t n, int64_t s)
+{
+    return (s < length_of(k, n) ? time_of(k, n, s) : s) * k->g.N + n;
+}
+
+/* The gates of the row that comes next come near meanwhile: a row is about a page long, where the
+ * processor's own prefetching ends. */
+static void fetch_gates(const job *k, int64_t n, int64_t s)
+{
+    const T *p = k->gates + row_at(k, n, s) * k->G;
+
+    for (int64_t j = 0; j < k->G; j += 64 / (int64_t)sizeof(T))
+        __builtin_prefetch(p + j, 1);
+}
+
 static void rows(void *user, int worker, int64_t from, int64_t to)
 {
     const job *k = user;
-    int64_t H = k->g.H, N = k->g.N;
+    int64_t H = k->g.H;
 
     (void)worker;
     for (int64_t n = from; n < to; n++) {
@@ -102,10 +118,13 @@ static void rows(void *user, int worker, int64_t from, int64_t to)
         load_row(given_row(k->c0, n, H), H, k->state + n * H);
     }
     for (int64_t s = 0; s < k->g.T; s++) {
+        fetch_gates(k, from, s);
         multiply(k, from, to);
-        for (int64_t n = from; n < to; n++)
-            if (s < length_of(k, n)) step(k, n, time_of(k, n, s) * N + n);
-            else rest(k, s * N + n);
+        for (int64_t n = from; n < to; n++) {
+            if (n + 1 < to) fetch_gates(k, n + 1, s);
+            if (s < length_of(k, n)) step(k, n, row_at(k, n, s));
+            else rest(k, row_at(k, n, s));
+        }
     }
     for (int64_t n = from; n < to; n++) {
         store_row(k->left + n * k->near, H, row_of(k->hn, n, H));

@@ -9,7 +9,7 @@
 
 A case has one part or, adversarial networks, two: "d." and "g.", whose updates alternate.
 
-    model_classifiers    mlp cnn resnet20 resnet_down resnet_large
+    model_classifiers    mlp cnn cnn_norm resnet20 resnet_down resnet_large
     model_language       lstm lstm_tied gpt gpt_rotary gpt_plain (untied, no biases, gelu by erf)
     model_generative     vae vae_beta (4) gan gan_labels critic (WGAN-GP)
     model_unet           unet unet_labels unet_text
@@ -159,6 +159,8 @@ def classifiers():
     picture = labelled(10, 3, 3, 12, 12)
     yield case(tm.Mlp(12, 10, 8, 4), "mlp", classify, labelled(4, 6, 12), ADAM)
     yield case(tm.Cnn(2, 9, 3, 10, 5), "cnn", classify, labelled(5, 4, 2, 9, 9), ADAM)
+    norm = tm.Cnn(2, 9, 3, 10, 5, norm=True)
+    yield case(norm, "cnn_norm", classify, labelled(5, 4, 2, 9, 9), ADAM)
     yield case(tm.Resnet(4, [3, 3, 3], pad_shortcut=True), "resnet20", classify, picture, SGD, sgd)
     yield case(tm.Resnet(4, [1, 2]), "resnet_down", classify, picture, SGD, sgd)
     large = labelled(3, 2, 1, 24, 24)

@@ -21,16 +21,18 @@ class Mlp(nn.Module):
 
 
 class Cnn(nn.Module):
-    def __init__(self, channels, size, width, hidden, classes):
+    def __init__(self, channels, size, width, hidden, classes, norm=False):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=not norm)
+        self.bn1 = nn.BatchNorm2d(width) if norm else nn.Identity()
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, padding=1, bias=not norm)
+        self.bn2 = nn.BatchNorm2d(2 * width) if norm else nn.Identity()
         self.fc1 = nn.Linear(2 * width * (size // 4) ** 2, hidden)
         self.fc2 = nn.Linear(hidden, classes)
 
     def forward(self, x):
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 2)
+        x = F.max_pool2d(F.relu(self.bn2(self.conv2(x))), 2)
         return self.fc2(F.relu(self.fc1(x.flatten(1))))
 
 
