@@ -117,10 +117,9 @@ static void judge(const tp_train_args *a, tp_tensor *x, tp_tensor *y, tp_device 
 {
     tp_module *net = tp_model_load(cnn, "cnn", dev);
     tp_loader *real = tp_data_loader(tp_data_fashion_mnist(a->data, "test"), (tp_loader_opts){ .batch = 250, .device = dev });
-    tp_judge_opts o = { .net = net, .features = tp_model_cnn_features, .real = real, .n = tp_dim(x, 0) };
     tp_judged j;
 
-    if (tp_train_judge(o, x, y, &j))
+    if (tp_train_judge(net, tp_model_cnn_features, real, x, y, &j))
         tp_train_print("result model=diffusion frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
                        "cnn_accuracy=%.4f\n", j.frechet, j.recognised, j.least, j.most, j.real_frechet, j.real_recognised, j.accuracy);
     tp_nn_free(net), tp_data_free(real);

@@ -5,7 +5,7 @@ posterior, DDIM with the noise that the clipped picture leaves, texts one by one
 
     diffusion            alphas.SCHEDULE.STEPS      a_t, f64
                          noised.ROLE                x t noise, and out v
-                         CASE.init.NAME             a model's parameters, f64, exact in f32
+                         labels.init.NAME, texts.init.NAME: the parameters of two models
                          CASE.noise                 (1 + steps, N, channels, size, size)
                          CASE.condition             labels, or tokens
                          CASE.out                   what comes of it, f64
@@ -164,27 +164,32 @@ def ancestral(m, betas, target, noise, told, nothing, guidance):
     return x
 
 
-def trajectory(name, model, condition, nothing, channels, steps, run):
-    values = Values(name)
-    model = draw(model(), values)
-    noise = values.normal(1 + steps, len(condition), channels, 4, 4)
+def trajectory(name, model, condition, nothing, steps, run):
+    channels = model.unet.conv_in.in_channels
+    noise = Values(name).normal(1 + steps, len(condition), channels, 4, 4)
     with torch.no_grad():
         out = run(model, noise, model.told(condition), nothing)
-    named = {f"{name}.init.{k}": p.detach() for k, p in model.named_parameters()}
-    return {**named, f"{name}.noise": noise, f"{name}.condition": condition, f"{name}.out": out}
+    return {f"{name}.noise": noise, f"{name}.condition": condition, f"{name}.out": out}
+
+
+def weights(name, model):
+    return {f"{name}.init.{k}": p.detach().float() for k, p in model.named_parameters()}
 
 
 def sampling():
     labels, none = torch.tensor([2, 0]), torch.tensor([3, 3])
     tokens, empty = torch.tensor(TOKENS), torch.zeros(3, 8, dtype=torch.float64)
     eps, v = alphas(linear(40)), alphas(cosine(40))
+    by_label = draw(labelled(), Values("labels"))
+    by_text = draw(worded(), Values("texts"))
     runs = {
-        "ddim": (labelled, labels, none, 1, 6, lambda *a: ddim(a[0], eps, "epsilon", *a[1:], 6, 0, 1, True)),
-        "guided": (labelled, labels, none, 1, 7, lambda *a: ddim(a[0], v, "v", *a[1:], 7, 0, 2.5, True)),
-        "noisy": (worded, tokens, empty, 2, 6, lambda *a: ddim(a[0], v, "v", *a[1:], 6, 1, 3, False)),
-        "ancestral": (labelled, labels, none, 1, 40, lambda *a: ancestral(a[0], linear(40), "epsilon", *a[1:], 1.5)),
+        "ddim": (by_label, labels, none, 6, lambda *a: ddim(a[0], eps, "epsilon", *a[1:], 6, 0, 1, True)),
+        "guided": (by_label, labels, none, 7, lambda *a: ddim(a[0], v, "v", *a[1:], 7, 0, 2.5, True)),
+        "noisy": (by_text, tokens, empty, 6, lambda *a: ddim(a[0], v, "v", *a[1:], 6, 1, 3, False)),
+        "ancestral": (by_label, labels, none, 40, lambda *a: ancestral(a[0], linear(40), "epsilon", *a[1:], 1.5)),
     }  # fmt: skip
-    return {k: t for name, run in runs.items() for k, t in trajectory(name, *run).items()}
+    out = {**weights("labels", by_label), **weights("texts", by_text)}
+    return out | {k: t for name, run in runs.items() for k, t in trajectory(name, *run).items()}
 
 
 def tables():
