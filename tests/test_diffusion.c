@@ -42,7 +42,7 @@ static tp_diffusion_opts small(tp_noise_schedule schedule, tp_noise_target targe
 
 static tp_diffusion_opts worded(tp_noise_schedule schedule, tp_noise_target target, int64_t steps)
 {
-    return (tp_diffusion_opts){ .unet = { .channels = 2, .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1, .attention = 2 },
+    return (tp_diffusion_opts){ .unet = { .channels = 2, .base = 8, .levels = 2, .mults = { 2, 2 }, .blocks = 1, .attention = 2 },
                                 .text = { .vocabulary = 5, .context = 4, .width = 8, .layers = 2, .heads = 2 },
                                 .size = 4, .steps = steps, .schedule = schedule, .target = target };
 }

@@ -93,7 +93,7 @@ def labelled():
 
 
 def worded():
-    return Diffusion(tm.UNet(2, 8, [1, 2], 1, [1], context=8), TextEncoder(5, 4, 8, 2, 2))
+    return Diffusion(tm.UNet(2, 8, [2, 2], 1, [1], context=8), TextEncoder(5, 4, 8, 2, 2))
 
 
 TOKENS = [[0, 3, 5, 5], [4, 1, 2, 0], [5, 5, 5, 5]]
