@@ -324,7 +324,7 @@ ON_EACH_DEVICE_WITH(diffusion, files, conv2d)
         TP_SCOPE;
         tp_diffusion_opts o = (texts ? worded : small)(TP_NOISE_COSINE, TP_TARGET_V, 20);
         tp_module *m = drawn(o, dev), *n = NULL;
-        const tp_diffusion_opts *got;
+        const tp_diffusion_opts *got = NULL;
         tp_tensor *c = texts ? tp_full(TP_SHAPE(2, 2), 1, TP_I64, dev) : tp_zeros(TP_SHAPE(2), TP_I64, dev);
         tp_denoise_opts d = tp_denoise_defaults();
 
