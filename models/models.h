@@ -3,9 +3,9 @@
  *
  * Each is a module of nn/nn.h: described here, drawn by tp_nn_init; the U-Net and diffusion are in
  * models/diffusion.h.  Parameters have the names of the PyTorch code that made each model known, so
- * that its checkpoints load.  Zero in an option is
- * the default that its comment tells.  Options and inputs that can't be are errors that name model,
- * option and numbers; a model that isn't conditional takes no labels.
+ * that its checkpoints load.  Zero in an option is the default that its comment tells.  Options and
+ * inputs that can't be are errors that name model, option and numbers; a model that isn't conditional
+ * takes no labels.
  */
 #ifndef TP_MODELS_H
 #define TP_MODELS_H

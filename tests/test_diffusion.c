@@ -171,8 +171,8 @@ ON_EACH_DEVICE_WITH(diffusion, targets_give_the_picture, iota)
     }
 }
 
-/* A model whose last layer is 0 tells 0: as v, x0 = sqrt(a) x; with eta 0 each step then turns x by an angle, and
- * the end is x cos(angles) ...: here only that the picture is the start scaled, whatever the steps. */
+/* A model whose last layer is 0 says v = 0, so that x0 = sqrt(a) x: each step of eta 0 then turns x by the
+ * difference of two angles, and multiplies it by its cosine. */
 static bool silence(void *user, const char *name, tp_tensor **t)
 {
     (void)user, (void)name;
@@ -192,7 +192,7 @@ ON_EACH_DEVICE_WITH(diffusion, a_model_that_says_nothing, conv2d)
     CHECK(tp_read(tp_model_diffusion_alphas(m, dev), a, sizeof a));
     o.steps = 10, o.unclipped = true;
     o.noise = check_numbers(TP_SHAPE(11, 3, 1, 4, 4), TP_F64, -1, 1, dev);
-    for (int t = 9; t >= 0; t--) { /* cos of the difference of two angles */
+    for (int t = 9; t >= 0; t--) {
         double b = t ? a[t - 1] : 1;
 
         turn *= sqrt(a[t] * b) + sqrt((1 - a[t]) * (1 - b));
