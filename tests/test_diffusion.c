@@ -282,6 +282,58 @@ ON_EACH_DEVICE_WITH(diffusion, without_a_condition, conv2d)
     tp_nn_free(m);
 }
 
+/* ---- finite differences ---- */
+
+static tp_tensor *noised_and_target(tp_list in, void *m)
+{
+    tp_tensor *t = tp_from((int64_t[]){ 3, 15 }, TP_SHAPE(2), TP_I64, tp_device_of(in.t[0]));
+
+    return tp_mul(tp_model_diffusion_noised(m, in.t[0], t, in.t[1]), tp_model_diffusion_target(m, in.t[0], t, in.t[1]));
+}
+
+static tp_tensor *whole_loss(tp_list in, void *m)
+{
+    tp_seed(5); /* the same times and noise in each call */
+    return tp_model_diffusion_loss(m, in.t[0], tp_zeros(TP_SHAPE(2), TP_I64, tp_device_of(in.t[0])), 0.5);
+}
+
+ON_EACH_DEVICE_WITH(diffusion, finite_differences, conv2d)
+{
+    TP_SCOPE;
+    tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev);
+    tp_tensor *x = check_leaf(TP_SHAPE(2, 1, 4, 4), -1, 1, dev), *noise = check_leaf(TP_SHAPE(2, 1, 4, 4), -2, 2, dev);
+    tp_gradcheck_report r;
+
+    CHECK(tp_nn_cast(m, TP_F64));
+    CASE("noised and target");
+    CHECK(tp_gradcheck(noised_and_target, TP_LIST(x, noise), m, &r) && tp_gradgradcheck(noised_and_target, TP_LIST(x, noise), m, &r));
+    CASE("the loss");
+    CHECK(tp_gradcheck(whole_loss, TP_LIST(x), m, &r));
+    tp_nn_free(m);
+}
+
+/* NaN in a picture is NaN in its loss, and no error; pictures may lie in memory as they like. */
+ON_EACH_DEVICE_WITH(diffusion, strange_pictures, conv2d)
+{
+    TP_SCOPE;
+    tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev);
+    tp_tensor *c = tp_zeros(TP_SHAPE(2), TP_I64, dev), *x = check_numbers(TP_SHAPE(2, 1, 4, 4), TP_F32, -1, 1, dev), *a, *b;
+
+    CHECK(isnan(tp_item(tp_model_diffusion_loss(m, tp_full(TP_SHAPE(2, 1, 4, 4), NAN, TP_F32, dev), c, 0))));
+    tp_seed(2), a = tp_model_diffusion_loss(m, x, c, 0);
+    tp_seed(2), b = tp_model_diffusion_loss(m, dressed(x, STRIDED), dressed(c, STRIDED), 0);
+    near("a strided loss", tp_cast(b, TP_F64), tp_cast(a, TP_F64), tolerance_factor * 0x1p-23 * 4);
+    CHECK(isnan(tp_item(tp_model_diffusion_loss(m, tp_slice(x, 0, 0, 0), tp_slice(c, 0, 0, 0), 0)))); /* of nothing, as PyTorch's */
+    {
+        TP_NO_GRAD;
+        CHECK(!tp_needs_grad(tp_model_diffusion_loss(m, x, c, 0.5)));
+    }
+    CHECK(tp_nn_init(m, dev) == m && tp_nn_train(m, "*", false) > 0); /* once more; in evaluation */
+    tp_seed(2), b = tp_model_diffusion_loss(m, x, c, 0);
+    CHECK(same(a, b));
+    tp_nn_free(m);
+}
+
 /* ---- progress ---- */
 
 typedef struct seen {
