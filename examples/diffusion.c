@@ -1,7 +1,7 @@
 /*
  * diffusion.c - pictures out of noise (Ho et al. 2020): of a class, or by a text.
  *
- *   diffusion [--data DIR] [--steps 10000] ...       trains on Fashion-MNIST, or four files like MNIST's
+ *   diffusion [--data DIR] [--steps 15000] ...       trains on Fashion-MNIST, or four files like MNIST's
  *   diffusion --text [--data DIR] ...                on a folder of pictures whose names are what they show
  *   diffusion --sample 10 [--class K] ...            draws so many of each class, from OUT/diffusion.safetensors
  *   diffusion --sample 40 --prompt "red apple" ...   diffusion --help
@@ -19,7 +19,7 @@ enum { FRAMES = 10, ROOM = 4096 };
 
 static const char *prompt, *cnn;
 static int64_t base = 32, size, sample, class = -1, ddim_steps = 20;
-static double guidance = 1.5, eta;
+static double guidance = 2, eta;
 static bool text, linear, epsilon;
 static char weights[ROOM], names[ROOM], state[ROOM], samples[ROOM], strip[ROOM], emoji[ROOM];
 static tp_tensor *frame[FRAMES]; /* of strip.png, evenly through the steps of the first batch */
@@ -133,7 +133,7 @@ static void draw(const tp_train_args *a)
 
 int main(int argc, char **argv)
 {
-    tp_train_args a = { .about = "pictures out of noise", .steps = 10000, .batch = 32, .lr = 1e-3, .seed = 1,
+    tp_train_args a = { .about = "pictures out of noise", .steps = 15000, .batch = 16, .lr = 1e-3, .seed = 1,
                         .flags = flags, .n_flags = TP_LEN(flags) };
     int status = tp_train_parse(&a, argc, argv);
 
