@@ -181,6 +181,27 @@ static tp_module *vqvae(void)
 {
     return tp_model_vqvae((tp_vqvae_opts){ .width = 4, .codes = 5, .dims = 3, .blocks = 1 });
 }
+static tp_module *text_encoder(void)
+{
+    return tp_model_text_encoder((tp_text_encoder_opts){
+        .vocabulary = 7, .context = 6, .width = 8, .layers = 1, .heads = 2, .dropout = .1 });
+}
+static tp_module *diffusion(void)
+{
+    return tp_model_diffusion((tp_diffusion_opts){ .unet = unet_opts(), .size = 4 });
+}
+static tp_module *diffusion_text(void)
+{
+    tp_unet_opts o = unet_opts();
+
+    o.classes = 0;
+    return tp_model_diffusion((tp_diffusion_opts){
+        .unet = o, .text = { .vocabulary = 7, .context = 6, .width = 8, .layers = 1, .heads = 2 }, .size = 4 });
+}
+static int described(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return noisy(in, N, dev), symbols(in + 2, N, dev), 3;
+}
 
 static const kind kinds[] = {
     { "mlp", mlp, rows, 1 },
@@ -201,6 +222,9 @@ static const kind kinds[] = {
     { "forecast", forecast, series, 1 },
     { "conv vae", conv_vae, labelled_maps, 3 },
     { "vqvae", vqvae, maps, 4 },
+    { "text encoder", text_encoder, symbols, 1 },
+    { "diffusion", diffusion, noisy, 1 },
+    { "diffusion by text", diffusion_text, described, 1 },
 };
 
 static tp_module *ready(const kind *k, int64_t seed, tp_device *dev)
@@ -309,6 +333,7 @@ ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
         tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL;
         tp_list list = { in, kinds[i].inputs(in, 2, dev) };
         bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet bert translate, norms first forecast", kinds[i].name) != NULL;
+        bool draws = strstr("cnn lstm gpt rotary gpt vae unet text encoder diffusion by text", kinds[i].name) != NULL;
 
         tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
         CHECK(a && b && equal(a, b) == !draws);
