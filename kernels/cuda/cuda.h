@@ -54,5 +54,6 @@ const char *tp_cuda_describe(tp_ctx *c);
 int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
+int tp_cuda_epilogue_f16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 
 #endif
