@@ -19,7 +19,14 @@ typedef struct tp_stage {
 
 /* What a kernel found wrong in its data, in mapped host memory: read at the next wait, when the kernel's
  * result, NaN, is too late for an error of its own.  The first one stays. */
-typedef enum tp_fault_code { TP_NO_FAULT, TP_FAULT_LABEL } tp_fault_code;
+typedef enum tp_fault_code {
+    TP_NO_FAULT,
+    TP_FAULT_LABEL,
+    TP_FAULT_INDEX,
+    TP_FAULT_EMBEDDING,
+    TP_FAULT_PROBABILITY,
+    TP_FAULT_LENGTH
+} tp_fault_code;
 typedef struct tp_fault {
     int code;
     int64_t value, limit; /* the number, and how many there are from 0 */

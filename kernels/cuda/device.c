@@ -32,6 +32,15 @@ int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e)
     return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
 }
 
+/* As the CPU's kernels say it. */
+static const char *const fault_text[] = {
+    [TP_FAULT_LABEL] = "cross_entropy: label %lld is outside 0..%lld",
+    [TP_FAULT_INDEX] = "index %lld is outside 0..%lld",
+    [TP_FAULT_EMBEDDING] = "embedding: index %lld is outside 0..%lld",
+    [TP_FAULT_PROBABILITY] = "bernoulli: a probability is outside 0..1",
+    [TP_FAULT_LENGTH] = "a length %lld is outside 1..%lld",
+};
+
 /* At a wait an error may be that of any kernel before it. */
 static int waited(tp_ctx *c, const char *what, cudaError_t e)
 {
@@ -45,8 +54,8 @@ static int waited(tp_ctx *c, const char *what, cudaError_t e)
     }
     if (f.code == TP_NO_FAULT) return 0;
     h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, "cross_entropy: label %lld is outside 0..%lld", (long long)f.value,
-                            (long long)f.limit - 1);
+    return tp__kernel_error(c, fault_text[f.code], (long long)f.value,
+                            (long long)f.limit - (f.code != TP_FAULT_LENGTH));
 }
 
 /* ---- devices ---- */
