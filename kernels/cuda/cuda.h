@@ -25,7 +25,9 @@ typedef enum tp_fault_code {
     TP_FAULT_INDEX,
     TP_FAULT_EMBEDDING,
     TP_FAULT_PROBABILITY,
-    TP_FAULT_LENGTH
+    TP_FAULT_LENGTH,
+    TP_FAULT_CTC_SIZE,
+    TP_FAULT_CTC_LABEL
 } tp_fault_code;
 typedef struct tp_fault {
     int code;

@@ -256,13 +256,13 @@ static inline void *downloaded(const buffer *b)
     return host;
 }
 
-/* Within c epsilon of the largest number; NaN and infinities in the same places.  Only
- * within elements [0, n). */
-static inline void check_some(const buffer *b, int64_t n, double c)
+/* Within c epsilon of the largest number, or of `size` where that is larger; NaN and infinities in the same
+ * places.  Only within elements [0, n). */
+static inline void check_some_of(const buffer *b, int64_t n, double c, double size)
 {
     void *host = downloaded(b);
     tp_dtype here = type_at(CPU, b->t);
-    double largest = 0, worst = 0;
+    double largest = size, worst = 0;
     int64_t bad = -1;
     char rounded[8];
 
@@ -286,6 +286,11 @@ static inline void check_some(const buffer *b, int64_t n, double c)
         case_name, (long long)bad, get(here, b->at[CPU], bad < 0 ? 0 : bad),
         get(b->t, host, bad < 0 ? 0 : bad), worst, largest);
     free(host);
+}
+
+static inline void check_some(const buffer *b, int64_t n, double c)
+{
+    check_some_of(b, n, c, 0);
 }
 
 static inline void check_close(const buffer *b, double c)
