@@ -182,6 +182,10 @@ struct tp_larger {
     template <class A> __device__ A operator()(A a, A b) const { return a > b ? a : b; }
 };
 
+struct tp_nan_wins {
+    template <class A> __device__ A operator()(A a, A b) const { return b > a || b != b ? b : a; }
+};
+
 /* Folds v over a block of whole warps in a fixed order; every thread gets the result, and
  * all threads must come here. */
 template <class A, class Fold> __device__ inline A tp_block_fold(A v, Fold fold)

@@ -3,7 +3,7 @@
  *
  *   pair i of a row at position p turns by  p base^(-2i / dims)
  *
- * Turns are counted in double, whole ones dropped, so that far positions are as sharp as near ones.  A
+ * Angles are computed and reduced in double, so that far positions are as sharp as near ones.  A
  * table of sines and cosines is made first, for all rows that share a position.
  */
 #include "kernels/cuda/launch.cuh"
@@ -23,6 +23,14 @@ __device__ inline void sine_and_cosine(double turns, double *s, double *c)
     sincospi(2 * turns, s, c);
 }
 
+/* An angle as a share of a turn, whole turns dropped: 2 pi in two parts loses nothing. */
+__device__ inline double turns_of(double angle)
+{
+    double whole = rint(angle * 0.15915494309189533577), rest = fma(-whole, 6.283185307179586232, angle);
+
+    return fma(-whole, 2.4492935982947064e-16, rest) * 0.15915494309189533577;
+}
+
 template <class A> static __global__ void make_angles(tp_rotary_args g, tp_angles a, A *table)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -30,10 +38,9 @@ template <class A> static __global__ void make_angles(tp_rotary_args g, tp_angle
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < a.places * a.half; i += step) {
         int64_t row = i / a.half, pair = i % a.half, n = row / g.T, t = row % g.T;
         int64_t p = g.offset + (g.positions ? g.positions[n * g.position_step[0] + t * g.position_step[1]] : t);
-        double turns = (double)p * pow(g.base, -2 * (double)pair / (double)g.dims) * 0.15915494309189533577;
         A s, c;
 
-        sine_and_cosine(A(turns - rint(turns)), &s, &c);
+        sine_and_cosine(A(turns_of((double)p * pow(g.base, -2 * (double)pair / (double)g.dims))), &s, &c);
         table[2 * row * a.half + pair] = c, table[(2 * row + 1) * a.half + pair] = g.inverse ? -s : s;
     }
 }

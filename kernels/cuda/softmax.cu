@@ -22,14 +22,11 @@ static __global__ void soften(tp_lanes d, int64_t tiles, tp_softmax_kind kind, c
             int64_t i = w.first + (int64_t)k * w.step;
 
             v[k] = kept && w.live && i < d.n ? tp_load(x[w.base + i * w.stride]) : A(-INFINITY);
-            top = v[k] > top ? v[k] : top;
+            top = tp_nan_wins()(top, v[k]);
         }
-        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step) {
-            A u = tp_load(x[w.base + i * w.stride]);
-
-            top = u > top ? u : top;
-        }
-        top = tp_lane_fold<ALONG>(top, tp_larger());
+        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
+            top = tp_nan_wins()(top, tp_load(x[w.base + i * w.stride]));
+        top = tp_lane_fold<ALONG>(top, tp_nan_wins());
         TP_UNROLL
         for (int k = 0; k < KEPT; k++)
             if (kept && w.live && w.first + (int64_t)k * w.step < d.n) sum += exp(v[k] - top);
