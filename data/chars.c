@@ -110,8 +110,8 @@ static json_t *as_json(const tp_tokenizer *t)
         ok = !json_object_set_new(vocab, t->token[i].key, json_integer(i));
     for (int64_t i = 0; ok && i < t->n; i++)
         if (is_special(t, i)) ok = !json_array_append_new(special, json_string(t->token[i].key));
-    all = ok ? json_pack("{s:O, s:O, s:s?}", "vocab", vocab, "special", special, "unknown",
-                         t->unknown < 0 ? NULL : t->token[t->unknown].key)
+    all = ok ? json_pack("{s:O, s:O, s:s?, s:b}", "vocab", vocab, "special", special, "unknown",
+                         t->unknown < 0 ? NULL : t->token[t->unknown].key, "words", t->words)
              : NULL;
     json_decref(vocab), json_decref(special);
     return all;
@@ -187,7 +187,7 @@ static bool add_keys(tp_tokenizer *t, const char *path, const char *const *keys,
 
     for (int64_t k = 0; k < n; k++) {
         bool is_unknown = unknown && !strcmp(unknown, keys[k]),
-             known = one_character(keys[k]) || is_unknown;
+             known = t->words || one_character(keys[k]) || is_unknown;
 
         json_array_foreach(special, i, v) if (json_is_string(v) &&
                                               !strcmp(json_string_value(v), keys[k])) known = true;
@@ -221,7 +221,8 @@ tp_tokenizer *tp_data_tokenizer_load(const char *path)
     if (!tp_ok() || !(all = tp__json_file(__func__, path))) return NULL;
     vocab = json_object_get(all, "vocab");
     if (!json_is_object(vocab)) vocab = all;
-    ok = (t = empty()) && tp__vocab_keys(__func__, path, vocab, &keys, &n) &&
+    if ((t = empty())) t->words = json_is_true(json_object_get(all, "words")) && vocab != all;
+    ok = t && tp__vocab_keys(__func__, path, vocab, &keys, &n) &&
          add_keys(t, path, keys, n, vocab == all ? NULL : all);
     if (keys) tp__release(keys, sizeof *keys * (size_t)n);
     json_decref(all);

@@ -8,6 +8,7 @@
 #define TP_DATA_DATASETS_H
 
 #include "data/data.h"
+#include "data/tokenizer.h"
 
 TP_API_BEGIN
 
@@ -48,6 +49,16 @@ typedef struct tp_images_opts {
 tp_dataset *tp_data_image_folder(const char *dir, tp_images_opts o);
 tp_dataset *tp_data_images(const char *dir, tp_images_opts o); /* one folder, x alone */
 const char *tp_data_image_path(const tp_dataset *d, int64_t i); /* of these two; else NULL */
+
+/* ---- what pictures of folders show, by the names of their files: "red apple" of red_apple.png ---- */
+
+/* Of sample i: at most `room` bytes with the final 0; gives the length of the whole, 0 after an error. */
+size_t tp_data_caption(const tp_dataset *d, int64_t i, char *text, size_t room);
+/* The words of all of them. */
+tp_tokenizer *tp_data_caption_words(const tp_dataset *d);
+/* With one field more, behind the others: the tokens, i64 (the longest caption); the number of tokens
+ * that t has is padding.  Takes d; t may go. */
+tp_dataset *tp_data_captions(tp_dataset *d, const tp_tokenizer *t);
 
 /* ---- tables: CSV by RFC 4180, plain or gzip ---- */
 

@@ -1,6 +1,6 @@
 /*
- * tokenizer.h - text as numbers: by characters, by byte pairs as GPT-2 does, or by pieces of
- * words as BERT does.
+ * tokenizer.h - text as numbers: by characters, by words, by byte pairs as GPT-2 does, or by
+ * pieces of words as BERT does.
  */
 #ifndef TP_DATA_TOKENIZER_H
 #define TP_DATA_TOKENIZER_H
@@ -17,8 +17,11 @@ typedef struct tp_tokenizer tp_tokenizer; /* made; threads may share one that no
 tp_tokenizer *tp_data_chars(const char *text, size_t bytes, const char *unknown);
 /* Those of a file, gzip or plain. */
 tp_tokenizer *tp_data_chars_of(const char *path, const char *unknown);
-/* As JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...]}; a file that is
- * {"a": 0, ...} alone is read too.  Only of characters: GPT-2's have their own files. */
+/* Words, which blanks part, numbered from 0 in the order of their bytes; unknown as above.  Decoded, they
+ * have a blank between them. */
+tp_tokenizer *tp_data_words(const char *text, size_t bytes, const char *unknown);
+/* As JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...], "words": true of
+ * words}; a file that is {"a": 0, ...} alone is read too.  GPT-2's have their own files. */
 bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     __attribute__((warn_unused_result));
 tp_tokenizer *tp_data_tokenizer_load(const char *path);
@@ -64,6 +67,9 @@ const char *tp_data_token(const tp_tokenizer *t, int64_t id, size_t *bytes);
 
 /* (n) i64 on the CPU, lent.  Text that isn't UTF-8 is refused with the place. */
 tp_tensor *tp_data_encode(const tp_tokenizer *t, const char *text, size_t bytes);
+/* (n, length) i64 on the CPU, lent: n texts, each filled up with padding, the number that t has of tokens.
+ * length 0: the longest; a text that is longer is refused. */
+tp_tensor *tp_data_encode_texts(const tp_tokenizer *t, const char *const *text, int64_t n, int64_t length);
 /* The bytes of i64 (n) on the CPU, at most room with the final 0; gives the length of the whole.
  * A number that is no token: 0 and an error. */
 size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, size_t room);

@@ -1,5 +1,5 @@
 /*
- * tokens.h - what is behind tp_tokenizer, for chars.c, bpe.c, pretokenize.c and tokenizer.c alone.
+ * tokens.h - what is behind tp_tokenizer, for chars.c, words.c, bpe.c, pretokenize.c and tokenizer.c alone.
  */
 #ifndef TP_DATA_TOKENS_H
 #define TP_DATA_TOKENS_H
@@ -45,7 +45,8 @@ struct tp_tokenizer {
     int32_t unknown; /* -1: none */
     int32_t special[64];
     int specials;
-    bool bpe, wordpiece, lower;
+    bool bpe, wordpiece, words; /* none of them: characters */
+    bool lower;
     int32_t byte[256]; /* bpe: the token of each byte; -1: none */
     tp_pair_map pairs;
 };
@@ -57,6 +58,7 @@ bool tp__encode_chars(const tp_tokenizer *t, const char *text, size_t from, size
 bool tp__encode_bpe(const tp_tokenizer *t, const char *text, size_t from, size_t to, tp_bytes *out);
 bool tp__encode_wordpiece(const tp_tokenizer *t, const char *text, size_t from, size_t to,
                           tp_bytes *out);
+bool tp__encode_words(const tp_tokenizer *t, const char *text, size_t from, size_t to, tp_bytes *out);
 static inline bool tp__put_id(tp_bytes *out, int64_t id)
 {
     if (!tp__bytes_room(out, sizeof id)) return false;

@@ -9,6 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define TP_RESAMPLE_FN static inline __host__ __device__
+#else
+#define TP_RESAMPLE_FN static inline
+#endif
+
 typedef enum tp_resample_rule {
     TP_BY_WINDOW,   /* means of windows, as tp_window's without dilation */
     TP_BY_PART,     /* means of `out` parts of about equal size */
@@ -37,7 +43,14 @@ typedef struct tp_taps {
     double first, rest, over;
 } tp_taps;
 
-static inline tp_taps tp__window_taps(const tp_resample_axis *a, int64_t o)
+TP_RESAMPLE_FN tp_taps tp__taps(int64_t from, int64_t count, double first, double rest, double over)
+{
+    tp_taps t = { from, count, first, rest, over };
+
+    return t;
+}
+
+TP_RESAMPLE_FN tp_taps tp__window_taps(const tp_resample_axis *a, int64_t o)
 {
     int64_t from = o * a->stride - a->pad, to = from + a->kernel, size;
 
@@ -45,29 +58,29 @@ static inline tp_taps tp__window_taps(const tp_resample_axis *a, int64_t o)
     from = from > 0 ? from : 0, to = to < a->n ? to : a->n;
     if (a->skip_pad) size = to - from;
     if (a->divisor) size = a->divisor;
-    return (tp_taps){ from, to > from ? to - from : 0, 1, 1, (double)size };
+    return tp__taps(from, to > from ? to - from : 0, 1, 1, (double)size);
 }
 
-static inline tp_taps tp__line_taps(const tp_resample_axis *a, int64_t o)
+TP_RESAMPLE_FN tp_taps tp__line_taps(const tp_resample_axis *a, int64_t o)
 {
     double at = a->rule == TP_BY_CORNERS ? (double)o * a->scale : ((double)o + 0.5) * a->scale - 0.5, part;
     int64_t from;
 
     at = at > 0 ? at : 0, from = (int64_t)at;
     from = from < a->n - 1 ? from : a->n - 1, part = at - (double)from;
-    if (from == a->n - 1) return (tp_taps){ from, 1, 1, 1, 1 };
-    return (tp_taps){ from, 2, 1 - part, part, 1 };
+    if (from == a->n - 1) return tp__taps(from, 1, 1, 1, 1);
+    return tp__taps(from, 2, 1 - part, part, 1);
 }
 
 /* The place is computed in float, as PyTorch does: another rounding would pick a neighbour. */
-static inline tp_taps tp__nearest_taps(const tp_resample_axis *a, int64_t o)
+TP_RESAMPLE_FN tp_taps tp__nearest_taps(const tp_resample_axis *a, int64_t o)
 {
     int64_t from = (int64_t)floorf((float)o * (float)a->scale);
 
-    return (tp_taps){ from < a->n - 1 ? from : a->n - 1, 1, 1, 1, 1 };
+    return tp__taps(from < a->n - 1 ? from : a->n - 1, 1, 1, 1, 1);
 }
 
-static inline tp_taps tp_resample_taps(const tp_resample_axis *a, int64_t o)
+TP_RESAMPLE_FN tp_taps tp_resample_taps(const tp_resample_axis *a, int64_t o)
 {
     int64_t from, to;
 
@@ -75,7 +88,7 @@ static inline tp_taps tp_resample_taps(const tp_resample_axis *a, int64_t o)
     if (a->rule == TP_BY_NEAREST) return tp__nearest_taps(a, o);
     if (a->rule != TP_BY_PART) return tp__line_taps(a, o);
     from = o * a->n / a->out, to = ((o + 1) * a->n + a->out - 1) / a->out;
-    return (tp_taps){ from, to - from, 1, 1, (double)(to - from) };
+    return tp__taps(from, to - from, 1, 1, (double)(to - from));
 }
 
 #endif

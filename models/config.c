@@ -62,6 +62,17 @@ static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels), F(tp_dcga
 static const field unet_fields[] = { F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base), F(tp_unet_opts, INT, levels),
                                      MANY(tp_unet_opts, mults, 6), F(tp_unet_opts, INT, blocks), F(tp_unet_opts, INT, attention),
                                      F(tp_unet_opts, I64, classes), F(tp_unet_opts, I64, context), F(tp_unet_opts, REAL, dropout) };
+static const field text_fields[] = {
+    F(tp_text_encoder_opts, I64, vocabulary), F(tp_text_encoder_opts, I64, context), F(tp_text_encoder_opts, I64, width),
+    F(tp_text_encoder_opts, INT, layers), F(tp_text_encoder_opts, INT, heads), F(tp_text_encoder_opts, REAL, dropout)
+};
+#define D(t, name) F(tp_diffusion_opts, t, name)
+static const field diffusion_fields[] = {
+    D(I64, size), D(I64, steps), D(INT, schedule), D(INT, target),
+    D(I64, unet.channels), D(I64, unet.base), D(INT, unet.levels), MANY(tp_diffusion_opts, unet.mults, 6),
+    D(INT, unet.blocks), D(INT, unet.attention), D(I64, unet.classes), D(I64, unet.context), D(REAL, unet.dropout),
+    D(I64, text.vocabulary), D(I64, text.context), D(I64, text.width), D(INT, text.layers), D(INT, text.heads), D(REAL, text.dropout)
+};
 
 /* ---- what models there are ---- */
 
@@ -77,6 +88,8 @@ typedef union any_opts {
     tp_vqvae_opts vqvae;
     tp_dcgan_opts dcgan;
     tp_unet_opts unet;
+    tp_text_encoder_opts text;
+    tp_diffusion_opts diffusion;
 } any_opts;
 
 static tp_module *make_cnn(const any_opts *o) { return tp_model_cnn(o->cnn); }
@@ -91,6 +104,8 @@ static tp_module *make_vqvae(const any_opts *o) { return tp_model_vqvae(o->vqvae
 static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
 static tp_module *make_discriminator(const any_opts *o) { return tp_model_discriminator(o->dcgan); }
 static tp_module *make_unet(const any_opts *o) { return tp_model_unet(o->unet); }
+static tp_module *make_text(const any_opts *o) { return tp_model_text_encoder(o->text); }
+static tp_module *make_diffusion(const any_opts *o) { return tp_model_diffusion(o->diffusion); }
 
 typedef struct model {
     const char *kind; /* as tp_nn_kind has it */
@@ -114,6 +129,8 @@ static const model models[] = {
     MODEL("generator", dcgan_fields, make_generator),
     MODEL("discriminator", dcgan_fields, make_discriminator),
     MODEL("unet", unet_fields, make_unet),
+    MODEL("text encoder", text_fields, make_text),
+    MODEL("diffusion", diffusion_fields, make_diffusion),
 };
 
 static const model *model_of(const char *kind)
@@ -125,7 +142,7 @@ static const model *model_of(const char *kind)
 
 /* ---- as text ---- */
 
-enum { ROOM = 512 };
+enum { ROOM = 1024 };
 
 /* Numbers with a point, whatever the locale of the program: files are read under others. */
 static locale_t plain;

@@ -1,15 +1,17 @@
 /*
  * models.h - reference models: one paper, one file.
  *
- * Each is a module of nn/nn.h: described here, drawn by tp_nn_init.  Parameters have the names of
- * the PyTorch code that made each model known, so that its checkpoints load.  Zero in an option is
- * the default that its comment tells.  Options and inputs that can't be are errors that name model,
- * option and numbers; a model that isn't conditional takes no labels.
+ * Each is a module of nn/nn.h: described here, drawn by tp_nn_init; the U-Net and diffusion are in
+ * models/diffusion.h.  Parameters have the names of the PyTorch code that made each model known, so
+ * that its checkpoints load.  Zero in an option is the default that its comment tells.  Options and
+ * inputs that can't be are errors that name model, option and numbers; a model that isn't conditional
+ * takes no labels.
  */
 #ifndef TP_MODELS_H
 #define TP_MODELS_H
 
 #include "autograd/autograd.h"
+#include "models/diffusion.h"
 #include "nn/layers.h"
 
 TP_API_BEGIN
@@ -243,23 +245,6 @@ tp_tensor *tp_model_gradient_penalty(tp_module *critic, tp_tensor *real, tp_tens
  * without gradients, a hundred at a time; by a conditional one those of a label, or, label -1, of
  * all by turns.  labels, unless it is NULL, gets theirs, i64 (n), or NULL where there are none. */
 tp_tensor *tp_model_generate(tp_module *generator, int64_t n, int64_t label, tp_tensor **labels);
-
-/* ---- diffusion ---- */
-
-typedef struct tp_unet_opts {
-    int64_t channels, base; /* 0: 1, 32 */
-    int levels;      /* 0: three, of 1, 2, 2 times base; each but the last halves the map */
-    int mults[6];    /* channels of each level, in units of base */
-    int blocks;      /* in a level; 0: 2 */
-    int attention;   /* bit l: level l has attention; 0: level 1 alone */
-    int64_t classes; /* embedded beside the time; one more stands for none.  0: not conditional */
-    int64_t context; /* width of a text's embedding beside the time; 0: none */
-    double dropout;
-} tp_unet_opts;
-/* The U-Net of DDPM (Ho et al. 2020): residual blocks with group norm, SiLU and the time's
- * embedding, attention where the map is small, nearest upsampling.
- *   x (N, channels, H, W), time (N) [, labels (N) or text (N, context)] -> (N, channels, H, W) */
-tp_module *tp_model_unet(tp_unet_opts o);
 
 TP_API_END
 

@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OPS = ["autograd/ops_math.h", "autograd/ops_shape.h", "autograd/ops_layer.h", "autograd/ops_loss.h"]
 LAYERS = [
     "nn/layers.h", "nn/attention.h", "nn/transformer.h", "nn/parametrize.h", "nn/lora.h", "nn/nn.h", "nn/init.h",
-    "models/models.h",
+    "models/models.h", "models/diffusion.h",
 ]
 TITLES = {
     "autograd/ops_math.h": "Mathematics",
@@ -32,7 +32,7 @@ TITLES = {
     "nn/layers.h": "Layers",
     "nn/nn.h": "Modules",
     "nn/init.h": "Initial values",
-    "models/models.h": "Models",
+    "models/models.h": "Models", "models/diffusion.h": "Diffusion",
 }
 DTYPES = (  # words of a comment; those with a full stop stand for nothing else
     ("Any dtype.", "all"), ("Of any dtype:", "all"), ("Integers too.", "floats, integers"),

@@ -37,6 +37,13 @@ static char check_name[160];
         tp_clear_error();                                                                \
     } while (0)
 
+/* What the CPU refuses and other devices offer: f16, which is storage alone there. */
+#define CHECK_REFUSED_ON_CPU(dev, result, code, text)                                    \
+    do {                                                                                 \
+        if (!strcmp(tp_device_name(dev), "cpu")) CHECK_REFUSED(result, code, text);                    \
+        else CHECK(result);                                                              \
+    } while (0)
+
 /* cpu, then cuda where there is one:  for (int d = 0; (dev = check_device(d)); d++) */
 static inline tp_device *check_device(int d)
 {

@@ -55,6 +55,25 @@ ON_EACH_DEVICE_WITH(generative, nats, conv2d)
     tp_nn_free(m);
 }
 
+#define VAE(...)   tp_model_vae((tp_vae_opts){ __VA_ARGS__ })
+#define VQVAE(...) tp_model_vqvae((tp_vqvae_opts){ __VA_ARGS__ })
+
+Test(generative, options_that_cannot_be)
+{
+    tp_module *huge[] = { VAE(.conv = true, .width = 1 << 24, .size = 1 << 15),
+                          VQVAE(.width = 1 << 24, .codes = 1 << 30, .dims = 1 << 24) };
+
+    for (int i = 0; i < TP_LEN(huge); i++)
+        tp_nn_free(huge[i]);
+    tp_clear_error();
+    CHECK_REFUSED(VAE(.classes = -1), TP_ERR_ARG, "tp_model_vae: classes -1");
+    CHECK_REFUSED(VAE(.conv = true, .size = 30), TP_ERR_ARG, "tp_model_vae: size 30 can't be halved twice");
+    CHECK_REFUSED(VAE(.conv = true, .width = -1), TP_ERR_ARG, "tp_model_vae: width -1");
+    CHECK_REFUSED(VQVAE(.codes = -1), TP_ERR_ARG, "tp_model_vqvae: codes -1");
+    CHECK_REFUSED(VQVAE(.width = 1), TP_ERR_ARG, "tp_model_vqvae: width 1, and 2 to");
+    CHECK_REFUSED(VQVAE(.blocks = INT32_MAX), TP_ERR_ARG, "tp_model_vqvae: blocks 2147483647");
+}
+
 ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
 {
     TP_SCOPE;
@@ -63,6 +82,9 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
     tp_tensor *x = numbers(TP_SHAPE(3, 5), TP_F32, dev), *z = numbers(TP_SHAPE(3, 2), TP_F32, dev), *out[4];
     tp_tensor *map = numbers(TP_SHAPE(3, 1, 8, 8), TP_F64, dev), *y = whole(3, 3, dev), *far = tp_shift(y, 3);
 
+    CHECK_REFUSED(tp_model_vae_decode(q, z, NULL), TP_ERR_ARG, "tp_model_vae_decode: a module of tp_model_vae is wanted");
+    CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
+                  "the mean has 6 numbers, logvar 3");
     CHECK_REFUSED(tp_model_vae_decode(m, z, y), TP_ERR_ARG, "vae: it takes 1 input, not 2");
     CHECK_REFUSED(tp_model_vae_decode(by_label, z, NULL), TP_ERR_ARG, "vae: it is conditional, and labels are missing");
     CHECK_REFUSED(tp_model_vae_decode(by_label, z, whole(3, 2, dev)), TP_ERR_SHAPE, "vae: labels must be (N), not (2)");

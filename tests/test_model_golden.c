@@ -1,7 +1,7 @@
 /*
  * test_model_golden.c - the reference models against the same models in PyTorch.
  *
- * tests/golden/family_models.py tells the names in the files.  The loss and all gradients of a
+ * tests/golden/family_models.py and family_diffusion.py tell the names in the files.  The loss and all gradients of a
  * first step, in f64 and f32, with inputs dense, strided and channels-last, may differ by
  * golden.h's rule, length being the elements of the largest parameter or input.  Gradients are
  * stored in f32, so that in f64 its epsilon is allowed.  In f64 the losses of ten steps stay within
@@ -163,6 +163,16 @@ static tp_tensor *forecasted(const lesson *k, int part)
     (void)part;
     if (!tp_copy_(tp_nn_tensor(k->m, "scale"), scale)) return NULL;
     return tp_mse(tp_nn_forward(k->m, k->in[0]), k->in[1]);
+}
+
+/* Of pictures, times, noise and a condition. */
+static tp_tensor *diffuse(const lesson *k, int part)
+{
+    tp_tensor *x = k->in[0], *t = k->in[1], *noise = k->in[2];
+
+    (void)part;
+    return tp_mse(run(k->m, TP_LIST(tp_model_diffusion_noised(k->m, x, t, noise), t, k->in[3])),
+                  tp_model_diffusion_target(k->m, x, t, noise));
 }
 
 /* ---- the models ---- */
@@ -327,6 +337,19 @@ static tp_module *unet_text(void)
 {
     return tp_model_unet((tp_unet_opts){
         .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 2, .context = 5 });
+}
+static tp_module *diffusion_labels(void)
+{
+    return tp_model_diffusion((tp_diffusion_opts){
+        .unet = { .base = 8, .levels = 1, .mults = { 2 }, .blocks = 1, .attention = 1, .classes = 3 },
+        .size = 4, .steps = 100 });
+}
+static tp_module *diffusion_text(void)
+{
+    return tp_model_diffusion((tp_diffusion_opts){
+        .unet = { .channels = 2, .base = 8, .levels = 2, .mults = { 2, 2 }, .blocks = 1, .attention = 2 },
+        .text = { .vocabulary = 5, .context = 4, .width = 8, .layers = 2, .heads = 2 },
+        .size = 4, .steps = 50, .schedule = TP_NOISE_COSINE, .target = TP_TARGET_V });
 }
 
 /* ---- one case ---- */
@@ -566,3 +589,5 @@ MODELS(autoencoders, { "vae_labels", vae_labels, elbo, .beta = 1 },
        { "vae_conv_labels", vae_conv_labels, elbo, .beta = 4 }, { "vqvae", vqvae, quantized })
 MODELS(unet, { "unet", unet_plain, denoise }, { "unet_labels", unet_labels, denoise },
        { "unet_text", unet_text, denoise })
+MODELS(diffusion, { "diffusion_labels", diffusion_labels, diffuse },
+       { "diffusion_text", diffusion_text, diffuse })

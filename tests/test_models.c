@@ -1,7 +1,7 @@
 /*
  * test_models.c - the reference models as modules: what each must do whatever its numbers, and what
- * its constructor and its forward refuse.  Numbers against PyTorch are in test_model_golden.c, what
- * programs do with them in test_model_uses.c.
+ * its forward refuses.  What constructors refuse is in test_model_options.c, numbers against PyTorch
+ * are in test_model_golden.c, what programs do with them in test_model_uses.c.
  */
 #include "tests/files.h"
 #include "tests/oom.h"
@@ -67,13 +67,8 @@ static int symbols(tp_tensor **in, int64_t N, tp_device *dev)
 }
 static tp_gpt_opts gpt_opts(bool rotary)
 {
-    return (tp_gpt_opts){ .vocabulary = 7,
-                          .context = 8,
-                          .layers = 2,
-                          .heads = 2,
-                          .width = 8,
-                          .dropout = .1,
-                          .rotary = rotary };
+    return (tp_gpt_opts){ .vocabulary = 7, .context = 8, .layers = 2, .heads = 2, .width = 8,
+                          .dropout = .1, .rotary = rotary };
 }
 static tp_module *gpt(void)
 {
@@ -170,8 +165,7 @@ static int noisy(tp_tensor **in, int64_t N, tp_device *dev)
 
 static tp_module *conv_vae(void)
 {
-    return tp_model_vae((tp_vae_opts){
-        .conv = true, .size = 8, .width = 2, .hidden = 6, .latent = 2, .classes = 2 });
+    return tp_model_vae((tp_vae_opts){ .conv = true, .size = 8, .width = 2, .classes = 2 });
 }
 static int labelled_maps(tp_tensor **in, int64_t N, tp_device *dev)
 {
@@ -180,6 +174,27 @@ static int labelled_maps(tp_tensor **in, int64_t N, tp_device *dev)
 static tp_module *vqvae(void)
 {
     return tp_model_vqvae((tp_vqvae_opts){ .width = 4, .codes = 5, .dims = 3, .blocks = 1 });
+}
+static tp_module *text_encoder(void)
+{
+    return tp_model_text_encoder((tp_text_encoder_opts){
+        .vocabulary = 7, .context = 6, .width = 8, .layers = 1, .heads = 2, .dropout = .1 });
+}
+static tp_module *diffusion(void)
+{
+    return tp_model_diffusion((tp_diffusion_opts){ .unet = unet_opts(), .size = 4 });
+}
+static tp_module *diffusion_text(void)
+{
+    tp_unet_opts o = unet_opts();
+
+    o.classes = 0;
+    return tp_model_diffusion((tp_diffusion_opts){
+        .unet = o, .text = { .vocabulary = 7, .context = 6, .width = 8, .layers = 1, .heads = 2 }, .size = 4 });
+}
+static int described(tp_tensor **in, int64_t N, tp_device *dev)
+{
+    return noisy(in, N, dev), symbols(in + 2, N, dev), 3;
 }
 
 static const kind kinds[] = {
@@ -201,6 +216,9 @@ static const kind kinds[] = {
     { "forecast", forecast, series, 1 },
     { "conv vae", conv_vae, labelled_maps, 3 },
     { "vqvae", vqvae, maps, 4 },
+    { "text encoder", text_encoder, symbols, 1 },
+    { "diffusion", diffusion, noisy, 1 },
+    { "diffusion by text", diffusion_text, described, 1 },
 };
 
 static tp_module *ready(const kind *k, int64_t seed, tp_device *dev)
@@ -308,7 +326,7 @@ ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
         tp_module *m = ready(&kinds[i], 1, dev);
         tp_tensor *in[MOST_INPUTS], *a = NULL, *b = NULL;
         tp_list list = { in, kinds[i].inputs(in, 2, dev) };
-        bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet bert translate, norms first forecast", kinds[i].name) != NULL;
+        bool draws = strstr("cnn lstm gpt rotary gpt conv vae unet text encoder bert translate, norms first forecast diffusion by text", kinds[i].name) != NULL;
 
         tp_nn_apply(m, list, &a, 1), tp_nn_apply(m, list, &b, 1);
         CHECK(a && b && equal(a, b) == !draws);
@@ -422,115 +440,6 @@ ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
 
 /* ---- refusals ---- */
 
-#define REFUSED_OPTIONS(call, text)                                                                \
-    do {                                                                                           \
-        CASE("%.150s", #call);                                                                     \
-        CHECK_REFUSED(call, TP_ERR_ARG, text);                                                     \
-    } while (0)
-#define CNN(...)    tp_model_cnn((tp_cnn_opts){ __VA_ARGS__ })
-#define RESNET(...) tp_model_resnet((tp_resnet_opts){ __VA_ARGS__ })
-#define LSTM(...)   tp_model_lstm((tp_lstm_model_opts){ __VA_ARGS__ })
-#define GPT(...)                                                                                   \
-    tp_model_gpt(                                                                                  \
-        (tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
-#define BERT(...)                                                                                  \
-    tp_model_bert((tp_bert_opts){                                                                  \
-        .vocabulary = 5, .context = 4, .classes = 2, .layers = 1, .heads = 3, __VA_ARGS__ })
-#define TRANSLATE(...)                                                                             \
-    tp_model_translate(                                                                            \
-        (tp_translate_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 3, __VA_ARGS__ })
-#define FORECAST(...)                                                                              \
-    tp_model_forecast((tp_forecast_opts){ .columns = 1, .steps_in = 24, .ahead = 12, __VA_ARGS__ })
-#define VAE(...)   tp_model_vae((tp_vae_opts){ __VA_ARGS__ })
-#define VQVAE(...) tp_model_vqvae((tp_vqvae_opts){ __VA_ARGS__ })
-#define GAN(...)   tp_model_generator((tp_dcgan_opts){ __VA_ARGS__ })
-#define JUDGE(...) tp_model_discriminator((tp_dcgan_opts){ __VA_ARGS__ })
-#define UNET(...)  tp_model_unet((tp_unet_opts){ __VA_ARGS__ })
-
-Test(models, options_that_cannot_be)
-{
-    long before = (tp_thread_end(), tp__live());
-
-    REFUSED_OPTIONS(tp_model_mlp(NULL, 3), "tp_model_mlp: 0 sizes");
-    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3 }, 1), "tp_model_mlp: 1 sizes");
-    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3, 0 }, 2), "tp_model_mlp: size 0, and 1 to");
-    REFUSED_OPTIONS(tp_model_mlp((int64_t[]){ 3, INT64_MAX, 2 }, 3),
-                    "tp_model_mlp: size 9223372036854775807");
-    REFUSED_OPTIONS(CNN(.size = 3), "tp_model_cnn: size 3, and 4 to");
-    REFUSED_OPTIONS(CNN(.width = -1), "tp_model_cnn: width -1");
-    REFUSED_OPTIONS(CNN(.channels = INT64_MAX), "tp_model_cnn: channels 9");
-    REFUSED_OPTIONS(CNN(.dropout = 2), "tp_model_cnn: dropout 2");
-    REFUSED_OPTIONS(CNN(.dropout = NAN), "tp_model_cnn: dropout nan");
-    REFUSED_OPTIONS(RESNET(0), "tp_model_resnet: stages 0, and 1 to 4");
-    REFUSED_OPTIONS(RESNET(.stages = 9, .width = 8), "tp_model_resnet: stages 9");
-    REFUSED_OPTIONS(RESNET(.stages = 2, .width = 8, .blocks = { 1 }), "tp_model_resnet: blocks 0");
-    REFUSED_OPTIONS(RESNET(.stages = 1, .width = INT64_MAX, .blocks = { 1 }),
-                    "tp_model_resnet: width 9");
-    REFUSED_OPTIONS(RESNET(.stages = 1, .width = 8, .blocks = { INT32_MAX }),
-                    "tp_model_resnet: blocks 2147483647");
-    REFUSED_OPTIONS(LSTM(0), "tp_model_lstm: vocabulary 0");
-    REFUSED_OPTIONS(LSTM(.vocabulary = 5, .layers = 33), "tp_model_lstm: layers 33, and 1 to 32");
-    REFUSED_OPTIONS(LSTM(.vocabulary = INT64_MAX), "tp_model_lstm: vocabulary 9");
-    REFUSED_OPTIONS(LSTM(.vocabulary = 5, .dropout = -1), "tp_model_lstm: dropout -1");
-    REFUSED_OPTIONS(GPT(.width = 0), "tp_model_gpt: width 0");
-    REFUSED_OPTIONS(GPT(.width = 8), "tp_model_gpt: width 8 can't be split into 3 heads");
-    REFUSED_OPTIONS(GPT(.width = 9, .rotary = true), "of an even width");
-    REFUSED_OPTIONS(
-        tp_model_gpt((tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = INT32_MAX }),
-        "layers 2147483647");
-    REFUSED_OPTIONS(tp_model_gpt((tp_gpt_opts){ 0 }), "tp_model_gpt: vocabulary 0");
-    REFUSED_OPTIONS(GPT(.width = 9, .dropout = 1.5), "tp_model_gpt: dropout 1.5");
-    REFUSED_OPTIONS(BERT(.width = 9, .dropout = -1), "tp_model_bert: dropout -1");
-    REFUSED_OPTIONS(BERT(.width = 8), "tp_model_bert: width 8 can't be split into 3 heads");
-    REFUSED_OPTIONS(BERT(.width = 9, .hidden = -1), "tp_model_bert: hidden -1");
-    REFUSED_OPTIONS(BERT(.width = 9, .types = -1), "tp_model_bert: types -1");
-    REFUSED_OPTIONS(TRANSLATE(.width = 9, .padding = 5), "tp_model_translate: padding 5, and 0 to 4");
-    REFUSED_OPTIONS(TRANSLATE(.width = 8), "tp_model_translate: width 8 can't be split into 3 heads");
-    REFUSED_OPTIONS(TRANSLATE(.width = 9, .dropout = 2), "tp_model_translate: dropout 2");
-    REFUSED_OPTIONS(tp_model_forecast((tp_forecast_opts){ .columns = 1, .steps_in = 24 }),
-                    "tp_model_forecast: ahead 0");
-    REFUSED_OPTIONS(FORECAST(.segment = 9), "segment 9 doesn't divide both steps_in 24 and ahead 12");
-    REFUSED_OPTIONS(FORECAST(.width = 7), "tp_model_forecast: width 7 is odd");
-    CHECK(tp_bert_base().width == 768);
-    REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .latent = -2 }), "tp_model_vae: latent -2");
-    REFUSED_OPTIONS(tp_model_vae((tp_vae_opts){ .hidden = INT64_MAX }), "tp_model_vae: hidden 9");
-    REFUSED_OPTIONS(VAE(.classes = -1), "tp_model_vae: classes -1");
-    REFUSED_OPTIONS(VAE(.conv = true, .size = 30), "tp_model_vae: size 30 can't be halved twice");
-    REFUSED_OPTIONS(VAE(.conv = true, .width = -1), "tp_model_vae: width -1");
-    REFUSED_OPTIONS(VQVAE(.codes = -1), "tp_model_vqvae: codes -1");
-    REFUSED_OPTIONS(VQVAE(.width = 1), "tp_model_vqvae: width 1, and 2 to");
-    REFUSED_OPTIONS(VQVAE(.blocks = INT32_MAX), "tp_model_vqvae: blocks 2147483647");
-    REFUSED_OPTIONS(GAN(.width = INT64_MAX), "tp_model_generator: width 9");
-    REFUSED_OPTIONS(GAN(.classes = -1), "tp_model_generator: classes -1");
-    REFUSED_OPTIONS(JUDGE(.channels = -1), "tp_model_discriminator: channels -1");
-    REFUSED_OPTIONS(UNET(.base = 12), "tp_model_unet: base 12 isn't a multiple of its 8 groups");
-    REFUSED_OPTIONS(UNET(.levels = 1000000), "tp_model_unet: levels 1000000, and 1 to 6");
-    REFUSED_OPTIONS(UNET(.levels = 2), "tp_model_unet: mults 0");
-    REFUSED_OPTIONS(UNET(.levels = 1, .mults = { 1 }, .blocks = INT32_MAX),
-                    "tp_model_unet: blocks 2147483647, and 1 to 62");
-    REFUSED_OPTIONS(UNET(.base = INT64_MAX), "tp_model_unet: base 9");
-    REFUSED_OPTIONS(UNET(.classes = 2, .context = 3), "labels or a text, not both");
-    REFUSED_OPTIONS(UNET(.dropout = -0.1), "tp_model_unet: dropout -0.1");
-    CHECK(tp__live() == before);
-}
-
-/* Described and not drawn, or refused for their size, but never a crash. */
-Test(models, huge_ones)
-{
-    tp_module *m[] = { CNN(.width = 1 << 24, .size = 1 << 15, .hidden = 1 << 30),
-                       RESNET(.stages = 1, .width = 1 << 24, .blocks = { 1 }),
-                       LSTM(.vocabulary = 1 << 30, .width = 1 << 24),
-                       NULL,
-                       GAN(.width = 1 << 24),
-                       UNET(.base = 1 << 24),
-                       VAE(.conv = true, .width = 1 << 24, .size = 1 << 15),
-                       VQVAE(.width = 1 << 24, .codes = 1 << 30, .dims = 1 << 24) };
-
-    for (int i = 0; i < TP_LEN(m); i++)
-        tp_nn_free(m[i]);
-    tp_clear_error();
-}
-
 /* The inputs are of a model and of no other: a missing one, one more, another number of axes. */
 ON_EACH_DEVICE_WITH(models, inputs_that_cannot_be, conv2d)
 {
@@ -617,9 +526,6 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     CHECK(refuses(l, TP_LIST(two), TP_ERR_ARG, "call tp_nn_init first"));
     CASE("the parts of a model");
     CHECK_REFUSED(tp_model_cnn_features(g, x), TP_ERR_ARG, "conv1");
-    CHECK_REFUSED(tp_model_vae_decode(g, z, NULL), TP_ERR_ARG, "a module of tp_model_vae is wanted");
-    CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
-                  "the mean has 8 numbers, logvar 2");
     tp_nn_free(g), tp_nn_free(d), tp_nn_free(u), tp_nn_free(t), tp_nn_free(l), tp_nn_free(c);
     tp_nn_free(b), tp_nn_free(r), tp_nn_free(w);
 }

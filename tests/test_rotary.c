@@ -139,7 +139,7 @@ ON_EACH_DEVICE(rotary, refusals)
     ARG(tp_rotary(x, (tp_rotary_opts){ .dims = -2 }), "-2 numbers of the rows");
     ARG(tp_rotary(x, (tp_rotary_opts){ .base = -1 }), "base -1: a number above 0 is wanted");
     DTYPE(tp_rotary(I64(2, 3, 4, 6), plain), "rotary: not offered for i64 (2, 3, 4, 6)");
-    DTYPE(tp_rotary(make(TP_F16, dev, TP_SHAPE(2, 3, 4, 6)), plain), "not offered for f16");
+    CHECK_REFUSED_ON_CPU(dev, tp_rotary(make(TP_F16, dev, TP_SHAPE(2, 3, 4, 6)), plain), TP_ERR_DTYPE, "not offered for f16");
     DTYPE(tp_rotary(x, (tp_rotary_opts){ .positions = F32(4) }),
           "positions must be i64, i32 or u8, not f32 (4)");
     SHAPE(tp_rotary(x, (tp_rotary_opts){ .positions = I64(3) }),

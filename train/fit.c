@@ -92,7 +92,8 @@ static tp_tensor *loss_of(run *k, tp_batch b, bool validating)
     tp_tensor *y = o->forward   ? o->forward(k->at.m, b, o->user)
                    : validating ? tp_nn_predict(k->at.m, b.x)
                                 : tp_nn_forward(k->at.m, b.x);
-    tp_tensor *loss = !y ? NULL : o->loss ? o->loss(y, b, o->user) : tp_cross_entropy(y, b.y);
+    bool is_loss = o->forward && !o->loss && tp_rank(y) == 0;
+    tp_tensor *loss = !y || is_loss ? y : o->loss ? o->loss(y, b, o->user) : tp_cross_entropy(y, b.y);
 
     if (!loss && tp_ok()) tp_fail(TP_ERR_USER, "tp_train_fit: no %s, and no error that says why", y ? "loss" : "output");
     return loss;

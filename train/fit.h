@@ -31,7 +31,8 @@ typedef struct tp_fit_opts {
     /* y of a batch.  NULL: tp_nn_forward(m, b.x), and in validation tp_nn_predict(m, b.x).  With a
      * forward of one's own all modules are put in eval mode for a validation, and in train mode after. */
     tp_tensor *(*forward)(tp_module *m, tp_batch b, void *user);
-    tp_tensor *(*loss)(tp_tensor *y, tp_batch b, void *user); /* NULL: tp_cross_entropy(y, b.y) */
+    tp_tensor *(*loss)(tp_tensor *y, tp_batch b, void *user); /* NULL: tp_cross_entropy(y, b.y), or
+                                     * y itself where a forward of one's own gives one number */
     /* How good m is; NULL: the mean loss over the samples of `validation`. */
     double (*score)(tp_module *m, tp_loader *validation, void *user);
     bool higher_is_better;          /* of score */

@@ -32,7 +32,7 @@ static int leading(int64_t ld, int64_t cols)
     return (int)(ld > cols ? ld : cols > 1 ? cols : 1);
 }
 
-/* type_y: k's type, or f32, in which bf16 products are summed. */
+/* type_y: k's type, or f32, in which products of halves are summed. */
 static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
                               const void *a, const void *b, cudaDataType type_y, void *y)
 {
@@ -65,7 +65,7 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
     if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
     if (!fits(g))
         return tp__kernel_error(c, "matmul: cuBLAS takes sizes up to %d", INT_MAX);
-    if (!plain && k->type == CUDA_R_16BF) { /* rounded once, after bias and activation */
+    if (!plain && k->compute == CUBLAS_COMPUTE_32F && k->type != CUDA_R_32F) { /* rounded once, after bias and activation */
         sums = tp_scratch(c, (size_t)(g->batch * g->m * g->n) * sizeof(float));
         if (!sums) return TP_KERNEL_NO_MEMORY;
         whole.ldy = g->n, whole.step_y = g->m * g->n, type_y = CUDA_R_32F;
@@ -102,9 +102,18 @@ static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void
     return gemm(c, g, &k, a, b, y);
 }
 
+static int gemm_f16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
+                    void *y)
+{
+    static const kind k = { CUDA_R_16F, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_f16 };
+
+    return gemm(c, g, &k, a, b, y);
+}
+
 extern tp__fn_gemm *const tp_cuda_gemm[TP_DTYPES];
 tp__fn_gemm *const tp_cuda_gemm[TP_DTYPES] = {
     [TP_F32] = gemm_f32,
     [TP_F64] = gemm_f64,
     [TP_BF16] = gemm_bf16,
+    [TP_F16] = gemm_f16,
 };

@@ -19,7 +19,16 @@ typedef struct tp_stage {
 
 /* What a kernel found wrong in its data, in mapped host memory: read at the next wait, when the kernel's
  * result, NaN, is too late for an error of its own.  The first one stays. */
-typedef enum tp_fault_code { TP_NO_FAULT, TP_FAULT_LABEL } tp_fault_code;
+typedef enum tp_fault_code {
+    TP_NO_FAULT,
+    TP_FAULT_LABEL,
+    TP_FAULT_INDEX,
+    TP_FAULT_EMBEDDING,
+    TP_FAULT_PROBABILITY,
+    TP_FAULT_LENGTH,
+    TP_FAULT_CTC_SIZE,
+    TP_FAULT_CTC_LABEL
+} tp_fault_code;
 typedef struct tp_fault {
     int code;
     int64_t value, limit; /* the number, and how many there are from 0 */
@@ -54,5 +63,6 @@ const char *tp_cuda_describe(tp_ctx *c);
 int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
+int tp_cuda_epilogue_f16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 
 #endif

@@ -32,6 +32,20 @@ int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e)
     return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
 }
 
+/* As the CPU's kernels say it. */
+static const struct {
+    const char *text;
+    int from; /* 1: the limit itself is allowed */
+} faults[] = {
+    [TP_FAULT_LABEL] = { "cross_entropy: label %lld is outside 0..%lld", 0 },
+    [TP_FAULT_INDEX] = { "index %lld is outside 0..%lld", 0 },
+    [TP_FAULT_EMBEDDING] = { "embedding: index %lld is outside 0..%lld", 0 },
+    [TP_FAULT_PROBABILITY] = { "bernoulli: a p is outside 0..1, or isn't a number", 0 },
+    [TP_FAULT_LENGTH] = { "length %lld is outside 1..%lld", 1 },
+    [TP_FAULT_CTC_SIZE] = { "ctc: %lld times or labels of a sample are outside 0..%lld", 1 },
+    [TP_FAULT_CTC_LABEL] = { "ctc: label %lld is outside 0..%lld", 0 },
+};
+
 /* At a wait an error may be that of any kernel before it. */
 static int waited(tp_ctx *c, const char *what, cudaError_t e)
 {
@@ -45,8 +59,7 @@ static int waited(tp_ctx *c, const char *what, cudaError_t e)
     }
     if (f.code == TP_NO_FAULT) return 0;
     h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, "cross_entropy: label %lld is outside 0..%lld", (long long)f.value,
-                            (long long)f.limit - 1);
+    return tp__kernel_error(c, faults[f.code].text, (long long)f.value, (long long)f.limit - !faults[f.code].from);
 }
 
 /* ---- devices ---- */

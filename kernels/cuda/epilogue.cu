@@ -45,4 +45,8 @@ int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, vo
 {
     return epilogue<tp_bf16>(c, g, sums, y);
 }
+int tp_cuda_epilogue_f16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y)
+{
+    return epilogue<tp_f16>(c, g, sums, y);
+}
 }

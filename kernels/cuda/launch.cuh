@@ -26,6 +26,9 @@ extern "C" {
 const int64_t TP_MAX_BLOCKS = 1 << 20;
 #endif
 
+/* Before a loop whose index must be a constant: what it indexes then lives in registers. */
+#define TP_UNROLL _Pragma("unroll")
+
 enum { TP_THREADS = 256 };
 
 /* Blocks of TP_THREADS for n threads.  Kernels stride over what is beyond them. */
@@ -77,7 +80,10 @@ int tp_launch(tp_ctx *c, const char *op, const char *name, void (*kernel)(P...),
 /* Gives the status that a slot returns.  A kernel with a comma in its name stands in
  * parentheses: TP_LAUNCH(c, (map<T, Op>), ...). */
 #define TP_LAUNCH(c, kernel, blocks, threads, ...)                                       \
-    tp_launch(c, __func__, #kernel, kernel, blocks, threads, __VA_ARGS__)
+    TP_LAUNCH_FOR(c, __func__, kernel, blocks, threads, __VA_ARGS__)
+/* The same for a function that serves several slots: op is what errors call it. */
+#define TP_LAUNCH_FOR(c, op, kernel, blocks, threads, ...)                               \
+    tp_launch(c, op, #kernel, kernel, blocks, threads, __VA_ARGS__)
 
 /* ---- what a kernel finds wrong ---- */
 
@@ -113,6 +119,26 @@ template <class T> __device__ inline tp_acc<T> tp_load(T v)
     return tp_acc<T>(v);
 }
 
+/* Where sums and products of A are defined: integers wrap around. */
+template <class A> struct tp_wide_of {
+    typedef A type;
+};
+template <> struct tp_wide_of<int64_t> {
+    typedef uint64_t type;
+};
+template <> struct tp_wide_of<int32_t> {
+    typedef uint32_t type;
+};
+template <> struct tp_wide_of<uint8_t> {
+    typedef uint32_t type;
+};
+template <class A> using tp_wide = typename tp_wide_of<A>::type;
+
+template <class A> __device__ inline A tp_sum(A a, A b)
+{
+    return A((tp_wide<A>)a + (tp_wide<A>)b);
+}
+
 template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v)
 {
     *y = T(v);
@@ -121,7 +147,7 @@ template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v)
 /* y (+)= v; without add, y may hold anything. */
 template <class T> __device__ inline void tp_put(T *y, tp_acc<T> v, bool add)
 {
-    *y = T(add ? tp_acc<T>(tp_load(*y) + v) : v);
+    *y = T(add ? tp_sum<tp_acc<T>>(tp_load(*y), v) : v);
 }
 
 /* ---- places in a tp_loop ---- */
@@ -156,6 +182,10 @@ struct tp_larger {
     template <class A> __device__ A operator()(A a, A b) const { return a > b ? a : b; }
 };
 
+struct tp_nan_wins {
+    template <class A> __device__ A operator()(A a, A b) const { return b > a || b != b ? b : a; }
+};
+
 /* Folds v over a block of whole warps in a fixed order; every thread gets the result, and
  * all threads must come here. */
 template <class A, class Fold> __device__ inline A tp_block_fold(A v, Fold fold)
@@ -182,9 +212,18 @@ template <class A, class Fold> __device__ inline A tp_block_fold(A v, Fold fold)
     extern tp__fn_##name *const tp_cuda_##name[TP_DTYPES];                               \
     tp__fn_##name *const tp_cuda_##name[TP_DTYPES] = { __VA_ARGS__ };                    \
     }
-#define TP_FLOATS(name) TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>)
-#define TP_ALL_DTYPES(name)                                                              \
-    TP_SLOTS(name, name<float>, name<double>, name<tp_bf16>, name<tp_f16>,               \
-             name<int64_t>, name<int32_t>, name<uint8_t>, name<bool>)
+/* Of the sets of kernels.def, by a template f that is called otherwise than the slot, or like it. */
+#define TP_FLOATS_BY(name, f) TP_SLOTS(name, f<float>, f<double>, f<tp_bf16>, f<tp_f16>)
+#define TP_NUMBERS_BY(name, f)                                                           \
+    TP_SLOTS(name, f<float>, f<double>, f<tp_bf16>, f<tp_f16>, f<int64_t>, f<int32_t>, f<uint8_t>)
+#define TP_ALL_BY(name, f)                                                               \
+    TP_SLOTS(name, f<float>, f<double>, f<tp_bf16>, f<tp_f16>, f<int64_t>, f<int32_t>, f<uint8_t>, f<bool>)
+#define TP_INTEGERS_BY(name, f)                                                          \
+    TP_SLOTS(name, NULL, NULL, NULL, NULL, f<int64_t>, f<int32_t>, f<uint8_t>)
+#define TP_BITS_BY(name, f)                                                              \
+    TP_SLOTS(name, NULL, NULL, NULL, NULL, f<int64_t>, f<int32_t>, f<uint8_t>, f<bool>)
+#define TP_FLOATS_I64_BY(name, f) TP_SLOTS(name, f<float>, f<double>, f<tp_bf16>, f<tp_f16>, f<int64_t>)
+#define TP_FLOATS(name)     TP_FLOATS_BY(name, name)
+#define TP_ALL_DTYPES(name) TP_ALL_BY(name, name)
 
 #endif

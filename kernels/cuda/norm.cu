@@ -1,13 +1,13 @@
 /*
- * norm.cu - layer normalization, forward and backward; kernels.def has the formulas.
+ * norm.cu - normalization of rows, forward and backward; kernels.def has the formulas.
  *
- * Ba, Kiros & Hinton 2016.  A block a row; the variance is the mean of squares about the
- * mean, never a difference of large numbers.  The sums over rows, for the weight and the
- * bias, are cut into chunks of rows by shape alone and folded in a second launch.
+ *     layer   Ba, Kiros & Hinton 2016
+ *     rms     Zhang & Sennrich 2019
+ *
+ * A block a row; a variance is the mean of squares about the mean, never a difference of large
+ * numbers.
  */
-#include "kernels/cuda/launch.cuh"
-
-enum { COLUMNS = 32, DEPTH = TP_THREADS / COLUMNS };
+#include "kernels/cuda/norm.cuh"
 
 template <class T>
 static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs,
@@ -62,51 +62,19 @@ static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys,
     }
 }
 
-/* Over a chunk of rows, for 32 columns: part (chunks, 2, cols) = sums of dy h and of dy. */
-template <class T>
-static __global__ void layer_columns(int64_t rows, int64_t cols, int64_t chunk,
-                                     const T *dy, const T *x, const tp_acc<T> *means,
-                                     const tp_acc<T> *rstds, tp_acc<T> *part)
-{
-    typedef tp_acc<T> A;
-    TP_SHARED(A, low, TP_THREADS);
-    TP_SHARED(A, high, TP_THREADS);
-    int64_t tiles = (cols + COLUMNS - 1) / COLUMNS, first = blockIdx.x / tiles * chunk;
-    int lane = (int)threadIdx.x % COLUMNS, depth = (int)threadIdx.x / COLUMNS;
-    int64_t k = blockIdx.x % tiles * COLUMNS + lane, end = first + chunk;
-    A a = 0, b = 0;
+/* What row r gives to the sums for weight and bias: dy h and dy. */
+template <class T> struct layer_part {
+    const T *dy, *x;
+    const tp_acc<T> *mean, *rstd;
+    int64_t cols;
 
-    if (end > rows) end = rows;
-    for (int64_t r = first + depth; k < cols && r < end; r += DEPTH) {
-        A g = tp_load(dy[r * cols + k]);
+    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    {
+        tp_acc<T> g = tp_load(dy[r * cols + k]);
 
-        a += g * ((tp_load(x[r * cols + k]) - means[r]) * rstds[r]), b += g;
+        return { g * ((tp_load(x[r * cols + k]) - mean[r]) * rstd[r]), g };
     }
-    low[threadIdx.x] = a, high[threadIdx.x] = b;
-    __syncthreads();
-    if (depth > 0 || k >= cols) return;
-    for (int i = 1; i < DEPTH; i++)
-        a += low[i * COLUMNS + lane], b += high[i * COLUMNS + lane];
-    part += blockIdx.x / tiles * 2 * cols;
-    part[k] = a, part[cols + k] = b;
-}
-
-template <class A>
-static __global__ void fold_columns(int64_t cols, int64_t chunks, const A *part,
-                                    A *dweight, A *dbias)
-{
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
-
-    for (int64_t k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; k < cols;
-         k += step) {
-        A a = 0, b = 0;
-
-        for (int64_t i = 0; i < chunks; i++)
-            a += part[2 * i * cols + k], b += part[(2 * i + 1) * cols + k];
-        if (dweight) dweight[k] = a;
-        if (dbias) dbias[k] = b;
-    }
-}
+};
 
 /* ---- the slots ---- */
 
@@ -123,35 +91,13 @@ static int layer_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 }
 
 template <class T>
-static int sums_over_rows(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
-                          const void *x, const void *mean, const void *rstd,
-                          void *dweight, void *dbias)
-{
-    typedef tp_acc<T> A;
-    int64_t tiles = (cols + COLUMNS - 1) / COLUMNS, chunk = 64, chunks;
-    A *part;
-    int failed;
-
-    while ((rows + chunk - 1) / chunk > 256)
-        chunk *= 2;
-    chunks = (rows + chunk - 1) / chunk;
-    part = (A *)tp_scratch(c, (size_t)(2 * chunks * cols + 1) * sizeof *part);
-    if (!part) return TP_KERNEL_NO_MEMORY;
-    failed =
-        TP_LAUNCH(c, layer_columns<T>, tiles * chunks, TP_THREADS, rows, cols, chunk,
-                  (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, part);
-    if (failed) return failed;
-    return TP_LAUNCH(c, fold_columns<A>, tp_blocks(cols), TP_THREADS, cols, chunks,
-                     (const A *)part, (A *)dweight, (A *)dbias);
-}
-
-template <class T>
 static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
                          const void *x, const void *mean, const void *rstd,
                          const void *weight, bool add, void *dx, void *dweight,
                          void *dbias)
 {
     typedef tp_acc<T> A;
+    A *part;
     int failed = 0;
 
     if (dx)
@@ -159,8 +105,91 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
                            rows, cols, (const T *)dy, (const T *)x, (const A *)mean,
                            (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || (!dweight && !dbias)) return failed;
-    return sums_over_rows<T>(c, rows, cols, dy, x, mean, rstd, dweight, dbias);
+    if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns<A>(c, __func__, rows, cols, part,
+                         layer_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols },
+                         tp_store_two<A>{ (A *)dweight, (A *)dbias });
+}
+
+/* ---- rms:  dx (+)= rstd g - x rstd^3 mean of g x,  g = dy weight ---- */
+
+template <class T>
+static __global__ void rms_rows(int64_t rows, int64_t cols, const T *xs, const tp_acc<T> *w, double eps,
+                                tp_acc<T> *rstds, T *ys)
+{
+    typedef tp_acc<T> A;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        const T *x = xs + r * cols;
+        A square = 0, rstd;
+
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            square += tp_load(x[k]) * tp_load(x[k]);
+        square = tp_block_fold(square, tp_plus()) / A(cols);
+        rstd = A(1 / sqrt(double(square) + eps));
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            tp_put(&ys[r * cols + k], tp_load(x[k]) * rstd * (w ? w[k] : A(1)));
+        if (threadIdx.x == 0) rstds[r] = rstd;
+    }
+}
+
+template <class T>
+static __global__ void rms_rows_dx(int64_t rows, int64_t cols, const T *dys, const T *xs, const tp_acc<T> *rstds,
+                                   const tp_acc<T> *w, bool add, T *dxs)
+{
+    typedef tp_acc<T> A;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        const T *x = xs + r * cols, *dy = dys + r * cols;
+        A rstd = rstds[r], slope = 0;
+
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            slope += tp_load(dy[k]) * (w ? w[k] : A(1)) * tp_load(x[k]);
+        slope = tp_block_fold(slope, tp_plus()) / A(cols) * rstd * rstd * rstd;
+        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
+            tp_put(&dxs[r * cols + k], rstd * tp_load(dy[k]) * (w ? w[k] : A(1)) - tp_load(x[k]) * slope, add);
+    }
+}
+
+template <class T> struct rms_part {
+    const T *dy, *x;
+    const tp_acc<T> *rstd;
+    int64_t cols;
+
+    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    {
+        return { tp_load(dy[r * cols + k]) * tp_load(x[r * cols + k]) * rstd[r], 0 };
+    }
+};
+
+template <class T>
+static int rms_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, const void *weight, double eps, void *rstd,
+                    void *y)
+{
+    typedef tp_acc<T> A;
+
+    return TP_LAUNCH(c, rms_rows<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols, (const T *)x,
+                     (const A *)weight, eps, (A *)rstd, (T *)y);
+}
+
+template <class T>
+static int rms_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, const void *x, const void *rstd,
+                       const void *weight, bool add, void *dx, void *dweight)
+{
+    typedef tp_acc<T> A;
+    A *part;
+    int failed = 0;
+
+    if (dx)
+        failed = TP_LAUNCH(c, rms_rows_dx<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols, (const T *)dy,
+                           (const T *)x, (const A *)rstd, (const A *)weight, add, (T *)dx);
+    if (failed || !dweight) return failed;
+    if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns<A>(c, __func__, rows, cols, part, rms_part<T>{ (const T *)dy, (const T *)x, (const A *)rstd, cols },
+                         tp_store_two<A>{ (A *)dweight, NULL });
 }
 
 TP_FLOATS(layer_norm)
 TP_FLOATS(layer_norm_dx)
+TP_FLOATS(rms_norm)
+TP_FLOATS(rms_norm_dx)

@@ -69,6 +69,25 @@ static __global__ void drop(tp_loop l, int64_t n, tp_draw d, uint32_t threshold,
     }
 }
 
+/* 1 where the number, rounded as T stores it, is below x; a report where x is no probability. */
+template <class T> static __global__ void toss(tp_loop l, int64_t n, tp_draw d, tp_fault *fault, const T *x, T *y)
+{
+    int64_t step = (int64_t)gridDim.x * blockDim.x, at[2];
+
+    for (int64_t q = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; 4 * q < n; q += step) {
+        uint32_t bits[4];
+
+        bits_of(d, q, bits);
+        for (int k = 0; k < 4 && 4 * q + k < n; k++) {
+            tp_acc<T> u = tp_load(T(tp_acc<T>(tp_philox_uniform(bits[k])))), p;
+
+            tp_at(l, 4 * q + k, at), p = tp_load(x[at[1]]);
+            if (!(p >= 0 && p <= 1)) tp_report(fault, TP_FAULT_PROBABILITY, 0, 0);
+            tp_put(&y[at[0]], tp_acc<T>(u < p));
+        }
+    }
+}
+
 static __global__ void save(tp_draw d, int64_t *to)
 {
     to[0] = (int64_t)d.state[0], to[1] = (int64_t)(d.state[1] + d.add);
@@ -106,6 +125,13 @@ static int dropout(tp_ctx *c, const tp_loop *l, const void *x, double p, tp_draw
                      add, (T *)y);
 }
 
+template <class T> static int bernoulli(tp_ctx *c, const tp_loop *l, const void *p, tp_draw d, void *y)
+{
+    int64_t n = tp_loop_count(l);
+
+    return TP_LAUNCH(c, toss<T>, tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d, tp_faults(c), (const T *)p, (T *)y);
+}
+
 static int draw_save(tp_ctx *c, tp_draw d, int64_t *to)
 {
     return TP_LAUNCH(c, save, 1, 1, d, to);
@@ -114,4 +140,5 @@ static int draw_save(tp_ctx *c, tp_draw d, int64_t *to)
 TP_FLOATS(uniform)
 TP_FLOATS(normal)
 TP_FLOATS(dropout)
+TP_FLOATS(bernoulli)
 TP_SLOTS(draw_save, NULL, NULL, NULL, NULL, draw_save) /* i64 */

@@ -4,6 +4,7 @@
  * A product is queued on the handle's stream and runs late.  Every operand's range must lie
  * in one live allocation and be initialized; arguments that cuBLAS refuses are refused.
  */
+#include "kernels/cpu/half.h"
 #include "tests/cudasim/cudasim.h"
 
 #include <cblas.h>
@@ -66,22 +67,15 @@ static void each_column(const char *p, int rows, int cols, int ld, size_t size,
         check(p + (size_t)j * (size_t)ld * size, (size_t)rows * size, who);
 }
 
-static float bf16_at(const void *p, size_t i)
+static float half_at(cudaDataType t, const void *p, size_t i)
 {
-    uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
-    float f;
-
-    memcpy(&f, &bits, sizeof f);
-    return f;
+    return t == CUDA_R_16BF ? tp_bf16_to_f32(((const tp_bf16 *)p)[i]) : tp_f16_to_f32(((const tp_f16 *)p)[i]);
 }
 
-static uint16_t to_bf16(float f)
+static void put_half(cudaDataType t, void *p, size_t i, float v)
 {
-    uint32_t bits;
-
-    memcpy(&bits, &f, sizeof bits);
-    if (f != f) return (uint16_t)((bits | 0x400000u) >> 16);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+    if (t == CUDA_R_16BF) ((tp_bf16 *)p)[i] = tp_bf16_of(v);
+    else ((tp_f16 *)p)[i] = tp_f16_of(v);
 }
 
 static size_t place(bool t, int row, int col, int ld)
@@ -90,22 +84,21 @@ static size_t place(bool t, int row, int col, int ld)
              : (size_t)col * (size_t)ld + (size_t)row;
 }
 
-static void bf16_gemm(const product *g, const char *a, const char *b, char *c)
+static void half_gemm(const product *g, const char *a, const char *b, char *c)
 {
     for (int j = 0; j < g->n; j++)
         for (int i = 0; i < g->m; i++) {
             size_t at = place(false, i, j, g->ldc);
-            uint16_t *to = (uint16_t *)(void *)c + at;
             float *wide = (float *)(void *)c + at;
             double sum = 0;
 
             for (int k = 0; k < g->k; k++)
-                sum += (double)bf16_at(a, place(g->ta, i, k, g->lda)) *
-                       (double)bf16_at(b, place(g->tb, k, j, g->ldb));
+                sum += (double)half_at(g->type, a, place(g->ta, i, k, g->lda)) *
+                       (double)half_at(g->type, b, place(g->tb, k, j, g->ldb));
             sum *= g->alpha;
-            if (g->beta != 0) sum += g->beta * (double)(g->type_c == CUDA_R_32F ? *wide : bf16_at(to, 0));
+            if (g->beta != 0) sum += g->beta * (double)(g->type_c == CUDA_R_32F ? *wide : half_at(g->type, c, at));
             if (g->type_c == CUDA_R_32F) *wide = (float)sum;
-            else *to = to_bf16((float)sum);
+            else put_half(g->type, c, at, (float)sum);
         }
 }
 
@@ -114,8 +107,8 @@ static void gemm(const product *g, const char *a, const char *b, char *c)
     CBLAS_TRANSPOSE ta = g->ta ? CblasTrans : CblasNoTrans,
                     tb = g->tb ? CblasTrans : CblasNoTrans;
 
-    if (g->type == CUDA_R_16BF)
-        bf16_gemm(g, a, b, c);
+    if (g->type == CUDA_R_16BF || g->type == CUDA_R_16F)
+        half_gemm(g, a, b, c);
     else if (g->type == CUDA_R_32F)
         cblas_sgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, (float)g->alpha,
                     (const void *)a, g->lda, (const void *)b, g->ldb, (float)g->beta,
@@ -187,7 +180,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(
     if (m < 0 || n < 0 || k < 0 || batch < 0 || !leads(lda, g.ta ? k : m) ||
         !leads(ldb, g.tb ? n : k) || !leads(ldc, m))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (type_a != type_b || (type_a != type_c && (type_a != CUDA_R_16BF || type_c != CUDA_R_32F)) || wide != (compute == CUBLAS_COMPUTE_64F))
+    if (type_a != type_b || (type_a != type_c && ((type_a != CUDA_R_16BF && type_a != CUDA_R_16F) || type_c != CUDA_R_32F)) || wide != (compute == CUBLAS_COMPUTE_64F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (m == 0 || n == 0 || batch == 0) return CUBLAS_STATUS_SUCCESS;
     g.alpha = number(alpha, compute), g.beta = number(beta, compute);

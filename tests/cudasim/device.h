@@ -11,6 +11,7 @@
 
 #include "tests/cudasim/cudasim.h"
 
+#include <cmath>
 #include <cstring>
 #include <tuple>
 #include <type_traits>
@@ -105,6 +106,20 @@ template <class T> inline T __shfl_down_sync(unsigned mask, T v, unsigned lanes)
     unsigned source = cudasim_lane() + lanes;
 
     return cudasim::shuffle(mask, v, (int)(source < 32 ? source : cudasim_lane()));
+}
+
+/* sin and cos of pi x */
+inline void sincospi(double x, double *s, double *c)
+{
+    *s = std::sin(3.14159265358979323846 * x), *c = std::cos(3.14159265358979323846 * x);
+}
+
+inline void sincospif(float x, float *s, float *c)
+{
+    double ds, dc;
+
+    sincospi((double)x, &ds, &dc);
+    *s = (float)ds, *c = (float)dc;
 }
 
 /* Threads of a block take turns, and so do blocks: a call is not interrupted. */

@@ -27,7 +27,7 @@
 static char case_name[200];
 #define CASE(...) snprintf(case_name, sizeof case_name, __VA_ARGS__)
 
-static const tp_dtype floats[] = { TP_F32, TP_F64, TP_BF16 };
+static const tp_dtype floats[] = { TP_F32, TP_F64, TP_BF16, TP_F16 };
 static const char *const dtype_names[TP_DTYPES] = { "f32", "f64", "bf16", "f16",
                                                     "i64", "i32", "u8",   "bool" };
 static const size_t dtype_size[TP_DTYPES] = { 4, 8, 2, 2, 8, 4, 1, 1 };
@@ -37,7 +37,13 @@ static const size_t dtype_size[TP_DTYPES] = { 4, 8, 2, 2, 8, 4, 1, 1 };
 enum { CPU, CUDA, SIDES };
 
 static tp_ctx ctx[SIDES];
-static int side; /* which of them RUN is at */
+static int side;           /* which of them RUN is at */
+static bool f16_as_stored; /* on the CPU too, for kernels that only move numbers */
+
+static inline tp_dtype type_at(int s, tp_dtype t)
+{
+    return s == CPU && t == TP_F16 && !f16_as_stored ? TP_F32 : t;
+}
 
 static inline bool grow(tp_ctx *c, size_t bytes)
 {
@@ -73,10 +79,12 @@ static inline void close_machines(void)
     }
 }
 
+/* f16 is storage alone on the CPU: there kernels run in f32, from the same numbers. */
 #define RUN(slot, t, ...)                                                                \
     for (side = 0; side < SIDES; side++) {                                               \
         tp_ctx *c_ = &ctx[side];                                                         \
-        int failed_ = c_->backend->slot[t](c_, __VA_ARGS__) || c_->backend->wait(c_);    \
+        int failed_ = c_->backend->slot[type_at(side, t)](c_, __VA_ARGS__) ||            \
+                      c_->backend->wait(c_);                                             \
                                                                                          \
         cr_expect(!failed_, "%s: %s on %s: %s", case_name, #slot, c_->backend->name,     \
                   c_->error);                                                            \
@@ -135,9 +143,14 @@ static inline tp_dtype sum_of(tp_dtype t)
     return t == TP_F64 ? TP_F64 : TP_F32;
 }
 
+static inline bool is_half(tp_dtype t)
+{
+    return t == TP_F16 || t == TP_BF16;
+}
+
 static inline double epsilon(tp_dtype t)
 {
-    return t == TP_F64 ? 0x1p-52 : t == TP_F32 ? 0x1p-23 : 0x1p-8;
+    return t == TP_F64 ? 0x1p-52 : t == TP_F32 ? 0x1p-23 : t == TP_F16 ? 0x1p-11 : 0x1p-8;
 }
 
 /* ---- the same bytes on both ---- */
@@ -157,30 +170,40 @@ static int n_made;
 
 static inline void *offset(const buffer *b, int s, int64_t elements)
 {
-    return (char *)b->at[s] + elements * (int64_t)dtype_size[b->t];
+    return (char *)b->at[s] + elements * (int64_t)dtype_size[type_at(s, b->t)];
+}
+
+static inline size_t bytes_at(const buffer *b, int s)
+{
+    return (size_t)b->n * dtype_size[type_at(s, b->t)];
 }
 
 /* The device's copy is new, and thus uninitialized in the simulator's eyes. */
 static inline buffer blank(tp_dtype t, int64_t n)
 {
     buffer b = { .t = t, .n = n };
-    size_t bytes = (size_t)n * dtype_size[t];
 
     for (int s = 0; s < SIDES; s++) {
-        b.at[s] = ctx[s].backend->alloc(&ctx[s], bytes);
+        b.at[s] = ctx[s].backend->alloc(&ctx[s], bytes_at(&b, s));
         cr_assert(b.at[s], "%s", ctx[s].error);
     }
-    memset(b.at[CPU], 0xFF, bytes);
+    memset(b.at[CPU], 0xFF, bytes_at(&b, CPU));
     cr_assert(n_made < BUFFERS);
     return made[n_made++] = b;
 }
 
+/* Rounded to b's dtype on both sides. */
 static inline void upload(buffer *b)
 {
-    size_t bytes = (size_t)b->n * dtype_size[b->t];
+    void *host = malloc(bytes_at(b, CUDA) + 1);
 
-    cr_assert_eq(ctx[CUDA].backend->upload(&ctx[CUDA], b->at[CUDA], b->at[CPU], bytes),
-                 0);
+    for (int64_t i = 0; i < b->n; i++) {
+        set(b->t, host, i, get(type_at(CPU, b->t), b->at[CPU], i));
+        if (type_at(CPU, b->t) != b->t) set(type_at(CPU, b->t), b->at[CPU], i, get(b->t, host, i));
+    }
+    if (type_at(CPU, b->t) == b->t) memcpy(host, b->at[CPU], bytes_at(b, CUDA));
+    cr_assert_eq(ctx[CUDA].backend->upload(&ctx[CUDA], b->at[CUDA], host, bytes_at(b, CUDA)), 0);
+    free(host);
 }
 
 /* Uniform in lo..hi, the same in every run. */
@@ -197,7 +220,7 @@ static inline buffer numbers(tp_dtype t, int64_t n, double lo, double hi)
     buffer b = blank(t, n);
 
     for (int64_t i = 0; i < n; i++)
-        set(t, b.at[CPU], i, t == TP_BOOL ? number(0, 1) > 0.5 : number(lo, hi));
+        set(type_at(CPU, t), b.at[CPU], i, t == TP_BOOL ? number(0, 1) > 0.5 : number(lo, hi));
     upload(&b);
     return b;
 }
@@ -207,7 +230,7 @@ static inline buffer values(tp_dtype t, int64_t n, const double *v)
     buffer b = blank(t, n);
 
     for (int64_t i = 0; i < n; i++)
-        set(t, b.at[CPU], i, v[i]);
+        set(type_at(CPU, t), b.at[CPU], i, v[i]);
     upload(&b);
     return b;
 }
@@ -218,7 +241,7 @@ static inline void release_all(void)
         buffer *b = &made[--n_made];
 
         for (int s = 0; s < SIDES; s++)
-            ctx[s].backend->release(&ctx[s], b->at[s], (size_t)b->n * dtype_size[b->t]);
+            ctx[s].backend->release(&ctx[s], b->at[s], bytes_at(b, s));
     }
 }
 
@@ -226,30 +249,33 @@ static inline void release_all(void)
 
 static inline void *downloaded(const buffer *b)
 {
-    size_t bytes = (size_t)b->n * dtype_size[b->t];
-    void *host = malloc(bytes + 1);
-    int failed = ctx[CUDA].backend->download(&ctx[CUDA], host, b->at[CUDA], bytes);
+    void *host = malloc(bytes_at(b, CUDA) + 1);
+    int failed = ctx[CUDA].backend->download(&ctx[CUDA], host, b->at[CUDA], bytes_at(b, CUDA));
 
     cr_expect(!failed, "%s: %s", case_name, ctx[CUDA].error);
     return host;
 }
 
-/* Within c epsilon of the largest number; NaN and infinities in the same places.  Only
- * within elements [0, n). */
-static inline void check_some(const buffer *b, int64_t n, double c)
+/* Within c epsilon of the largest number, or of `size` where that is larger; NaN and infinities in the same
+ * places.  Only within elements [0, n). */
+static inline void check_some_of(const buffer *b, int64_t n, double c, double size)
 {
     void *host = downloaded(b);
-    double largest = 0, worst = 0;
+    tp_dtype here = type_at(CPU, b->t);
+    double largest = size, worst = 0;
     int64_t bad = -1;
+    char rounded[8];
 
     for (int64_t i = 0; i < n; i++) {
-        double v = fabs(get(b->t, b->at[CPU], i));
+        double v = fabs(get(here, b->at[CPU], i));
 
         if (isfinite(v) && v > largest) largest = v;
     }
     for (int64_t i = 0; i < n; i++) {
-        double a = get(b->t, b->at[CPU], i), d = get(b->t, host, i), off = fabs(a - d);
+        double a = get(here, b->at[CPU], i), d = get(b->t, host, i), off;
 
+        if (here != b->t) set(b->t, rounded, 0, a), a = get(b->t, rounded, 0);
+        off = fabs(a - d);
         if (a == d || (isnan(a) && isnan(d))) continue;
         if (!(off <= c * epsilon(b->t) * largest)) bad = i;
         if (!(off <= worst)) worst = off;
@@ -257,9 +283,14 @@ static inline void check_some(const buffer *b, int64_t n, double c)
     cr_expect(
         bad < 0,
         "%s: element %lld: %.9g on the CPU, %.9g on CUDA; off by up to %.3g of %.3g",
-        case_name, (long long)bad, get(b->t, b->at[CPU], bad < 0 ? 0 : bad),
+        case_name, (long long)bad, get(here, b->at[CPU], bad < 0 ? 0 : bad),
         get(b->t, host, bad < 0 ? 0 : bad), worst, largest);
     free(host);
+}
+
+static inline void check_some(const buffer *b, int64_t n, double c)
+{
+    check_some_of(b, n, c, 0);
 }
 
 static inline void check_close(const buffer *b, double c)

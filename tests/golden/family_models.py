@@ -11,9 +11,9 @@ A case has one part or, adversarial networks, two: "d." and "g.", whose updates 
 
     model_classifiers    mlp cnn cnn_norm resnet20 resnet_down resnet_large
     model_language       lstm lstm_tied gpt gpt_rotary gpt_plain (untied, no biases, gelu by erf)
-    model_autoencoders   vae_labels vae_conv vae_conv_labels vqvae
     model_texts          bert (with mask and types) bert_plain (tokens alone) translate (norms behind)
                          translate_first (norms first, learned positions) forecast
+    model_autoencoders   vae_labels vae_conv vae_conv_labels vqvae
     model_generative     vae vae_beta (4) gan gan_labels critic (WGAN-GP)
     model_unet           unet unet_labels unet_text
 """

@@ -1,0 +1,326 @@
+/*
+ * attention.cu - scaled dot-product attention that never stores its scores, and its gradients; Dao et
+ * al. 2022, "FlashAttention".
+ *
+ * A warp takes a row of queries, and 32 keys at a time, a lane each; a block's warps share the keys in
+ * shared memory, WIDE numbers of each at a time.  The gradient of keys and values goes the other way: a
+ * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.
+ */
+#include "kernels/cuda/launch.cuh"
+#include "kernels/philox.h"
+
+enum { LANES = 32, WARPS = 8, WIDE = 64, MOST = 256, PARTS = MOST / WIDE, OWN = MOST / LANES };
+
+template <class T> struct tp_attention {
+    typedef tp_acc<T> A;
+    tp_attention_args g;
+    const T *q, *k, *v, *y, *dy;
+    const A *lse;
+    uint32_t threshold; /* of a draw that is kept */
+    A keep;             /* what is kept is multiplied by */
+};
+
+template <class T> static tp_attention<T> attention_of(const tp_attention_args *g, const void *q, const void *k, const void *v)
+{
+    tp_attention<T> j = { *g, (const T *)q, (const T *)k, (const T *)v, NULL, NULL, NULL, 0, 0 };
+
+    j.threshold = (uint32_t)ceil(g->p * 0x1p24), j.keep = tp_acc<T>(g->p < 1 ? 1 / (1 - g->p) : 0);
+    return j;
+}
+
+/* ---- one score ---- */
+
+/* What key s adds to the score of row l, or -infinity where they don't meet. */
+template <class T> __device__ inline tp_acc<T> mask_of(const tp_attention<T> &j, int64_t n, int64_t h, int64_t l, int64_t s)
+{
+    const tp_attention_args &g = j.g;
+    const int64_t *b = g.bias_step, *w = g.allowed_step, *p = g.padding_step;
+    bool hidden = l >= g.L || s >= g.S || (g.causal && s > l);
+
+    if (!hidden && g.allowed) hidden = !((const uint8_t *)g.allowed)[n * w[0] + h * w[1] + l * w[2] + s * w[3]];
+    if (!hidden && g.padding) hidden = ((const uint8_t *)g.padding)[n * p[0] + s * p[1]];
+    if (hidden) return tp_acc<T>(-INFINITY);
+    return g.bias ? tp_load(((const T *)g.bias)[n * b[0] + h * b[1] + l * b[2] + s * b[3]]) : tp_acc<T>(0);
+}
+
+/* What weight (l, s) is multiplied by: 0, or 1 / (1 - p). */
+template <class T> __device__ inline tp_acc<T> kept(const tp_attention<T> &j, int64_t n, int64_t h, int64_t l, int64_t s)
+{
+    uint64_t i = (uint64_t)(((n * j.g.heads + h) * j.g.L + l) * j.g.S + s);
+    uint32_t bits[4];
+
+    if (j.g.p == 0) return tp_acc<T>(1);
+    tp_philox(j.g.state[0], j.g.state[1] + i / 4, bits);
+    uint32_t mine = i % 4 == 0 ? bits[0] : i % 4 == 1 ? bits[1] : i % 4 == 2 ? bits[2] : bits[3];
+    return mine >> 8 >= j.threshold ? j.keep : tp_acc<T>(0);
+}
+
+/* ---- rows in shared memory ---- */
+
+/* tile[r][e] = numbers [from, from + WIDE) of row first + r, 0 where there are none; by all threads of the
+ * block, which must come here. */
+template <class T, int SIZE>
+__device__ inline void load_rows(tp_acc<T> (&tile)[SIZE], const T *x, int64_t step, int64_t first, int64_t n,
+                                 int64_t from, int64_t width)
+{
+    __syncthreads(); /* what was there has been read */
+    for (int i = (int)threadIdx.x; i < SIZE / (WIDE + 1) * WIDE; i += (int)blockDim.x) {
+        int r = i / WIDE, e = i % WIDE;
+        bool there = first + r < n && from + e < width;
+
+        tile[r * (WIDE + 1) + e] = there ? tp_load(x[(first + r) * step + from + e]) : tp_acc<T>(0);
+    }
+    __syncthreads();
+}
+
+/* ---- forward ---- */
+
+template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_acc<T> *lse)
+{
+    typedef tp_acc<T> A;
+    TP_SHARED(A, queries, WARPS * (WIDE + 1));
+    TP_SHARED(A, keys, LANES * (WIDE + 1));
+    const tp_attention_args &g = j.g;
+    int64_t tiles = (g.L + WARPS - 1) / WARPS;
+    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+
+    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
+        int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
+        int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
+        const T *q = j.q + n * g.q[0] + h * g.q[1], *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
+        A top = A(-INFINITY), sum = 0, out[OWN] = {};
+
+        for (int64_t s0 = 0; s0 < end; s0 += LANES) {
+            A dot = 0, score, high, fade, weight;
+
+            for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
+                load_rows<T>(queries, q, g.q[2], first, g.L, e0, g.E);
+                load_rows<T>(keys, k, g.k[2], s0, g.S, e0, g.E);
+                for (int e = 0; e < WIDE; e++)
+                    dot += queries[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
+            }
+            score = dot * A(g.scale) + mask_of(j, n, h, l, s0 + lane), high = score;
+            for (int far = LANES / 2; far; far /= 2)
+                high = tp_larger()(high, __shfl_xor_sync(0xffffffffu, high, far));
+            high = high > top ? high : top;
+            fade = high == A(-INFINITY) ? A(1) : exp(top - high);
+            weight = high == A(-INFINITY) && score == score ? A(0) : exp(score - high);
+            top = high, high = weight;
+            for (int far = LANES / 2; far; far /= 2)
+                high += __shfl_xor_sync(0xffffffffu, high, far);
+            sum = sum * fade + high;
+            if (l < g.L && s0 + lane < g.S) weight *= kept(j, n, h, l, s0 + lane);
+            TP_UNROLL
+            for (int part = 0; part < PARTS; part++) {
+                if (part * WIDE >= g.Ev) continue;
+                load_rows<T>(keys, v, g.v[2], s0, g.S, part * WIDE, g.Ev);
+                out[2 * part] *= fade, out[2 * part + 1] *= fade;
+                for (int s = 0; s < LANES; s++) {
+                    A w = __shfl_sync(0xffffffffu, weight, s);
+
+                    out[2 * part] += w * keys[s * (WIDE + 1) + lane];
+                    out[2 * part + 1] += w * keys[s * (WIDE + 1) + LANES + lane];
+                }
+            }
+        }
+        if (l >= g.L) continue;
+        T *y = ys + n * g.y[0] + h * g.y[1] + l * g.y[2];
+
+        TP_UNROLL
+        for (int i = 0; i < OWN; i++)
+            if (i * LANES + lane < g.Ev) tp_put(&y[i * LANES + lane], sum == 0 ? A(0) : out[i] / sum);
+        if (lane == 0) lse[(n * g.heads + h) * g.L + l] = sum == 0 ? A(INFINITY) : top + log(sum);
+    }
+}
+
+static int head_fits(tp_ctx *c, const tp_attention_args *g)
+{
+    if (g->E <= MOST && g->Ev <= MOST) return 0;
+    return tp__kernel_error(c, "attention: heads of %lld and %lld numbers: CUDA takes up to %d", (long long)g->E, (long long)g->Ev, MOST);
+}
+
+template <class T>
+static int attention(tp_ctx *c, const tp_attention_args *g, const void *q, const void *k, const void *v, void *y, void *lse)
+{
+    int64_t blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS);
+    int failed = head_fits(c, g);
+
+    return failed || !blocks ? failed : TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, attention_of<T>(g, q, k, v), (T *)y,
+                                                  (tp_acc<T> *)lse);
+}
+
+/* ---- backward:  D = sum dy y;  p = e^(s - lse);  ds = p (keep dy v' - D)
+ *      dv = sum keep p dy,  dk = scale sum ds q,  dq = scale sum ds k ---- */
+
+template <class T> static __global__ void row_sums(tp_attention<T> j, tp_acc<T> *level)
+{
+    const tp_attention_args &g = j.g;
+    int64_t step = (int64_t)gridDim.x * (blockDim.x / LANES), rows = g.N * g.heads * g.L;
+    int lane = (int)threadIdx.x % LANES;
+
+    for (int64_t r = (int64_t)blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES; r < rows; r += step) {
+        int64_t n = r / g.L / g.heads, h = r / g.L % g.heads, l = r % g.L;
+        const T *y = j.y + n * g.y[0] + h * g.y[1] + l * g.y[2], *dy = j.dy + n * g.dy[0] + h * g.dy[1] + l * g.dy[2];
+        tp_acc<T> sum = 0;
+
+        for (int64_t e = lane; e < g.Ev; e += LANES)
+            sum += tp_load(y[e]) * tp_load(dy[e]);
+        for (int far = LANES / 2; far; far /= 2)
+            sum += __shfl_xor_sync(0xffffffffu, sum, far);
+        if (lane == 0) level[r] = sum;
+    }
+}
+
+/* A warp a row of queries: dq. */
+template <class T> static __global__ void query_slopes(tp_attention<T> j, const tp_acc<T> *level, T *dqs)
+{
+    typedef tp_acc<T> A;
+    TP_SHARED(A, rows, WARPS * (WIDE + 1));
+    TP_SHARED(A, keys, LANES * (WIDE + 1));
+    const tp_attention_args &g = j.g;
+    int64_t tiles = (g.L + WARPS - 1) / WARPS;
+    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+
+    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
+        int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
+        int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
+        int64_t row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
+        const T *q = j.q + n * g.q[0] + h * g.q[1], *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
+        const T *dy = j.dy + n * g.dy[0] + h * g.dy[1];
+        A out[OWN] = {};
+
+        for (int64_t s0 = 0; s0 < end; s0 += LANES) {
+            A dot = 0, back = 0, slope = 0, mask;
+
+            for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
+                load_rows<T>(rows, q, g.q[2], first, g.L, e0, g.E);
+                load_rows<T>(keys, k, g.k[2], s0, g.S, e0, g.E);
+                for (int e = 0; e < WIDE; e++)
+                    dot += rows[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
+            }
+            for (int64_t e0 = 0; e0 < g.Ev; e0 += WIDE) {
+                load_rows<T>(rows, dy, g.dy[2], first, g.L, e0, g.Ev);
+                load_rows<T>(keys, v, g.v[2], s0, g.S, e0, g.Ev);
+                for (int e = 0; e < WIDE; e++)
+                    back += rows[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
+            }
+            mask = mask_of(j, n, h, l, s0 + lane);
+            if (l < g.L && s0 + lane < g.S)
+                slope = exp(dot * A(g.scale) + mask - j.lse[row]) * (kept(j, n, h, l, s0 + lane) * back - level[row]);
+            TP_UNROLL
+            for (int part = 0; part < PARTS; part++) {
+                if (part * WIDE >= g.E) continue;
+                load_rows<T>(keys, k, g.k[2], s0, g.S, part * WIDE, g.E);
+                for (int s = 0; s < LANES; s++) {
+                    A w = __shfl_sync(0xffffffffu, slope, s);
+
+                    out[2 * part] += w * keys[s * (WIDE + 1) + lane];
+                    out[2 * part + 1] += w * keys[s * (WIDE + 1) + LANES + lane];
+                }
+            }
+        }
+        if (l >= g.L) continue;
+        T *dq = dqs + n * g.dq[0] + h * g.dq[1] + l * g.dq[2];
+
+        TP_UNROLL
+        for (int i = 0; i < OWN; i++)
+            if (i * LANES + lane < g.E) tp_put(&dq[i * LANES + lane], out[i] * A(g.scale));
+    }
+}
+
+/* A warp a key, a lane a row of queries: dk and dv. */
+template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp_acc<T> *level, T *dks, T *dvs)
+{
+    typedef tp_acc<T> A;
+    TP_SHARED(A, rows, LANES * (WIDE + 1));
+    TP_SHARED(A, keys, WARPS * (WIDE + 1));
+    const tp_attention_args &g = j.g;
+    int64_t tiles = (g.S + WARPS - 1) / WARPS, group = g.heads / g.kv_heads;
+    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+
+    for (int64_t b = blockIdx.x; b < g.N * g.kv_heads * tiles; b += gridDim.x) {
+        int64_t n = b / tiles / g.kv_heads, kv = b / tiles % g.kv_heads, first = b % tiles * WARPS, s = first + warp;
+        const T *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
+        A of_k[OWN] = {}, of_v[OWN] = {};
+
+        for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
+            const T *q = j.q + n * g.q[0] + h * g.q[1], *dy = j.dy + n * g.dy[0] + h * g.dy[1];
+
+            for (int64_t l0 = g.causal ? first / LANES * LANES : 0; l0 < g.L; l0 += LANES) {
+                int64_t l = l0 + lane, row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
+                A dot = 0, back = 0, weight = 0, slope = 0, part_kept;
+
+                for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
+                    load_rows<T>(keys, k, g.k[2], first, g.S, e0, g.E);
+                    load_rows<T>(rows, q, g.q[2], l0, g.L, e0, g.E);
+                    for (int e = 0; e < WIDE; e++)
+                        dot += keys[warp * (WIDE + 1) + e] * rows[lane * (WIDE + 1) + e];
+                }
+                for (int64_t e0 = 0; e0 < g.Ev; e0 += WIDE) {
+                    load_rows<T>(keys, v, g.v[2], first, g.S, e0, g.Ev);
+                    load_rows<T>(rows, dy, g.dy[2], l0, g.L, e0, g.Ev);
+                    for (int e = 0; e < WIDE; e++)
+                        back += keys[warp * (WIDE + 1) + e] * rows[lane * (WIDE + 1) + e];
+                }
+                if (l < g.L && s < g.S) {
+                    weight = exp(dot * A(g.scale) + mask_of(j, n, h, l, s) - j.lse[row]), part_kept = kept(j, n, h, l, s);
+                    slope = weight * (part_kept * back - level[row]), weight *= part_kept;
+                }
+                TP_UNROLL
+                for (int part = 0; part < PARTS; part++) {
+                    if (part * WIDE >= g.Ev) continue;
+                    load_rows<T>(rows, dy, g.dy[2], l0, g.L, part * WIDE, g.Ev);
+                    for (int r = 0; r < LANES; r++) {
+                        A w = __shfl_sync(0xffffffffu, weight, r);
+
+                        of_v[2 * part] += w * rows[r * (WIDE + 1) + lane];
+                        of_v[2 * part + 1] += w * rows[r * (WIDE + 1) + LANES + lane];
+                    }
+                }
+                TP_UNROLL
+                for (int part = 0; part < PARTS; part++) {
+                    if (part * WIDE >= g.E) continue;
+                    load_rows<T>(rows, q, g.q[2], l0, g.L, part * WIDE, g.E);
+                    for (int r = 0; r < LANES; r++) {
+                        A w = __shfl_sync(0xffffffffu, slope, r);
+
+                        of_k[2 * part] += w * rows[r * (WIDE + 1) + lane];
+                        of_k[2 * part + 1] += w * rows[r * (WIDE + 1) + LANES + lane];
+                    }
+                }
+            }
+        }
+        if (s >= g.S) continue;
+        T *dk = dks + n * g.dk[0] + kv * g.dk[1] + s * g.dk[2], *dv = dvs + n * g.dv[0] + kv * g.dv[1] + s * g.dv[2];
+
+        TP_UNROLL
+        for (int i = 0; i < OWN; i++) {
+            if (i * LANES + lane < g.E) tp_put(&dk[i * LANES + lane], of_k[i] * A(g.scale));
+            if (i * LANES + lane < g.Ev) tp_put(&dv[i * LANES + lane], of_v[i]);
+        }
+    }
+}
+
+template <class T>
+static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, const void *k, const void *v, const void *y,
+                        const void *lse, const void *dy, void *dq, void *dk, void *dv)
+{
+    typedef tp_acc<T> A;
+    tp_attention<T> j = attention_of<T>(g, q, k, v);
+    int64_t rows = g->N * g->heads * g->L, tiles = (g->L + WARPS - 1) / WARPS, key_tiles = (g->S + WARPS - 1) / WARPS;
+    A *level = (A *)tp_scratch(c, (size_t)(rows + 1) * sizeof *level);
+    int failed = head_fits(c, g);
+
+    if (failed) return failed;
+    if (!level) return TP_KERNEL_NO_MEMORY;
+    j.y = (const T *)y, j.dy = (const T *)dy, j.lse = (const A *)lse;
+    failed = TP_LAUNCH(c, row_sums<T>, tp_row_blocks((rows + WARPS - 1) / WARPS), WARPS * LANES, j, level);
+    if (!failed)
+        failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles), WARPS * LANES, j, (const A *)level, (T *)dq);
+    if (failed) return failed;
+    return TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles), WARPS * LANES, j, (const A *)level,
+                     (T *)dk, (T *)dv);
+}
+
+TP_FLOATS(attention)
+TP_FLOATS(attention_dx)
