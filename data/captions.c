@@ -78,6 +78,20 @@ static void free_captions(void *user)
     tp__release(c, sizeof *c);
 }
 
+/* Rows as long as the longest; those that are cut at 512 are refused. */
+static tp_tensor *rows_of(const tp_tokenizer *t, const char *const *text, int64_t n)
+{
+    tp_rows_opts o = tp_rows_defaults();
+    tp_tensor *lengths, *rows;
+    int64_t cut = 0;
+
+    o.padding = tp_data_tokens(t), o.cut = &cut;
+    rows = tp_data_rows(t, text, n, o, &lengths);
+    TP_REQUIRE_IN("tp_data_captions", !cut, TP_ERR_ARG, "%lld captions are longer than %lld tokens", (long long)cut,
+                  (long long)o.most);
+    return tp_clone(tp_data_trim(rows, lengths));
+}
+
 /* What each picture shows, as (count, the longest), kept. */
 static bool take_tokens(captions *c, const tp_tokenizer *t)
 {
@@ -91,7 +105,7 @@ static bool take_tokens(captions *c, const tp_tokenizer *t)
 
         if (tp_ok()) tp__names_add(&all, text, length < sizeof text ? length : sizeof text - 1);
     }
-    if (tp_ok()) c->token = tp_keep(tp_data_encode_texts(t, (const char *const *)all.name, n, 0));
+    if (tp_ok()) c->token = tp_keep(rows_of(t, (const char *const *)all.name, n));
     tp__names_free(&all);
     return c->token != NULL;
 }

@@ -227,54 +227,6 @@ tp_tensor *tp_data_encode(const tp_tokenizer *t, const char *text, size_t bytes)
     return ids;
 }
 
-/* Each text's tokens. */
-static bool encode_each(const tp_tokenizer *t, const char *const *text, int64_t n, tp_bytes *each, int64_t length)
-{
-    for (int64_t i = 0; i < n; i++) {
-        TP_REQUIRE_IN("tp_data_encode_texts", text[i], TP_ERR_ARG, "text %lld is missing", (long long)i);
-        if (!encode_all(t, text[i], strlen(text[i]), &each[i])) return false;
-        TP_REQUIRE_IN("tp_data_encode_texts", !length || each[i].n <= sizeof(int64_t) * (size_t)length, TP_ERR_ARG,
-                      "\"%.64s\" has %zu tokens, and %lld are the most", text[i], each[i].n / sizeof(int64_t),
-                      (long long)length);
-    }
-    return true;
-}
-
-static int64_t longest(const tp_bytes *each, int64_t n)
-{
-    size_t most = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        most = each[i].n > most ? each[i].n : most;
-    return (int64_t)(most / sizeof(int64_t));
-}
-
-static tp_tensor *padded(const tp_tokenizer *t, const tp_bytes *each, int64_t n, int64_t length)
-{
-    tp_tensor *y = tp_full(TP_SHAPE(n, length), (double)t->n, TP_I64, tp__cpu());
-    int64_t *row = y ? tp__data(y) : NULL;
-
-    for (int64_t i = 0; y && i < n; i++, row += length)
-        if (each[i].n) memcpy(row, each[i].p, each[i].n);
-    return y;
-}
-
-tp_tensor *tp_data_encode_texts(const tp_tokenizer *t, const char *const *text, int64_t n, int64_t length)
-{
-    tp_tensor *y = NULL;
-    tp_bytes *each;
-
-    if (!tp_ok()) return NULL;
-    TP_REQUIRE(t && n >= 0 && n < INT64_MAX / 64 && (text || !n) && length >= 0, TP_ERR_ARG,
-               "missing tokenizer or texts, or %lld texts of %lld tokens", (long long)n, (long long)length);
-    if (!(each = tp__alloc_zeroed(sizeof *each * (size_t)(n + 1)))) return NULL;
-    if (encode_each(t, text, n, each, length)) y = padded(t, each, n, length ? length : longest(each, n));
-    for (int64_t i = 0; i < n; i++)
-        tp__bytes_free(&each[i]);
-    tp__release(each, sizeof *each * (size_t)(n + 1));
-    return y;
-}
-
 static void put(char *text, size_t room, size_t at, char c)
 {
     if (text && at + 1 < room) text[at] = c, text[at + 1] = 0;

@@ -67,9 +67,6 @@ const char *tp_data_token(const tp_tokenizer *t, int64_t id, size_t *bytes);
 
 /* (n) i64 on the CPU, lent.  Text that isn't UTF-8 is refused with the place. */
 tp_tensor *tp_data_encode(const tp_tokenizer *t, const char *text, size_t bytes);
-/* (n, length) i64 on the CPU, lent: n texts, each filled up with padding, the number that t has of tokens.
- * length 0: the longest; a text that is longer is refused. */
-tp_tensor *tp_data_encode_texts(const tp_tokenizer *t, const char *const *text, int64_t n, int64_t length);
 /* The bytes of i64 (n) on the CPU, at most room with the final 0; gives the length of the whole.
  * A number that is no token: 0 and an error. */
 size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, size_t room);

@@ -87,12 +87,14 @@ static tp_tensor *wishes(const tp_diffusion_opts *o, tp_device *dev)
 {
     tp_tokenizer *words = o->text.vocabulary ? tp_data_tokenizer_load(names) : NULL;
     int64_t n = o->unet.classes;
+    tp_rows_opts rows = tp_rows_defaults();
     tp_tensor *y = NULL;
 
+    rows.padding = o->text.vocabulary, rows.most = o->text.context;
     if (words && tp_data_tokens(words) != o->text.vocabulary) tp_fail(TP_ERR_ARG, "%s is of another model than %s", names, weights);
     if (words && !prompt) tp_fail(TP_ERR_ARG, "%s draws by texts: --prompt says what", weights);
     if (n && class >= n) tp_fail(TP_ERR_ARG, "there is no class %lld: the last is %lld", (long long)class, (long long)n - 1);
-    if (words) y = tp_to(tp_data_encode_texts(words, &prompt, 1, o->text.context), dev);
+    if (words) y = tp_to(tp_data_rows(words, &prompt, 1, rows, NULL), dev);
     if (n) y = class < 0 ? tp_arange(0, (double)n, 1, TP_I64, dev) : tp_full(TP_SHAPE(1), (double)class, TP_I64, dev);
     tp_data_tokenizer_free(words);
     return y ? tp_repeat_interleave(y, sample, 0) : NULL;
@@ -100,11 +102,10 @@ static tp_tensor *wishes(const tp_diffusion_opts *o, tp_device *dev)
 
 static bool watch(int64_t step, int64_t of, tp_tensor *x, tp_tensor *x0, void *bar)
 {
-    (void)of, (void)x0;
-    if (step <= ddim_steps) tp_store(&frame[(step - 1) * FRAMES / ddim_steps], 
-                                        tp_affine(tp_slice_step(x, 0, 0, tp_dim(x, 0), tp_dim(x, 0) / 5 + 1), 0.5, 0.5));
+    if (step <= ddim_steps)
+        tp_store(&frame[(step - 1) * FRAMES / ddim_steps], tp_affine(tp_slice_step(x, 0, 0, tp_dim(x, 0), tp_dim(x, 0) / 5 + 1), 0.5, 0.5));
     tp_log_step(bar);
-    return !tp_train_interrupted();
+    return (void)of, (void)x0, !tp_train_interrupted();
 }
 
 static void draw(const tp_train_args *a)
@@ -126,14 +127,13 @@ static void draw(const tp_train_args *a)
         tp_train_judge(net, tp_model_cnn_features, real, x, y, &j))
         tp_train_print("result model=diffusion frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
                        "cnn_accuracy=%.4f\n", j.frechet, j.recognised, j.least, j.most, j.real_frechet, j.real_recognised, j.accuracy);
-    for (int i = 0; i < FRAMES; i++)
-        tp_free(frame[i]);
+    for (int i = 0; i < FRAMES; i++) tp_free(frame[i]);
     tp_nn_free(m), tp_nn_free(net), tp_data_free(real);
 }
 
 int main(int argc, char **argv)
 {
-    tp_train_args a = { .about = "pictures out of noise", .steps = 15000, .batch = 16, .lr = 1e-3, .seed = 1,
+    tp_train_args a = { .about = "pictures out of noise", .steps = 12000, .batch = 16, .lr = 1e-3, .seed = 1,
                         .flags = flags, .n_flags = TP_LEN(flags) };
     int status = tp_train_parse(&a, argc, argv);
 

@@ -46,30 +46,6 @@ Test(words, encoded_and_decoded, IN_FOLDER)
     tp_data_tokenizer_free(t), tp_data_tokenizer_free(u), tp_data_tokenizer_free(v);
 }
 
-Test(words, several_texts)
-{
-    TP_SCOPE;
-    tp_tokenizer *t = tp_data_words("a b c", 5, NULL);
-    const char *const text[] = { "b", "", "a c b" }, *const gap[] = { "a", NULL };
-    static const double want[] = { 1, 3, 3, 3, 3, 3, 0, 2, 1 };
-    tp_tensor *y = tp_data_encode_texts(t, text, 3, 0);
-
-    CASE("as long as the longest");
-    CHECK(y && tp_dim(y, 0) == 3 && tp_dim(y, 1) == 3 && tp_dtype_of(y) == TP_I64);
-    for (int i = 0; i < 9; i++)
-        CHECK_NEAR(check_at(y, i), want[i], 0);
-    y = tp_data_encode_texts(t, text, 2, 5);
-    CHECK(tp_dim(y, 1) == 5 && check_at(y, 0) == 1 && check_at(y, 9) == 3);
-    y = tp_data_encode_texts(t, NULL, 0, 0);
-    CHECK(y && tp_dim(y, 0) == 0);
-    CASE("refused");
-    CHECK_REFUSED(tp_data_encode_texts(t, text, 3, 2), TP_ERR_ARG, "\"a c b\" has 3 tokens, and 2 are the most");
-    CHECK_REFUSED(tp_data_encode_texts(t, gap, 2, 0), TP_ERR_ARG, "text 1 is missing");
-    CHECK_REFUSED(tp_data_encode_texts(NULL, text, 2, 0), TP_ERR_ARG, "missing tokenizer");
-    CHECK_REFUSED(tp_data_encode_texts(t, text, -1, 0), TP_ERR_ARG, "-1 texts");
-    tp_data_tokenizer_free(t);
-}
-
 /* ---- pictures and their names ---- */
 
 static void make_pictures(void)
@@ -152,7 +128,7 @@ static bool use_words(void)
     tp_tokenizer *t = tp_data_words("a b", 3, "<u>"), *u = NULL;
     TP_SCOPE;
     bool ok = t && tp_data_tokenizer_save(t, in_folder("c.json")) && (u = tp_data_tokenizer_load(in_folder("c.json"))) &&
-              tp_data_encode_texts(u, (const char *const[]){ "a", "b z" }, 2, 0);
+              tp_data_encode(u, "b z", 3);
 
     tp_data_tokenizer_free(t), tp_data_tokenizer_free(u);
     return ok;

@@ -464,7 +464,6 @@ Test(nothing, data, WITH_ALL)
     S(tp_data_retain(NULL));
     S(tp_data_range(NULL, 0, 1));
     S(tp_data_words(NULL, 0, NULL));
-    S(tp_data_encode_texts(NULL, NULL, INT64_MIN, INT64_MIN));
     S(tp_data_caption(NULL, -1, NULL, 7));
     S(tp_data_caption_words(NULL));
     S(tp_data_captions(NULL, NULL));
