@@ -1,13 +1,13 @@
 /*
  * diffusion.c - pictures out of noise (Ho et al. 2020): of a class, or by a text.
  *
- *   diffusion [--data DIR] [--steps 15000] ...       trains on Fashion-MNIST, or four files like MNIST's
+ *   diffusion [--data DIR] [--steps 12000] ...       trains on Fashion-MNIST, or four files like MNIST's
  *   diffusion --text [--data DIR] ...                on a folder of pictures whose names are what they show
  *   diffusion --sample 10 [--class K] ...            draws so many of each class, from OUT/diffusion.safetensors
  *   diffusion --sample 40 --prompt "red apple" ...   diffusion --help
  *
  * Without --data, --text reads what scripts/emoji.sh makes.  Saved are averages of the weights.  Drawing writes
- * samples.png, a row or more for each class, and strip.png, how some came out of noise, from above.
+ * samples.png, the classes by turns, and strip.png, how some came out of noise, from above.
  */
 #include <taper.h>
 
@@ -97,7 +97,7 @@ static tp_tensor *wishes(const tp_diffusion_opts *o, tp_device *dev)
     if (words) y = tp_to(tp_data_rows(words, &prompt, 1, rows, NULL), dev);
     if (n) y = class < 0 ? tp_arange(0, (double)n, 1, TP_I64, dev) : tp_full(TP_SHAPE(1), (double)class, TP_I64, dev);
     tp_data_tokenizer_free(words);
-    return y ? tp_repeat_interleave(y, sample, 0) : NULL;
+    return y ? tp_repeat(y, tp_rank(y) > 1 ? TP_SHAPE(sample, 1) : TP_SHAPE(sample)) : NULL; /* by turns */
 }
 
 static bool watch(int64_t step, int64_t of, tp_tensor *x, tp_tensor *x0, void *bar)
@@ -122,7 +122,7 @@ static void draw(const tp_train_args *a)
 
     d.steps = ddim_steps, d.eta = eta, d.guidance = y ? guidance : 1, d.batch = 100, d.progress = watch, d.user = bar;
     x = tp_affine(tp_model_diffusion_sample(m, n, y, d), 0.5, 0.5), tp_log_close(bar);
-    if (!tp_train_interrupted() && tp_image_grid(samples, tp_slice_step(x, 0, 0, n, (n + 99) / 100), (tp_grid_opts){ .columns = 10 }) &&
+    if (!tp_train_interrupted() && tp_image_grid(samples, tp_slice(x, 0, 0, n < 100 ? n : 100), (tp_grid_opts){ .columns = 10 }) &&
         tp_image_grid(strip, tp_concat((tp_list){ frame, FRAMES }, 0), (tp_grid_opts){ .columns = (int)tp_dim(*frame, 0) }) && cnn &&
         tp_train_judge(net, tp_model_cnn_features, real, x, y, &j))
         tp_train_print("result model=diffusion frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
