@@ -1,18 +1,14 @@
 /*
  * backend.c - CUDA as a backend: the one symbol of libtaper_cuda, and its table.
  *
- * A kernel of absent.def isn't offered yet: an array of NULLs, which ops report as an error.  Any
- * other that no .cu file defines is a link error.
+ * A kernel that no file defines is a link error; a dtype that it isn't offered for is a NULL, which ops
+ * report as an error.
  */
 #include "kernels/cuda/cuda.h"
 
 #define TP_KERNEL(name, dtypes, args) extern tp__fn_##name *const tp_cuda_##name[TP_DTYPES];
 #include "kernels/kernels.def"
 #undef TP_KERNEL
-
-#define TP_ABSENT(name) tp__fn_##name *const tp_cuda_##name[TP_DTYPES] = { NULL };
-#include "kernels/cuda/absent.def"
-#undef TP_ABSENT
 
 static const tp_backend backend = {
     .name = "cuda",

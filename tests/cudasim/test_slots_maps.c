@@ -135,6 +135,39 @@ Test(slots, max_pool_of_nan)
     }
 }
 
+/* ---- convolution ---- */
+
+typedef struct layer {
+    int64_t n, h, w, c, o, kh, kw, stride, pad, dilation, groups;
+} layer;
+
+static const layer layers[] = { { 2, 6, 5, 3, 4, 3, 3, 1, 1, 1, 1 },  { 1, 7, 7, 4, 6, 3, 2, 2, 1, 1, 2 }, { 2, 5, 5, 6, 6, 3, 3, 1, 1, 1, 6 },
+                                { 1, 9, 8, 2, 40, 2, 2, 1, 0, 3, 1 }, { 2, 4, 4, 5, 3, 1, 1, 1, 0, 1, 1 }, { 3, 20, 20, 1, 2, 4, 4, 2, 1, 1, 1 } };
+
+Test(slots, convolution)
+{
+    for (int i = 0; i < LEN(layers) * LEN(floats) * 2; i++) {
+        layer k = layers[i / 2 / LEN(floats)];
+        tp_dtype t = floats[i / 2 % LEN(floats)];
+        tp_window g = { k.n, k.h, k.w, k.c, k.o, tp_window_out(k.h, k.kh, k.stride, k.pad, k.dilation),
+                        tp_window_out(k.w, k.kw, k.stride, k.pad, k.dilation), k.kh, k.kw, k.stride, k.stride, k.pad, k.pad,
+                        k.dilation, k.dilation, k.groups };
+        int64_t in = k.n * k.h * k.w * k.c, out = k.n * g.OH * g.OW * k.o, weights = k.o * (k.c / k.groups) * k.kh * k.kw;
+        bool add = i % 2;
+        buffer x = numbers(t, in, -1, 1), w = numbers(t, weights, -1, 1), b = numbers(t, k.o, -1, 1), y = blank(t, out);
+        buffer dy = numbers(t, out, -1, 1), dx = maybe(t, in, add), dw = maybe(t, weights, add);
+
+        CASE("convolution %d, %s, add %d", i / 2 / LEN(floats), dtype_names[t], add);
+        RUN(conv2d, t, &g, AT(x), AT(w), add ? AT(b) : NULL, AT(y));
+        check_close(&y, 16);
+        RUN(conv2d_dx, t, &g, AT(dy), AT(w), add, AT(dx));
+        check_close(&dx, 16);
+        RUN(conv2d_dw, t, &g, AT(x), AT(dy), add, AT(dw));
+        check_close(&dw, 64);
+        release_all();
+    }
+}
+
 /* ---- averages and resizing ---- */
 
 static tp_resample_axis windows_of(int64_t n, int64_t k, int64_t stride, int64_t pad, bool skip, int64_t divisor)
