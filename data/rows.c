@@ -23,7 +23,7 @@ static bool rows_fit(const tp_tokenizer *t, const char *const *text, int64_t n,
                   "missing tokenizer or texts");
     for (int i = 0; i < TP_LEN(symbols); i++)
         TP_REQUIRE_IN(where,
-                      symbols[i] >= (i < 2 ? -1 : 0) && symbols[i] < tp_data_tokens(t),
+                      symbols[i] >= (i < 2 ? -1 : 0) && symbols[i] < tp_data_tokens(t) + (i == 2),
                       TP_ERR_ARG, "symbol %lld: there are %lld", (long long)symbols[i],
                       (long long)tp_data_tokens(t));
     TP_REQUIRE_IN(where, o->most > ends && o->most < INT32_MAX, TP_ERR_ARG,
@@ -121,7 +121,7 @@ size_t tp_data_row(const tp_tokenizer *t, const tp_tensor *rows, int64_t i,
                    tp_rows_opts o, char *text, size_t room)
 {
     int64_t n = tp_dim(rows, 1), *id, from = 0, to = 0;
-    size_t bytes = sizeof *id * (size_t)(n * (tp_dim(rows, 0) + 1)) + 1, length = 0;
+    size_t bytes = sizeof *id * (size_t)(n + 1), length = 0;
 
     if (text && room) *text = 0;
     if (!tp_ok()) return 0;
@@ -133,9 +133,9 @@ size_t tp_data_row(const tp_tokenizer *t, const tp_tensor *rows, int64_t i,
                         (long long)i, tp__text(rows)),
                0;
     if (!(id = tp__alloc(bytes))) return 0;
-    if (tp_read(rows, id, bytes - 1 - sizeof *id * (size_t)n)) {
+    if (tp_read(tp_slice((tp_tensor *)rows, 0, i, i + 1), id, sizeof *id * (size_t)n)) {
         TP_SCOPE;
-        const int64_t *row = id + i * n;
+        const int64_t *row = id;
 
         from = n && row[0] == o.begin;
         for (to = from; to < n && row[to] != o.end && row[to] != o.padding;)
@@ -280,6 +280,7 @@ tp_loader *tp_data_rows_loader(tp_list fields, tp_tensor *lengths, int64_t from,
             tp_is_contiguous(lengths) && tp_device_of(lengths) == tp__cpu(),
         TP_ERR_ARG, "lengths are %s: contiguous i64 (samples) or (samples, k) on the CPU",
         tp__text(lengths));
+    TP_REQUIRE(!o.sampler, TP_ERR_ARG, "the order is by length: no sampler can be given");
     d = tp_data_tensors(fields);
     if (d && tp_data_count(d) != tp_dim(lengths, 0))
         tp__fail(TP_ERR_SHAPE, __func__, "%lld samples and %lld lengths",

@@ -73,9 +73,9 @@ size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, s
 /* How texts become rows. */
 typedef struct tp_rows_opts {
     int64_t begin, end; /* symbols around each text; -1: none */
-    int64_t padding;    /* the symbol behind it; 0 */
+    int64_t padding;    /* the symbol behind it, or the number of all symbols; 0 */
     int64_t most;       /* symbols in a row, begin and end included; 512 */
-    int64_t *cut; /* counts the texts that were longer and are cut; NULL: not told */
+    int64_t *cut; /* becomes how many texts were longer and are cut; NULL: not told */
     bool filled;
 } tp_rows_opts;
 tp_rows_opts tp_rows_defaults(void); /* -1, -1, 0, 512 */

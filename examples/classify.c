@@ -84,6 +84,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     int64_t *y = calloc((size_t)n + 1, sizeof *y); /* the rows that train, then those to test */
     const char **texts = calloc((size_t)n + 1, sizeof *texts), *s, *is;
 
+    if (!y || !texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
     for (int64_t i = 0; tp_ok() && i < n; i++) {
         bool out = i % held == held - 1;
 
@@ -142,8 +143,7 @@ int main(int argc, char **argv)
     snprintf(list, sizeof list, "%s/classes.txt", a.out), snprintf(parts, sizeof parts, "%s/.cache/taper/parts.tsv", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data) a.data = parts;
     tp_train_catch_interrupt();
-    if (text) classify(&a, weights, list);
-    else train(&a, weights, state, list);
+    text ? classify(&a, weights, list) : train(&a, weights, state, list);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     return tp_train_status();
 }

@@ -13,16 +13,25 @@
 #include <stdio.h>
 #include <string.h>
 
+static tp_tensor *loss_of(tp_module *net, tp_batch b)
+{
+    return tp_cross_entropy(tp_nn_forward(net, b.x), b.y);
+}
+
 static void step(tp_module *net, tp_optim *opt, tp_batch b, bool bf16, tp_logger *log)
 {
     TP_SCOPE; /* every tensor made here dies at the closing brace */
     TP_AUTOCAST(bf16 ? TP_BF16 : TP_F32);
-    tp_tensor *loss = tp_cross_entropy(tp_nn_forward(net, b.x), b.y);
+    tp_tensor *loss = loss_of(net, b);
 
+    if (!isfinite(tp_item(loss))) { /* again, to say which op first gave that; nothing is saved any more */
+        TP_ANOMALY;
+        tp_backward(loss_of(net, b)), tp_fail(TP_ERR_NONFINITE, "the loss isn't finite");
+    }
     tp_optim_zero_grad(opt);
     tp_backward(loss);
     tp_optim_step(opt);            /* nothing moves if anything above failed */
-    tp_log_add(log, "loss", loss); /* read a step later: no wait for the device */
+    tp_log_add(log, "loss", loss);
 }
 
 /* The first test pictures with what the network takes them for; errors in red. */

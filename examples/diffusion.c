@@ -86,24 +86,23 @@ static void train(const tp_train_args *a)
 static tp_tensor *wishes(const tp_diffusion_opts *o, tp_device *dev)
 {
     tp_tokenizer *words = o->text.vocabulary ? tp_data_tokenizer_load(names) : NULL;
-    int64_t n = o->unet.classes;
+    int64_t n = o->unet.classes, cut = 0;
     tp_rows_opts rows = tp_rows_defaults();
-    tp_tensor *y = NULL;
 
-    rows.padding = o->text.vocabulary, rows.most = o->text.context;
+    rows.padding = o->text.vocabulary, rows.most = o->text.context, rows.cut = &cut;
     if (words && tp_data_tokens(words) != o->text.vocabulary) tp_fail(TP_ERR_ARG, "%s is of another model than %s", names, weights);
-    if (words && !prompt) tp_fail(TP_ERR_ARG, "%s draws by texts: --prompt says what", weights);
+    if (!words != !prompt || (words && class >= 0)) tp_fail(TP_ERR_ARG, "%s draws by %s", weights, words ? "texts: --prompt says what" : "class");
     if (n && class >= n) tp_fail(TP_ERR_ARG, "there is no class %lld: the last is %lld", (long long)class, (long long)n - 1);
-    if (words) y = tp_to(tp_data_rows(words, &prompt, 1, rows, NULL), dev);
-    if (n) y = class < 0 ? tp_arange(0, (double)n, 1, TP_I64, dev) : tp_full(TP_SHAPE(1), (double)class, TP_I64, dev);
+    tp_tensor *y = words ? tp_to(tp_data_rows(words, &prompt, 1, rows, NULL), dev) : !n ? NULL :
+                   class < 0 ? tp_arange(0, (double)n, 1, TP_I64, dev) : tp_full(TP_SHAPE(1), (double)class, TP_I64, dev);
+    if (cut) tp_fail(TP_ERR_ARG, "the prompt has more than %lld words, the most that %s knows", (long long)rows.most, weights);
     tp_data_tokenizer_free(words);
     return y ? tp_repeat(y, tp_rank(y) > 1 ? TP_SHAPE(sample, 1) : TP_SHAPE(sample)) : NULL; /* by turns */
 }
 
 static bool watch(int64_t step, int64_t of, tp_tensor *x, tp_tensor *x0, void *bar)
 {
-    if (step <= ddim_steps)
-        tp_store(&frame[(step - 1) * FRAMES / ddim_steps], tp_affine(tp_slice_step(x, 0, 0, tp_dim(x, 0), tp_dim(x, 0) / 5 + 1), 0.5, 0.5));
+    if (step <= ddim_steps) tp_store(&frame[(step - 1) * FRAMES / ddim_steps], tp_affine(tp_slice_step(x, 0, 0, tp_dim(x, 0), tp_dim(x, 0) / 5 + 1), 0.5, 0.5));
     tp_log_step(bar);
     return (void)of, (void)x0, !tp_train_interrupted();
 }
@@ -142,6 +141,7 @@ int main(int argc, char **argv)
     snprintf(state, ROOM, "%s/state.safetensors", a.out), snprintf(samples, ROOM, "%s/samples.png", a.out);
     snprintf(strip, ROOM, "%s/strip.png", a.out), snprintf(emoji, ROOM, "%s/.cache/taper/emoji", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data && text) a.data = emoji;
+    sample = prompt && !sample ? 40 : sample;
     tp_train_catch_interrupt();
     sample ? draw(&a) : train(&a);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

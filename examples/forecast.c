@@ -58,19 +58,19 @@ static tp_tensor *repeated(tp_tensor *x, int64_t n) /* the last n rows of each w
 /* Of the last value and of a season before the mean square of errors; of the forecast that, its root, and the mean |error|. */
 static void test(tp_module *m, tp_loader *l, tp_tensor *scale, int64_t passes)
 {
-    tp_metric *k[5] = { tp_metric_mse(), tp_metric_mse(), tp_metric_mse(), tp_metric_rmse(), tp_metric_mae() };
+    tp_metric *k[7] = { tp_metric_mse(), tp_metric_rmse(), tp_metric_mae(), tp_metric_mse(), tp_metric_mse(), tp_metric_rmse(), tp_metric_mae() };
 
     for (tp_batch b; tp_data_next(l, &b);)
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < 7; i++) {
             TP_SCOPE;
-            tp_tensor *y = i < 2 ? repeated(b.x, i ? season : 1) : tp_nn_predict(m, b.x);
+            tp_tensor *y = i < 4 ? repeated(b.x, i == 3 ? season : 1) : tp_nn_predict(m, b.x);
 
             tp_metric_update(k[i], tp_div(y, scale), tp_div(b.y, scale));
         }
-    tp_train_print("result model=forecast mse=%.4f mae=%.4f rmse=%.4f naive_mse=%.4f season_mse=%.4f epochs=%lld\n", tp_metric_value(k[2]),
-                   tp_metric_value(k[4]), tp_metric_value(k[3]), tp_metric_value(k[0]), tp_metric_value(k[1]), (long long)passes);
-    for (int i = 0; i < 5; i++)
-        tp_metric_free(k[i]);
+    tp_train_print("result model=forecast mse=%.4f mae=%.4f rmse=%.4f naive_mse=%.4f naive_mae=%.4f naive_rmse=%.4f season_mse=%.4f epochs=%lld\n",
+                   tp_metric_value(k[4]), tp_metric_value(k[6]), tp_metric_value(k[5]), tp_metric_value(k[0]), tp_metric_value(k[2]), tp_metric_value(k[1]),
+                   tp_metric_value(k[3]), (long long)passes);
+    for (int i = 0; i < 7; i++) tp_metric_free(k[i]);
 }
 
 static void draw(const char *dir, tp_module *m, tp_loader *l, const tp_dataset *table)

@@ -42,11 +42,13 @@ static tp_tensor *run(tp_module *m, tp_tensor *x, tp_tensor *labels)
 
 static tp_tensor *discriminator_loss(tp_module *both, tp_batch b, void *unused)
 {
-    tp_tensor *y = classes ? b.y : NULL, *fake = tp_detach(run(g, tp_randn(TP_SHAPE(b.size, LATENT), dev), y));
+    tp_tensor *y = classes ? b.y : NULL, *fake;
     int64_t edge = (SIDE - tp_dim(b.x, 2)) / 2; /* pictures of 0 .. 1 become 32x32, -1 .. 1 */
     tp_tensor *real = tp_affine(tp_pad(b.x, TP_SHAPE(edge, edge, edge, edge), (tp_pad_opts){ 0 }), 2, -1);
-    tp_tensor *on_real = run(d, real, y), *on_fake = run(d, fake, y);
+    tp_tensor *on_real = run(d, real, y), *on_fake;
 
+    { TP_NO_GRAD; fake = run(g, tp_randn(TP_SHAPE(b.size, LATENT), dev), y); }
+    on_fake = run(d, fake, y);
     (void)both, (void)unused;
     if (!wgan) return tp_model_discriminator_loss(on_real, on_fake);
     return tp_add(tp_sub(tp_mean(on_fake, TP_ALL), tp_mean(on_real, TP_ALL)),

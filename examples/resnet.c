@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     snprintf(weights, sizeof weights, "%s/resnet.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
 
     tp_device *dev = tp_device_open(a.device);
-    bool read = read_data(a.data, a.seed, part);
+    bool read = (depth == 18 || depth == 20 || tp_fail(TP_ERR_ARG, "depth %lld: 18 or 20", (long long)depth)) && read_data(a.data, a.seed, part);
     int64_t classes = read ? tp_data_classes(part[0]) : 0, channels = read ? tp_data_shape(part[0], 0).n[0] : 0;
     tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev };
     tp_loader *train = tp_data_loader(read ? prepared(part[0], true) : NULL, how);
@@ -97,6 +97,7 @@ int main(int argc, char **argv)
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();
+    if (!read) tp_data_set_free(part[0]), tp_data_set_free(part[1]);
     if (tp_ok()) fprintf(stderr, "%lld pictures of %lld classes; %lld parameters\n", (long long)tp_data_count(part[0]), (long long)classes, (long long)tp_nn_count(net));
     if (tp_train_fit(net, fit, &r) && tp_model_save(net, weights) && r.why == TP_FIT_DONE)
         tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));

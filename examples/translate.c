@@ -23,7 +23,7 @@ static const tp_train_flag flags[] = {
     { "heads", "of each layer", TP_FLAG_WHOLE, &heads, 1, 256 },
     { "width", "of the model", TP_FLAG_WHOLE, &width, 1, 65536 },
     { "context", "tokens of a text; what is longer is cut", TP_FLAG_WHOLE, &context, 4, 1 << 16 },
-    { "tokens", "byte pairs and bytes that are learned", TP_FLAG_WHOLE, &tokens, 256, 1 << 24 },
+    { "tokens", "byte pairs and bytes that are learned", TP_FLAG_WHOLE, &tokens, 259, 1 << 24 },
     { "held", "pairs to test, about", TP_FLAG_WHOLE, &held, 1, 1 << 30 },
     { "beams", "translations that are kept side by side", TP_FLAG_WHOLE, &how.beams, 1, 64 },
     { "penalty", "for short ones; 0: none", TP_FLAG_REAL, &how.length_penalty, 0, 10 },
@@ -87,6 +87,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     int64_t n = tp_data_table_rows(table), every = n / held, rest = every > 1 ? n - n / every : 0, cut = 0, at[2] = { 0, rest };
     const char **texts = calloc(2 * (size_t)n + 1, sizeof *texts); /* a pair after the other, those held last */
 
+    if (!texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
     if (table && (tp_data_table_columns(table) != 2 || !rest))
         tp_fail(TP_ERR_ARG, "%s: %lld columns, not a text, a tab and its translation, or less than %lld rows", a->data, (long long)tp_data_table_columns(table), (long long)(2 * held));
     for (int64_t i = 0; tp_ok() && i < 2 * n; i++)
@@ -142,8 +143,7 @@ int main(int argc, char **argv)
     snprintf(pairs, sizeof pairs, "%s/.cache/taper/kjv-rv.tsv", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data) a.data = pairs;
     tp_train_catch_interrupt();
-    if (text) translate(&a, weights);
-    else train(&a, weights, state);
+    text ? translate(&a, weights) : train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     return tp_train_status();
 }

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BEAMS = 64, MOST_LAYERS = 64 };
+enum { MOST_BEAMS = 64, MOST_LAYERS = 64, MOST_TEXTS = 1 << 16 };
 
 typedef struct candidate {
     double score;
@@ -328,6 +328,11 @@ static bool fits(search *s, tp_tensor *source)
     if (!(s->b.length_penalty >= 0 && s->b.length_penalty <= 10))
         return tp_fail(TP_ERR_ARG, "%s: length_penalty %g, and 0 to 10 is possible",
                        where, s->b.length_penalty);
+    if (s->b.begin == s->b.end || s->b.begin == o->padding || s->b.end == o->padding)
+        return tp_fail(TP_ERR_ARG, "%s: begin %lld, end %lld and padding %lld must be three symbols", where,
+                       (long long)s->b.begin, (long long)s->b.end, (long long)o->padding);
+    if (s->N > MOST_TEXTS)
+        return tp_fail(TP_ERR_SHAPE, "%s: %lld texts, and %d are possible", where, (long long)s->N, MOST_TEXTS);
     return in_range(where, "beams", s->b.beams, 1, MOST_BEAMS) &&
            in_range(where, "most", s->b.most, 2, o->context) &&
            in_range(where, "begin", s->b.begin, 0, o->vocabulary - 1) &&
@@ -342,6 +347,7 @@ tp_tensor *tp_model_beam(tp_module *m, tp_tensor *source, tp_beam_opts o)
     bool ok;
 
     TP_NO_GRAD;
+    TP_SCOPE;
     if (!fits(&s, source)) return NULL;
     if ((ok = take_room(&s))) begin(&s);
     ok = ok && take_memory(&s, tp_to(source, s.dev));
@@ -349,5 +355,5 @@ tp_tensor *tp_model_beam(tp_module *m, tp_tensor *source, tp_beam_opts o)
         ok = step(&s);
     if (ok) y = found(&s);
     leave(&s);
-    return y;
+    return y ? tp_pass(y) : NULL;
 }

@@ -151,7 +151,7 @@ tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, t
     tp_bce_opts sum = { .reduction = TP_SUM };
     tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, sum);
 
-    if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar)))
+    if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar) || tp_dim(mean, 0) != tp_dim(logvar, 0)))
         tp_fail(TP_ERR_SHAPE,
                 "tp_model_vae_loss: the mean has %lld numbers, logvar %lld: one shape is wanted",
                 (long long)tp_count(mean), (long long)tp_count(logvar));

@@ -116,6 +116,7 @@ rm v/samples.png
 ok "vae draws" "$vae" --device cpu --data data --out v --sample
 [ -f v/samples.png ] || fail "vae: nothing drawn"
 refused "no vae" 1 "nothing" "$vae" --device cpu --data data --out nothing --sample
+resumed resnet "$resnet" --device cpu --data data --steps 40 --batch 20
 ok resnet "$resnet" --device cpu --data data --steps 4 --batch 20 --out r
 number test_accuracy
 mkdir empty

@@ -158,6 +158,10 @@ timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 30 --out killed --resume kil
     fail "30 steps: $(cat part.err)"
 [ "$(cut -d, -f1 killed/log.csv | tr '\n' ' ')" = "step $(seq -s' ' 1 30) " ] || fail "log.csv: $(cut -d, -f1 killed/log.csv)"
 
+# ---- a loss that isn't finite ends it; the last checkpoint stays ----
+refused "a wild rate" 1 "NaN\\|finite" $run --lr 1e30 --out wild
+[ ! -f wild/cnn.safetensors ] || fail "a wild rate leaves weights"
+
 # ---- checkpoints that aren't ----
 head -c 5000 whole/state.safetensors >cut.safetensors
 refused "no checkpoint" 1 "nothing can't be read: No such file" $run --resume nothing
