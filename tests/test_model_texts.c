@@ -219,6 +219,26 @@ ON_EACH_DEVICE(texts, beams_side_by_side)
     }
 }
 
+/* A text that is filled up gives what it gives alone. */
+ON_EACH_DEVICE(texts, beams_of_padded_texts)
+{
+    TP_SCOPE;
+    tp_module *m = translate(9, false, dev);
+    tp_tensor *both = tp_shift(whole(6, TP_SHAPE(2, 6), dev), 3), *one, *y, *alone;
+    tp_tensor *kept = tp_lt(tp_arange(0, 12, 1, TP_I64, dev), tp_full(TP_SCALAR, 4, TP_I64, dev));
+    tp_beam_opts o = { .begin = BEGIN, .end = END, .most = 10, .beams = 3 };
+
+    kept = tp_logical_or(kept, tp_ge(tp_arange(0, 12, 1, TP_I64, dev), tp_full(TP_SCALAR, 6, TP_I64, dev)));
+    one = tp_contiguous(tp_slice(tp_slice(both, 0, 0, 1), 1, 0, 4));
+    both = tp_mul(both, tp_cast(tp_reshape(kept, TP_SHAPE(2, 6)), TP_I64)); /* PADDING is 0 */
+    y = tp_model_beam(m, both, o), alone = tp_model_beam(m, one, o);
+    CHECK(y && alone && tp_dim(y, 1) >= tp_dim(alone, 1));
+    for (int64_t k = 0; k < tp_dim(alone, 1); k++)
+        CHECK(check_at(alone, k) == check_at(y, k));
+    CHECK_REFUSED(tp_model_beam(m, one, (tp_beam_opts){ 0 }), TP_ERR_ARG, "must be three symbols");
+    tp_nn_free(m);
+}
+
 ON_EACH_DEVICE(texts, beams_refused)
 {
     TP_SCOPE;

@@ -29,16 +29,19 @@ static bool is_mark(char c) /* of ASCII, but for ' - . , */
 /* The text between two spaces, on one line, and &quot; and its like as they are meant. */
 static size_t plain(const char *s, char *to)
 {
-    static const char *const name[] = { "&quot;", "&amp;", "&lt;", "&gt;" };
+    /* sacrebleu replaces &quot; first, then &amp;, then the others: "&amp;lt;" is "<" */
+    static const char *const name[] = { "&amp;lt;", "&amp;gt;", "&quot;", "&amp;", "&lt;", "&gt;", "<skipped>" };
     size_t at = 0;
 
     for (to[at++] = ' '; *s; s++) {
         int is = -1;
 
-        for (int i = 0; *s == '&' && i < TP_LEN(name); i++)
+        for (int i = 0; is < 0 && i < TP_LEN(name); i++)
             if (!strncmp(s, name[i], strlen(name[i]))) is = i;
-        if (is >= 0)
-            to[at++] = "\"&<>"[is], s += strlen(name[is]) - 1;
+        if (is == TP_LEN(name) - 1)
+            s += strlen(name[is]) - 1;
+        else if (is >= 0)
+            to[at++] = "<>\"&<>"[is], s += strlen(name[is]) - 1;
         else if (*s == '-' && s[1] == '\n')
             s++;
         else
