@@ -89,7 +89,8 @@ static tp_tensor *rows_of(const tp_tokenizer *t, const char *const *text, int64_
     rows = tp_data_rows(t, text, n, o, &lengths);
     TP_REQUIRE_IN("tp_data_captions", !cut, TP_ERR_ARG, "%lld captions are longer than %lld tokens", (long long)cut,
                   (long long)o.most);
-    return tp_clone(tp_data_trim(rows, lengths));
+    o.most = tp_dim(tp_data_trim(rows, lengths), 1);
+    return tp_data_rows(t, text, n, o, NULL);
 }
 
 /* What each picture shows, as (count, the longest), kept. */

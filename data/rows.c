@@ -133,8 +133,9 @@ size_t tp_data_row(const tp_tokenizer *t, const tp_tensor *rows, int64_t i,
                         (long long)i, tp__text(rows)),
                0;
     if (!(id = tp__alloc(bytes))) return 0;
-    if (tp_read(tp_slice((tp_tensor *)rows, 0, i, i + 1), id, sizeof *id * (size_t)n)) {
-        TP_SCOPE;
+    TP_SCOPE;
+    if (tp_read(tp__view(rows, TP_SHAPE(n), rows->stride + 1, rows->offset + i * rows->stride[0]), id,
+                sizeof *id * (size_t)n)) {
         const int64_t *row = id;
 
         from = n && row[0] == o.begin;

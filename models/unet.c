@@ -206,7 +206,7 @@ static bool fits(const tp_unet_opts *o)
         return false;
     for (int l = 0; l < o->levels; l++)
         if (!in_range(where, "mults", o->mults[l], 1, MOST_DEPTH)) return false;
-    if (!in_range(where, "attention", o->attention, 0, (1 << o->levels) - 1)) return false;
+    if (!in_range(where, "attention", o->attention, 0, (1 << MOST_LEVELS) - 1)) return false;
     if (o->base % GROUPS)
         return tp_fail(TP_ERR_ARG, "%s: base %lld isn't a multiple of its %d groups", where,
                        (long long)o->base, GROUPS);
