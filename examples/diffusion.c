@@ -19,7 +19,7 @@ enum { FRAMES = 10, ROOM = 4096 };
 
 static const char *prompt, *cnn;
 static int64_t base = 32, size, sample, class = -1, ddim_steps = 20;
-static double guidance = 2, eta;
+static double guidance = 1.3, eta;
 static bool text, linear, epsilon;
 static char weights[ROOM], names[ROOM], state[ROOM], samples[ROOM], strip[ROOM], emoji[ROOM];
 static tp_tensor *frame[FRAMES]; /* of strip.png, evenly through the steps of the first batch */

@@ -37,7 +37,7 @@ static char check_name[160];
         tp_clear_error();                                                                \
     } while (0)
 
-/* What the CPU refuses and other devices offer: f16, which is storage alone there. */
+/* What the CPU refuses and other devices take: f16, which is storage alone there; integers over 0. */
 #define CHECK_REFUSED_ON_CPU(dev, result, code, text)                                    \
     do {                                                                                 \
         if (!strcmp(tp_device_name(dev), "cpu")) CHECK_REFUSED(result, code, text);                    \

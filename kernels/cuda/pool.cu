@@ -23,6 +23,24 @@ template <class A> __device__ inline bool wins(A v, A best, bool begun)
     return !begun || (!(v <= best) && best == best);
 }
 
+/* Of `taps` places from h on, `dilation` apart, those within n: from *first to before *end. */
+__device__ inline void inside(int64_t h, int64_t dilation, int64_t taps, int64_t n, int64_t *first, int64_t *end)
+{
+    int64_t after = n - h > 0 ? (n - h - 1) / dilation + 1 : 0;
+
+    *first = h < 0 ? (-h - 1) / dilation + 1 : 0;
+    *end = taps < after ? taps : after;
+}
+
+/* The windows that place h may lie in: from *first to before *end. */
+__device__ inline void around(int64_t h, int64_t pad, int64_t stride, int64_t reach, int64_t outs, int64_t *first, int64_t *end)
+{
+    int64_t low = h + pad - reach, last = (h + pad) / stride;
+
+    *first = low > 0 ? (low + stride - 1) / stride : 0;
+    *end = last + 1 < outs ? last + 1 : outs;
+}
+
 /* ---- windows ---- */
 
 template <class T> static __global__ void pool(tp_window g, int64_t n, const T *x, T *y, int32_t *place)
@@ -31,20 +49,19 @@ template <class T> static __global__ void pool(tp_window g, int64_t n, const T *
 
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         tp_spot o(i, g.OH, g.OW, g.C);
+        int64_t h = o.h * g.stride_h - g.pad_h, w = o.w * g.stride_w - g.pad_w, kh0, kh1, kw0, kw1;
         tp_acc<T> best = tp_acc<T>(-INFINITY);
         int32_t at = 0;
         bool begun = false;
 
-        for (int64_t k = 0; k < g.KH * g.KW; k++) {
-            int64_t h = o.h * g.stride_h - g.pad_h + k / g.KW * g.dilation_h;
-            int64_t w = o.w * g.stride_w - g.pad_w + k % g.KW * g.dilation_w;
+        inside(h, g.dilation_h, g.KH, g.H, &kh0, &kh1), inside(w, g.dilation_w, g.KW, g.W, &kw0, &kw1);
+        for (int64_t kh = kh0; kh < kh1; kh++)
+            for (int64_t kw = kw0; kw < kw1; kw++) {
+                tp_acc<T> v = tp_load(x[((o.n * g.H + h + kh * g.dilation_h) * g.W + w + kw * g.dilation_w) * g.C + o.c]);
 
-            if (h < 0 || h >= g.H || w < 0 || w >= g.W) continue;
-            tp_acc<T> v = tp_load(x[((o.n * g.H + h) * g.W + w) * g.C + o.c]);
-
-            if (wins(v, best, begun)) best = v, at = (int32_t)k;
-            begun = true;
-        }
+                if (wins(v, best, begun)) best = v, at = (int32_t)(kh * g.KW + kw);
+                begun = true;
+            }
         tp_put(&y[i], best), place[i] = at;
     }
 }
@@ -56,15 +73,19 @@ static __global__ void pool_dx(tp_window g, int64_t n, const T *dy, const int32_
 
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         tp_spot p(i, g.H, g.W, g.C);
+        int64_t h0, h1, w0, w1;
         tp_acc<T> sum = 0;
 
-        for (int64_t k = g.KH * g.KW - 1; k >= 0; k--) { /* the first window first */
-            int64_t h = p.h + g.pad_h - k / g.KW * g.dilation_h, w = p.w + g.pad_w - k % g.KW * g.dilation_w;
-            int64_t at = ((p.n * g.OH + h / g.stride_h) * g.OW + w / g.stride_w) * g.C + p.c;
+        around(p.h, g.pad_h, g.stride_h, (g.KH - 1) * g.dilation_h, g.OH, &h0, &h1);
+        around(p.w, g.pad_w, g.stride_w, (g.KW - 1) * g.dilation_w, g.OW, &w0, &w1);
+        for (int64_t oh = h0; oh < h1; oh++)
+            for (int64_t ow = w0; ow < w1; ow++) {
+                int64_t kh = p.h + g.pad_h - oh * g.stride_h, kw = p.w + g.pad_w - ow * g.stride_w;
+                int64_t at = ((p.n * g.OH + oh) * g.OW + ow) * g.C + p.c;
 
-            if (h < 0 || w < 0 || h % g.stride_h || w % g.stride_w || h / g.stride_h >= g.OH || w / g.stride_w >= g.OW) continue;
-            if (place[at] == k) sum += tp_load(dy[at]);
-        }
+                if (kh % g.dilation_h || kw % g.dilation_w) continue;
+                if (place[at] == kh / g.dilation_h * g.KW + kw / g.dilation_w) sum += tp_load(dy[at]);
+            }
         tp_put(&dx[i], sum, add);
     }
 }
