@@ -3,8 +3,9 @@
  * models/models.h, whose rules hold.
  *
  * Pictures are (N, channels, size, size) in -1 .. 1; times are integers (N), 0 .. steps - 1.  A
- * condition is what the model was made for: labels (N); tokens (N, T) of a model with a text encoder;
- * a text's embedding (N, context) of one without; NULL of a model that is not conditional.
+ * condition is what the model was made for: labels (N), `classes` itself standing for none; tokens
+ * (N, T) of a model with a text encoder; a text's embedding (N, context) of one without; NULL of a
+ * model that is not conditional.
  */
 #ifndef TP_MODELS_DIFFUSION_H
 #define TP_MODELS_DIFFUSION_H

@@ -120,14 +120,15 @@ typedef struct tp_translate_opts {
 tp_module *tp_model_translate(tp_translate_opts o);
 
 typedef struct tp_beam_opts {
-    int64_t begin, end;    /* the symbols that begin and end a target */
+    int64_t begin, end;    /* the symbols that begin and end a target; neither is the padding */
     int64_t most;          /* symbols, begin and end included; 0: the model's context */
     int64_t beams;         /* kept side by side, at most 64; 0: 1, the likeliest symbol each time */
     double length_penalty; /* log p is divided by ((5 + n) / 6)^this (Wu et al. 2016) */
 } tp_beam_opts;
 /* The likeliest targets of source (N, S) that a beam search finds, i64 (N, T) on the CPU, lent:
- * begin, symbols, end, then padding.  The encoder runs once, each step of the decoder with the keys
- * and values of those before; nothing is dropped. */
+ * begin, symbols, end, then padding; begin and padding are never among the symbols, and a target that
+ * is `most` long is ended there.  The encoder runs once, each step of the decoder with the keys and
+ * values of those before; nothing is dropped. */
 tp_tensor *tp_model_beam(tp_module *m, tp_tensor *source, tp_beam_opts o);
 
 /* ---- forecasts ---- */

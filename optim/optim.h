@@ -172,6 +172,7 @@ tp_tensor *tp_optim_grad_norm(tp_optim *o); /* the joint norm, f64, lent, withou
 int tp_optim_groups(const tp_optim *o);                  /* how many; the first is 0 */
 const char *tp_optim_kind(const tp_optim *o);            /* "adamw"; the optimizer's */
 bool tp_optim_has(const tp_optim *o, const tp_tensor *t); /* t is one of its parameters */
+bool tp_optim_trains(const tp_optim *o, tp_module *m);    /* some parameter of m is */
 double tp_optim_lr(const tp_optim *o, int group);        /* as it is now; 0 after an error */
 bool tp_optim_set_lr(tp_optim *o, int group, double lr); /* -1: all groups */
 int64_t tp_optim_steps(tp_optim *o);                     /* waits for the device */

@@ -378,6 +378,20 @@ bool tp_optim_has(const tp_optim *o, const tp_tensor *t)
     return false;
 }
 
+static bool has(void *user, const char *name, tp_tensor **t)
+{
+    const tp_optim **o = user;
+
+    (void)name;
+    if (*o && tp_optim_has(*o, *t)) *o = NULL; /* found */
+    return true;
+}
+
+bool tp_optim_trains(const tp_optim *o, tp_module *m)
+{
+    return o && m && tp_nn_each(tp_nn_params(m, "*"), false, has, &o) > 0 && !o;
+}
+
 bool tp_optim_set_lr(tp_optim *o, int group, double lr)
 {
     if (!tp_ok()) return false;

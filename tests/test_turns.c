@@ -273,6 +273,8 @@ Test(turns, options_that_cannot_be)
     tp_turn turn[2];
     tp_optim *lbfgs = tp_optim_lbfgs(tp_nn_params(b.both, "g.*"), tp_lbfgs(1));
     tp_turns_opts all;
+    tp_module *other = tp_nn_init(tp_nn_linear(1, 1), tp_device_open("cpu"));
+    tp_optim *foreign = tp_optim_sgd(tp_nn_params(other, "*"), tp_sgd(1));
 
     REFUSED(o.steps = 0, "epochs or steps, above 0");
     REFUSED(o.epochs = -1, "epochs or steps, above 0");
@@ -286,7 +288,10 @@ Test(turns, options_that_cannot_be)
     REFUSED(turn[1].optim = NULL, "a name, an optimizer and a loss");
     REFUSED(turn[0].loss = NULL, "a name, an optimizer and a loss");
     REFUSED(turn[1].optim = lbfgs, "L-BFGS");
+    REFUSED(turn[1].optim = foreign, "an optimizer has none of the module's parameters");
+    REFUSED(turn[1].optim = turn[0].optim, "two turns have one name, or one optimizer");
+    REFUSED(turn[1].name = turn[0].name, "two turns have one name, or one optimizer");
     all = opts_of(b, turn), all.steps = 1;
     CHECK_REFUSED(tp_train_turns(NULL, all, NULL), TP_ERR_ARG, "a module, turns and a loader");
-    tp_optim_free(lbfgs), end(b);
+    tp_optim_free(lbfgs), tp_optim_free(foreign), tp_nn_free(other), end(b);
 }

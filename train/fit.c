@@ -272,21 +272,6 @@ static void after_pass(run *k)
 
 /* ---- the run ---- */
 
-static bool is_trained(void *user, const char *name, tp_tensor **t)
-{
-    const tp_optim **o = user;
-
-    (void)name;
-    if (*o && tp_optim_has(*o, *t)) *o = NULL;
-    return true;
-}
-
-/* Has the optimizer a parameter of m? */
-static bool trains(tp_module *m, const tp_optim *o)
-{
-    return tp_nn_each(tp_nn_params(m, "*"), false, is_trained, &o) > 0 && !o;
-}
-
 static bool options_ok(tp_module *m, const tp_fit_opts *o)
 {
     const char *wrong = NULL;
@@ -309,7 +294,7 @@ static bool options_ok(tp_module *m, const tp_fit_opts *o)
     else if (o->higher_is_better && !o->score) wrong = "higher_is_better is for a score: of the loss less is better";
     else if (!strcmp(tp_optim_kind(o->optim), "lbfgs"))
         wrong = "L-BFGS steps with a closure: write the loop with tp_optim_step_with";
-    else if (!trains(m, o->optim)) wrong = "the optimizer has none of the module's parameters";
+    else if (!tp_optim_trains(o->optim, m)) wrong = "the optimizer has none of the module's parameters";
     if (wrong) tp_fail(TP_ERR_ARG, "tp_train_fit: %s", wrong);
     return !wrong;
 }

@@ -124,7 +124,7 @@ static void after_step(run *k)
 
 /* ---- the run ---- */
 
-static const char *wrong_turn(tp_turns_opts o)
+static const char *wrong_turn(tp_module *m, tp_turns_opts o)
 {
     for (int i = 0; i < o.n; i++) {
         const tp_turn *t = &o.turn[i];
@@ -134,6 +134,10 @@ static const char *wrong_turn(tp_turns_opts o)
             return "batches can't be below 0, nor be 0 in the first turn";
         if (!strcmp(tp_optim_kind(t->optim), "lbfgs"))
             return "L-BFGS steps with a closure: it has no turn";
+        if (!tp_optim_trains(t->optim, m)) return "an optimizer has none of the module's parameters";
+        for (int j = 0; j < i; j++)
+            if (!strcmp(o.turn[j].name, t->name) || o.turn[j].optim == t->optim)
+                return "two turns have one name, or one optimizer";
     }
     return NULL;
 }
@@ -149,7 +153,7 @@ static bool options_ok(tp_module *m, tp_turns_opts o)
         wrong = "epochs or steps, above 0, are wanted";
     else if (!o.steps && tp_data_batches(o.train) < 0)
         wrong = "a stream has no epochs: steps are wanted";
-    else wrong = wrong_turn(o);
+    else wrong = wrong_turn(m, o);
     if (wrong) tp_fail(TP_ERR_ARG, "tp_train_turns: %s", wrong);
     return !wrong;
 }
