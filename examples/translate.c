@@ -101,7 +101,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_loader *training = tp_data_rows_loader(TP_LIST(rows, lengths), lengths, 0, rest, load), *testing = tp_data_rows_loader(TP_LIST(rows, lengths), lengths, rest, n, plain);
     tp_translate_opts k = { .vocabulary = tp_data_tokens(t), .context = context, .layers = (int)layers, .heads = (int)heads, .width = width,
                             .dropout = 0.1, .padding = o.padding, .norm_first = true };
-    tp_module *m = t && tp_data_bpe_save(t, a->out) ? tp_nn_init(tp_model_translate(k), dev) : NULL;
+    tp_module *m = t ? tp_nn_init(tp_model_translate(k), dev) : NULL;
     tp_optim *opt = tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a->lr));
     int64_t total = a->steps ? a->steps : a->epochs * tp_data_batches(training);
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0.01);
@@ -111,7 +111,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
                         .log = { .dir = a->out, .unit = "pairs", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld pairs, %lld held; %lld of their texts cut; %lld tokens; %lld parameters\n", (long long)n, (long long)(n - rest), (long long)cut, (long long)k.vocabulary, (long long)tp_nn_count(m));
-    if (tp_train_fit(m, fit, &f) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, t, o, f.at);
+    if (tp_train_fit(m, fit, &f) && tp_data_bpe_save(t, a->out) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, t, o, f.at);
     if (tp_ok() && tp_train_interrupted()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)f.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts);
 }
