@@ -2,81 +2,17 @@
 # test_picture_programs.sh GAN VAE VQVAE CNN MAKE_IDX - programs that make pictures, as a user meets them, small.
 set -u
 gan=$1 vae=$2 vqvae=$3 cnn=$4 make_idx=$5
-dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP TERM
-cd "$dir" || exit 1
-bad=0
-
-fail()
-{
-    echo "FAIL: $*"
-    bad=1
-}
-
-# ok NAME COMMAND...: ends with 0
-ok()
-{
-    name=$1
-    shift
-    timeout 300 "$@" >stdout 2>stderr || fail "$name: status $?: $(tail -n 3 stderr)"
-}
-
-# refused NAME STATUS TEXT COMMAND...: one line on stderr with the text, and the status
-refused()
-{
-    name=$1 status=$2 text=$3
-    shift 3
-    timeout 60 "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$status" ] && grep -q -- "$text" stderr || fail "$name: status $got: $(cat stderr)"
-}
-
-# number KEY: is it one on the result line?
-number()
-{
-    case $(sed -n "s/^result .*$1=\([^ ]*\).*/\1/p" stdout) in [0-9]*) ;; *) fail "$1: $(cat stdout)" ;; esac
-}
-
-picture()
-{
-    [ "$(head -c 4 "$1" | tail -c 3)" = PNG ] || fail "no $1"
-}
-
-# resumed NAME FILE COMMAND...: ended by Ctrl-C and gone on with, a run leaves the same bits as in one go
-resumed()
-{
-    model=$1 file=$2
-    shift 2
-    ok "$model" "$@" --out whole
-    cp stdout whole.out
-    "$@" --out cut >cut.out 2>cut.err &
-    pid=$!
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        sleep 0.1
-        [ -f cut/log.csv ] && [ "$(wc -l <cut/log.csv)" -gt 4 ] && break
-    done
-    kill -INT $pid 2>/dev/null # a fast machine may be done
-    wait $pid
-    status=$?
-    [ $status -eq 130 ] || [ $status -eq 0 ] || fail "$model: Ctrl-C gives $status: $(cat cut.err)"
-    grep -q "^result" cut.out || grep -q -- "--resume cut/.*state.safetensors" cut.err || fail "$model: $(cat cut.err)"
-    ok "$model resumed" "$@" --out cut --resume cut/state.safetensors
-    cmp -s "whole/$file" "cut/$file" || fail "$model: resumed, other bits"
-    cmp -s stdout whole.out || fail "$model: $(cat stdout whole.out)"
-    rm -rf whole cut
-}
+. "$(dirname "$0")/programs.sh"
 
 mkdir data empty && "$make_idx" data 300 120 || fail "make_idx"
 small="--device cpu --data data --batch 20"
 
 # ---- gan ----
-resumed gan generator.safetensors "$gan" $small --width 4 --epochs 2
-resumed "gan by labels" generator.safetensors "$gan" $small --width 4 --steps 25 --conditional
+resumed gan generator.safetensors "$gan" $small --width 4 --epochs 8
+resumed "gan by labels" generator.safetensors "$gan" $small --width 4 --steps 120 --conditional
 ok wgan "$gan" $small --width 2 --epochs 2 --wgan --plot --out w
 number steps
-picture w/samples.png
-picture w/curve.png
+picture w/samples.png w/curve.png
 grep -q "^step,discriminator,generator" w/log.csv || fail "gan: $(head -n 1 w/log.csv)"
 rm w/samples.png
 ok "gan draws" "$gan" --device cpu --out w --sample 7
@@ -107,13 +43,12 @@ mkdir flat && cp folder/a/*.png flat
 ok "gan of a flat folder" "$gan" --device cpu --data flat --pictures --batch 2 --width 2 --steps 3 --out p
 
 # ---- vae ----
-for kind in --conv --conditional "--conv --conditional"; do
-    resumed "vae $kind" vae.safetensors "$vae" $small $kind --epochs 3 --hidden 16 --latent 3
+resumed "vae --conditional" vae.safetensors "$vae" $small --conditional --epochs 150 --hidden 16 --latent 3
+for kind in --conv "--conv --conditional"; do
+    resumed "vae $kind" vae.safetensors "$vae" $small $kind --epochs 4 --hidden 16 --latent 3
 done
 ok vae "$vae" $small --conv --conditional --epochs 1 --hidden 16 --latent 3 --out v --plot
-for name in samples reconstructions walk strange; do
-    picture v/$name.png
-done
+picture v/samples.png v/reconstructions.png v/walk.png v/strange.png
 refused "no vae" 1 "nothing" "$vae" --data data --out nothing --sample
 mkdir g && cp w/generator.safetensors g/vae.safetensors
 refused "a generator's file" 1 "holds a generator, not a vae" "$vae" $small --out g --sample
@@ -123,8 +58,7 @@ refused "an autoencoder's file" 1 "holds a vae, not a generator" "$gan" --device
 # ---- vqvae ----
 resumed vqvae vqvae.safetensors "$vqvae" $small --epochs 2 --codes 8
 ok vqvae "$vqvae" $small --epochs 1 --codes 8 --out q
-number test_loss
-number perplexity
+number test_loss perplexity
 picture q/reconstructions.png
 refused "no prior yet" 1 "prior.safetensors" "$vqvae" $small --out q --sample
 ok "vqvae's prior" "$vqvae" $small --epochs 1 --out q --prior
@@ -138,11 +72,9 @@ refused "too few pictures to judge by" 1 "twice as many" "$gan" --device cpu --d
 refused "no classifier" 1 "missing.safetensors" "$gan" --device cpu --data data --out c --sample 2 --cnn missing.safetensors
 "$make_idx" data 20 4000 || fail "make_idx"
 ok "gan judged" "$gan" --device cpu --data data --out c --sample 2 --cnn n/cnn.safetensors
-number recognised
-number real_frechet
+number recognised real_frechet
 ok "vae judged" "$vae" --device cpu --data data --out v --sample --cnn n/cnn.safetensors
-number frechet
-number recognised
+number frechet recognised
 ok "vqvae judged" "$vqvae" --device cpu --data data --out q --sample --cnn n/cnn.safetensors
 number frechet
 exit $bad

@@ -2,65 +2,7 @@
 # test_text_programs.sh FORECAST TRANSLATE CLASSIFY - programs for texts and series as a user meets them, small.
 set -u
 forecast=$1 translate=$2 classify=$3
-dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP TERM
-cd "$dir" || exit 1
-bad=0
-
-fail()
-{
-    echo "FAIL: $*"
-    bad=1
-}
-
-# ok NAME COMMAND...: ends with 0
-ok()
-{
-    name=$1
-    shift
-    timeout 300 "$@" >stdout 2>stderr || fail "$name: status $?: $(tail -n 3 stderr)"
-}
-
-# refused NAME STATUS TEXT COMMAND...: one line on stderr with the text, and the status
-refused()
-{
-    name=$1 status=$2 text=$3
-    shift 3
-    timeout 60 "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$status" ] && grep -q -- "$text" stderr || fail "$name: status $got: $(cat stderr)"
-}
-
-# number KEY: is it one, in the result line?
-number()
-{
-    case $(sed -n "s/^result .*$1=\([^ ]*\).*/\1/p" stdout) in [0-9]*.[0-9]*) ;; *) fail "$1: $(cat stdout)" ;; esac
-}
-
-# resumed MODEL COMMAND...: ended by Ctrl-C and gone on with, a run leaves the same bits as in one go
-resumed()
-{
-    model=$1
-    shift
-    ok "$model" "$@" --out whole
-    cp stdout whole.out
-    "$@" --out cut >cut.out 2>cut.err &
-    pid=$!
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        sleep 0.1
-        [ -f cut/log.csv ] && [ "$(wc -l <cut/log.csv)" -gt 4 ] && break
-    done
-    kill -INT $pid 2>/dev/null # a fast machine may be done
-    wait $pid
-    status=$?
-    [ $status -eq 130 ] || [ $status -eq 0 ] || fail "$model: Ctrl-C gives $status: $(cat cut.err)"
-    grep -q "^result" cut.out || grep -q -- "--resume cut/state.safetensors" cut.err || fail "$model: $(cat cut.err)"
-    ok "$model resumed" "$@" --out cut --resume cut/state.safetensors
-    cmp -s whole/"$model".safetensors cut/"$model".safetensors || fail "$model: resumed, other bits"
-    cmp -s stdout whole.out || fail "$model: $(cat stdout whole.out)"
-    rm -rf whole cut
-}
+. "$(dirname "$0")/programs.sh"
 
 # ---- forecast ----
 awk 'BEGIN {
@@ -68,12 +10,10 @@ awk 'BEGIN {
     for (i = 0; i < 400; i++) printf "day %d,%d.%d,%.3f\n", i, i / 10, i % 10, sin(i / 3)
 }' >series.csv
 small="--device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --width 8"
-resumed forecast "$forecast" $small --epochs 12
+resumed forecast forecast.safetensors "$forecast" $small --epochs 240
 ok forecast "$forecast" $small --epochs 2 --out f --plot
-for key in mse mae rmse naive_mse season_mse; do number $key; done
-for picture in forecast_0 forecast_1 curve; do
-    [ "$(head -c 4 f/$picture.png | tail -c 3)" = PNG ] || fail "forecast: no $picture.png"
-done
+number mse mae rmse naive_mse season_mse
+picture f/forecast_0.png f/forecast_1.png f/curve.png
 ok "what is next" "$forecast" --device cpu --data series.csv --out f --sample
 [ "$(wc -l <stdout)" -eq 9 ] && [ "$(head -n 1 stdout)" = "up,wave" ] || fail "what is next: $(cat stdout)"
 ok "one column" "$forecast" $small --epochs 1 --columns wave --out w
@@ -100,10 +40,9 @@ awk 'BEGIN {
     }
 }' >pairs.tsv
 small="--device cpu --data pairs.tsv --tokens 300 --layers 1 --heads 2 --width 16 --context 24 --held 60 --batch 16"
-resumed translate "$translate" $small --steps 60 --beams 2
+resumed translate translate.safetensors "$translate" $small --steps 800 --beams 2
 ok translate "$translate" $small --steps 900 --lr 1e-2 --out t --plot
-number bleu
-number validation_loss
+number bleu validation_loss
 grep -q "  ours  " stdout || fail "translate: no samples: $(cat stdout)"
 [ "$(sed -n 's/^result .*bleu=\([0-9]*\).*/\1/p' stdout)" -gt 50 ] || fail "translate: $(cat stdout)"
 ok "a line" "$translate" --device cpu --out t --text "$(sed -n '2s/\t.*//p' pairs.tsv)"
@@ -126,9 +65,9 @@ refused "another vocabulary" 1 "don't belong together" "$translate" --device cpu
 # ---- classify ----
 awk 'BEGIN { for (i = 0; i < 300; i++) print (i % 3 == 0 ? "pets\tthe cat and dog" : i % 3 == 1 ? "food\tbread with wine" : "food\tan old apple") " number " i }' >kinds.tsv
 small="--device cpu --data kinds.tsv --tokens 300 --layers 1 --width 16 --context 40 --batch 16"
-resumed classify "$classify" $small --steps 60
+resumed classify classify.safetensors "$classify" $small --steps 2000
 ok classify "$classify" $small --steps 200 --lr 3e-3 --out c --plot
-for key in test_accuracy f1 commonest; do number $key; done
+number test_accuracy f1 commonest
 grep -q "^pets  *[0-9][0-9]*  *[0-9][0-9]*$" stdout || fail "classify: $(cat stdout)"
 ok "a line" "$classify" --device cpu --out c --text "the cat and dog number 7"
 grep -q "^pets 0\.[5-9]" stdout || fail "a line: $(cat stdout)"
