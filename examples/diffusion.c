@@ -124,8 +124,7 @@ static void draw(const tp_train_args *a)
     if (!tp_train_interrupted() && tp_image_grid(samples, tp_slice(x, 0, 0, n < 100 ? n : 100), (tp_grid_opts){ .columns = 10 }) &&
         tp_image_grid(strip, tp_concat((tp_list){ frame, FRAMES }, 0), (tp_grid_opts){ .columns = (int)tp_dim(*frame, 0) }) && cnn &&
         tp_train_judge(net, tp_model_cnn_features, real, x, y, &j))
-        tp_train_print("result model=diffusion frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
-                       "cnn_accuracy=%.4f\n", j.frechet, j.recognised, j.least, j.most, j.real_frechet, j.real_recognised, j.accuracy);
+        tp_train_print_judged("diffusion", j);
     for (int i = 0; i < FRAMES; i++) tp_free(frame[i]);
     tp_nn_free(m), tp_nn_free(net), tp_data_free(real);
 }

@@ -124,8 +124,7 @@ static void judge(tp_module *by, tp_dataset *test)
     tp_judged r;
 
     if (tp_train_judge(by, tp_model_cnn_features, real, tp_pad(x, TP_SHAPE(edge, edge, edge, edge), (tp_pad_opts){ 0 }), labels, &r))
-        tp_train_print("result model=gan frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
-                       "cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most, r.real_frechet, r.real_recognised, r.accuracy);
+        tp_train_print_judged("gan", r);
     tp_nn_free(by), tp_data_free(real);
 }
 

@@ -104,8 +104,7 @@ static void judge(tp_module *vae, tp_loader *real, tp_device *dev)
     tp_judged r;
 
     if (tp_train_judge(net, tp_model_cnn_features, real, x, conditional ? y : NULL, &r))
-        tp_train_print("result model=vae frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
-                       "cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most, r.real_frechet, r.real_recognised, r.accuracy);
+        tp_train_print_judged("vae", r);
     tp_nn_free(net);
 }
 

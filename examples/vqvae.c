@@ -108,8 +108,7 @@ static void draw_samples(const char *dir, tp_module *gpt, tp_loader *real)
     tp_judged r;
 
     if (save_grid(dir, "samples.png", tp_slice(x, 0, 0, 80)) && cnn && tp_train_judge(net, tp_model_cnn_features, real, x, NULL, &r))
-        tp_train_print("result model=vqvae frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f real_recognised=%.4f "
-                       "cnn_accuracy=%.4f\n", r.frechet, r.recognised, r.least, r.most, r.real_frechet, r.real_recognised, r.accuracy);
+        tp_train_print_judged("vqvae", r);
     tp_nn_free(net);
 }
 

@@ -2,9 +2,7 @@
  * test_average.c - averages of parameters against PyTorch's AveragedModel, swapped in and out,
  * saved, refused.
  */
-#include "tests/check.h"
-
-#include <unistd.h>
+#include "tests/files.h"
 
 #ifndef TP_GOLDEN
 #define TP_GOLDEN "tests/golden"
@@ -196,13 +194,12 @@ ON_EACH_DEVICE(average, a_swap_is_seen_by_graphs)
 
 ON_EACH_DEVICE_WITH(average, resumed_bit_for_bit, batch_norm)
 {
-    char path[64];
     tp_module *m[2];
     tp_optim *o[2];
     tp_ema *e[2];
     tp_state *s[2];
 
-    snprintf(path, sizeof path, "/tmp/taper-average-%d.state", (int)getpid());
+    make_test_folder();
     for (int i = 0; i < 2; i++) {
         tp_sgd_opts k = tp_sgd(.1);
 
@@ -211,15 +208,15 @@ ON_EACH_DEVICE_WITH(average, resumed_bit_for_bit, batch_norm)
         s[i] = tp_state_new();
         CHECK(tp_state_module(s[i], "net", m[i]) && tp_state_optim(s[i], "opt", o[i]) && tp_state_ema(s[i], "averages", e[i]));
     }
-    CHECK(train(m[0], o[0], e[0], 0, 3) && tp_state_save(s[0], path) && tp_state_load(s[1], path));
+    CHECK(train(m[0], o[0], e[0], 0, 3) && tp_state_save(s[0], in_folder("state")) && tp_state_load(s[1], in_folder("state")));
     CHECK(tp_ema_updates(e[1]) == 3 && same(average_bits(e[0]), average_bits(e[1])));
     CHECK(train(m[0], o[0], e[0], 3, 6) && train(m[1], o[1], e[1], 3, 6));
     CHECK(same(average_bits(e[0]), average_bits(e[1])) && same(module_bits(m[0]), module_bits(m[1])));
     CHECK(tp_ema_swap(e[0]));
-    CHECK_REFUSED(tp_state_save(s[0], path), TP_ERR_ARG, "swap them back first");
+    CHECK_REFUSED(tp_state_save(s[0], in_folder("state")), TP_ERR_ARG, "swap them back first");
     for (int i = 0; i < 2; i++)
         tp_state_free(s[i]), tp_ema_free(e[i]), tp_optim_free(o[i]), tp_nn_free(m[i]);
-    unlink(path);
+    remove_test_folder();
 }
 
 /* ---- memory that ends ---- */

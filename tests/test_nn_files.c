@@ -1,9 +1,7 @@
 /*
  * test_nn_files.c - copies of modules, and their files: strict, in part, under other names.
  */
-#include "tests/check.h"
-
-#include <unistd.h>
+#include "tests/files.h"
 
 static const char *const names[] = {
     "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"
@@ -28,14 +26,6 @@ static const char *holds(tp_module *m, double v)
     for (int i = 0; i < TP_LEN(names); i++)
         text[i] = check_at(tp_nn_tensor(m, names[i]), 0) == v + i ? '1' : '0';
     return text;
-}
-
-static const char *temporary(void)
-{
-    static char path[] = "/tmp/taper-nn-XXXXXX";
-
-    if (strstr(path, "XXXXXX")) close(mkstemp(path));
-    return path;
 }
 
 ON_EACH_DEVICE(nn_files, copies_and_clones)
@@ -76,28 +66,29 @@ ON_EACH_DEVICE(nn_files, loading_is_strict)
     tp_load_opts o = { .report = &r };
     void *where = tp__data(tp_nn_tensor(b, "0.weight"));
 
-    CHECK(tp_nn_save(a, temporary()) && tp_nn_load(b, temporary(), o) && !strcmp(holds(b, 10), "1111111"));
+    make_test_folder();
+    CHECK(tp_nn_save(a, in_folder("weights")) && tp_nn_load(b, in_folder("weights"), o) && !strcmp(holds(b, 10), "1111111"));
     CHECK(r.loaded == 7 && !r.missing && !r.unexpected && !r.misshaped && !*r.text);
     CHECK(tp__data(tp_nn_tensor(b, "0.weight")) == where && tp_needs_grad(tp_nn_tensor(b, "0.weight")));
-    CHECK_REFUSED(tp_nn_load(c, temporary(), o), TP_ERR_FORMAT, "0 missing, 0 unexpected, 6 misshaped");
+    CHECK_REFUSED(tp_nn_load(c, in_folder("weights"), o), TP_ERR_FORMAT, "0 missing, 0 unexpected, 6 misshaped");
     CHECK(r.loaded == 0 && r.misshaped == 6 &&
           strstr(r.text, "  misshaped  0.weight: (4, 3) in the file, (5, 3) in the model\n"));
     CHECK(!strcmp(holds(c, 30), "1111111"));
-    CHECK_REFUSED(tp_nn_load(bare, temporary(), o), TP_ERR_FORMAT, "5 missing, 7 unexpected, 0 misshaped");
+    CHECK_REFUSED(tp_nn_load(bare, in_folder("weights"), o), TP_ERR_FORMAT, "5 missing, 7 unexpected, 0 misshaped");
     CHECK(strstr(r.text, "  missing    running_mean\n") && strstr(r.text, "  unexpected 1.bias\n") &&
           !tp_nn_tensor(bare, "weight"));
-    CHECK_REFUSED(tp_nn_save(bare, temporary()), TP_ERR_ARG, "weight isn't there yet: call tp_nn_init first");
+    CHECK_REFUSED(tp_nn_save(bare, in_folder("weights")), TP_ERR_ARG, "weight isn't there yet: call tp_nn_init first");
     CHECK_REFUSED(tp_nn_load(b, "/nowhere/x", o), TP_ERR_IO, "/nowhere/x can't be read");
     CHECK_REFUSED(tp_nn_save(a, "/nowhere/x"), TP_ERR_IO, "/nowhere/x can't be");
-    CHECK_REFUSED(tp_nn_load(NULL, temporary(), o), TP_ERR_ARG, "missing module");
+    CHECK_REFUSED(tp_nn_load(NULL, in_folder("weights"), o), TP_ERR_ARG, "missing module");
     CHECK(r.loaded == 0); /* the report is of this call */
     drawn = tp_nn_sequential((tp_module *[]){ tp_nn_linear(3, 4), tp_nn_batch_norm(4) }, 2);
-    CHECK(tp_nn_cast(drawn, TP_F64) && tp_nn_load(drawn, temporary(), o) &&
+    CHECK(tp_nn_cast(drawn, TP_F64) && tp_nn_load(drawn, in_folder("weights"), o) &&
           tp_nn_init(drawn, dev)); /* instead of drawing */
     CHECK(!strcmp(holds(drawn, 10), "1111111") && tp_dtype_of(tp_nn_tensor(drawn, "0.weight")) == TP_F64);
     CHECK(tp_needs_grad(tp_nn_tensor(drawn, "0.weight")) && !tp_needs_grad(tp_nn_tensor(drawn, "1.running_mean")));
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), tp_nn_free(bare), tp_nn_free(drawn);
-    unlink(temporary());
+    remove_test_folder();
 }
 
 ON_EACH_DEVICE(nn_files, loading_in_part)
@@ -106,16 +97,17 @@ ON_EACH_DEVICE(nn_files, loading_in_part)
               *other = tp_nn_container("other");
     tp_load_report r;
 
-    CHECK(tp_nn_save(a, temporary()));
-    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .skip = "1.*", .report = &r }));
+    make_test_folder();
+    CHECK(tp_nn_save(a, in_folder("weights")));
+    CHECK(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .skip = "1.*", .report = &r }));
     CHECK(r.loaded == 2 && !r.missing && !r.unexpected && !strcmp(holds(b, 10), "1100000") &&
           !strcmp(holds(b, 20), "0011111"));
-    CHECK(tp_nn_load(c, temporary(), (tp_load_opts){ .partial = true, .report = &r }));
+    CHECK(tp_nn_load(c, in_folder("weights"), (tp_load_opts){ .partial = true, .report = &r }));
     CHECK(r.loaded == 1 && r.misshaped == 6 && !strcmp(holds(c, 10), "0000001") && !strcmp(holds(c, 30), "1111110"));
     tp_nn_add(other, "linear", tp_nn_linear(3, 4)), tp_nn_init(other, dev);
-    CHECK(tp_nn_load(other, temporary(), (tp_load_opts){ .partial = true, .report = &r }) && !r.loaded &&
+    CHECK(tp_nn_load(other, in_folder("weights"), (tp_load_opts){ .partial = true, .report = &r }) && !r.loaded &&
           r.missing == 2 && r.unexpected == 7);
-    tp_nn_free(other), unlink(temporary());
+    tp_nn_free(other), remove_test_folder();
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(c);
 }
 
@@ -124,16 +116,17 @@ ON_EACH_DEVICE(nn_files, a_prefix_is_taken_off)
     tp_module *a = tp_nn_container("wrapped"), *b = filled(4, 20, dev);
     tp_load_report r;
 
+    make_test_folder();
     tp_nn_add(a, "module", filled(4, 10, dev));
-    CHECK(tp_nn_save(a, temporary()));
-    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
+    CHECK(tp_nn_save(a, in_folder("weights")));
+    CHECK_REFUSED(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
                   "unexpected module.0.weight");
     CHECK(r.missing == 7 && r.unexpected == 7 && !strcmp(holds(b, 20), "1111111"));
-    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .report = &r }) && r.loaded == 7);
+    CHECK(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .strip_prefix = "module.", .report = &r }) && r.loaded == 7);
     CHECK(!strcmp(holds(b, 10), "1111111"));
-    CHECK(tp_nn_load(b, temporary(), (tp_load_opts){ .strip_prefix = "module.", .skip = "?.bias", .report = &r }) &&
+    CHECK(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .strip_prefix = "module.", .skip = "?.bias", .report = &r }) &&
           r.loaded == 5);
-    tp_nn_free(a), tp_nn_free(b), unlink(temporary());
+    tp_nn_free(a), tp_nn_free(b), remove_test_folder();
 }
 
 ON_EACH_DEVICE(nn_files, names_that_begin_otherwise)
@@ -141,23 +134,24 @@ ON_EACH_DEVICE(nn_files, names_that_begin_otherwise)
     tp_module *a = tp_nn_container("other"), *b = filled(4, 20, dev), *under = tp_nn_container("whole");
     tp_load_report r;
 
+    make_test_folder();
     tp_nn_add(a, "first", tp_nn_linear(3, 4));
     tp_nn_add(a, "1", tp_nn_batch_norm(4)), tp_nn_init(a, dev);
-    CHECK(tp_nn_save(b, temporary()));
-    CHECK_REFUSED(tp_nn_load(a, temporary(), (tp_load_opts){ 0 }), TP_ERR_FORMAT, "2 missing, 2 unexpected");
-    CHECK(tp_nn_load(a, temporary(), (tp_load_opts){ .rename = "0.=first.", .report = &r }) && r.loaded == 7);
+    CHECK(tp_nn_save(b, in_folder("weights")));
+    CHECK_REFUSED(tp_nn_load(a, in_folder("weights"), (tp_load_opts){ 0 }), TP_ERR_FORMAT, "2 missing, 2 unexpected");
+    CHECK(tp_nn_load(a, in_folder("weights"), (tp_load_opts){ .rename = "0.=first.", .report = &r }) && r.loaded == 7);
     CHECK(check_at(tp_nn_tensor(a, "first.weight"), 5) == check_at(tp_nn_tensor(b, "0.weight"), 5));
-    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .rename = "0.=first." }), TP_ERR_FORMAT,
+    CHECK_REFUSED(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .rename = "0.=first." }), TP_ERR_FORMAT,
                   "2 missing, 2 unexpected"); /* a renamed one has no other name */
     tp_nn_add(under, "net", filled(4, 30, dev));
-    CHECK(tp_nn_load(under, temporary(), (tp_load_opts){ .rename = "=net.", .report = &r }) && r.loaded == 7);
+    CHECK(tp_nn_load(under, in_folder("weights"), (tp_load_opts){ .rename = "=net.", .report = &r }) && r.loaded == 7);
     CHECK(check_at(tp_nn_tensor(under, "net.0.weight"), 5) == check_at(tp_nn_tensor(b, "0.weight"), 5));
-    CHECK(tp_nn_save(under, temporary()));
-    CHECK(tp_nn_load(a, temporary(), (tp_load_opts){ .strip_prefix = "net.", .rename = "0=first", .report = &r }) &&
+    CHECK(tp_nn_save(under, in_folder("weights")));
+    CHECK(tp_nn_load(a, in_folder("weights"), (tp_load_opts){ .strip_prefix = "net.", .rename = "0=first", .report = &r }) &&
           r.loaded == 7); /* the prefix goes first */
-    CHECK_REFUSED(tp_nn_load(a, temporary(), (tp_load_opts){ .rename = "first" }), TP_ERR_ARG,
+    CHECK_REFUSED(tp_nn_load(a, in_folder("weights"), (tp_load_opts){ .rename = "first" }), TP_ERR_ARG,
                   "rename \"first\" isn't \"from=to\"");
-    tp_nn_free(a), tp_nn_free(b), tp_nn_free(under), unlink(temporary());
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(under), remove_test_folder();
 }
 
 /* A report keeps to its room, however much is wrong. */
@@ -167,13 +161,14 @@ ON_EACH_DEVICE(nn_files, reports_of_large_models)
     tp_load_report r;
     char name[80];
 
+    make_test_folder();
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof name, "a_parameter_with_quite_a_long_name_%d", i);
         CHECK(tp_nn_param(a, name, TP_SHAPE(1), (tp_init){ 0 }));
     }
-    CHECK(tp_nn_save(tp_nn_init(a, dev), temporary()));
-    CHECK_REFUSED(tp_nn_load(b, temporary(), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
+    CHECK(tp_nn_save(tp_nn_init(a, dev), in_folder("weights")));
+    CHECK_REFUSED(tp_nn_load(b, in_folder("weights"), (tp_load_opts){ .report = &r }), TP_ERR_FORMAT,
                   "2 missing, 100 unexpected");
     CHECK(r.unexpected == 100 && strlen(r.text) < sizeof r.text && strlen(r.text) > 1900);
-    tp_nn_free(a), tp_nn_free(b), unlink(temporary());
+    tp_nn_free(a), tp_nn_free(b), remove_test_folder();
 }

@@ -4,9 +4,8 @@
  * What must hold each time: nothing crashes or leaks, the error is TP_ERR_MEMORY, parameters,
  * optimizer and step count are as before, and the next step gives what it would have given.
  */
+#include "tests/files.h"
 #include "tests/oom.h"
-
-#include <unistd.h>
 
 /* ---- snapshots of all tensors of a model and its optimizer ---- */
 
@@ -388,16 +387,15 @@ ON_EACH_DEVICE(oom, making_everything)
 
 typedef struct filing {
     made of;
-    char path[64];
     snapshot start, stored, now;
     bool (*io)(struct filing *k);
     bool loads;
 } filing;
 
-static bool load_module(filing *k) { return tp_nn_load(k->of.net, k->path, (tp_load_opts){ 0 }); }
-static bool save_module(filing *k) { return tp_nn_save(k->of.net, k->path); }
-static bool load_state(filing *k) { return tp_state_load(k->of.state, k->path); }
-static bool save_state(filing *k) { return tp_state_save(k->of.state, k->path); }
+static bool load_module(filing *k) { return tp_nn_load(k->of.net, in_folder("file"), (tp_load_opts){ 0 }); }
+static bool save_module(filing *k) { return tp_nn_save(k->of.net, in_folder("file")); }
+static bool load_state(filing *k) { return tp_state_load(k->of.state, in_folder("file")); }
+static bool save_state(filing *k) { return tp_state_save(k->of.state, in_folder("file")); }
 
 static bool run_io(void *user)
 {
@@ -422,8 +420,7 @@ static void check_io(const char *name, bool (*save)(filing *), bool (*load)(fili
     filing k = { .of = { .dev = dev } };
     snapshot *all[] = { &k.start, &k.stored, &k.now };
 
-    strcpy(k.path, "/tmp/taper-oom-XXXXXX");
-    close(mkstemp(k.path));
+    make_test_folder();
     CASE("making for %s", name);
     CHECK(make_all(&k.of));
     all_tensors(&k.stored, k.of.net, k.of.opt);
@@ -442,7 +439,7 @@ static void check_io(const char *name, bool (*save)(filing *), bool (*load)(fili
     k.of.live = 0;
     tp_nn_free(k.of.net), tp_nn_free(k.of.copy), tp_state_free(k.of.state), tp_data_free(k.of.loader);
     tp_optim_free(k.of.opt), tp_sched_free(k.of.sched);
-    unlink(k.path);
+    remove_test_folder();
 }
 
 /* ---- other initial values: all or none, and the generator as it was ---- */

@@ -4,9 +4,7 @@
  *
  * tests/golden/family_optim.py tells the names in the file.
  */
-#include "tests/check.h"
-
-#include <unistd.h>
+#include "tests/files.h"
 
 #ifndef TP_GOLDEN
 #define TP_GOLDEN "tests/golden"
@@ -377,9 +375,7 @@ static bool steps(tp_module *m, tp_optim *o, int from, int to)
 
 ON_EACH_DEVICE(optim_rules, resumed_bit_for_bit)
 {
-    char path[64];
-
-    snprintf(path, sizeof path, "/tmp/taper-optim-%d.state", (int)getpid());
+    make_test_folder();
     for (int r = 0; r < TP_LEN(rules); r++)
         for (int d = 0; d < 2; d++) {
             tp_dtype type = d ? TP_BF16 : TP_F32;
@@ -391,13 +387,13 @@ ON_EACH_DEVICE(optim_rules, resumed_bit_for_bit)
             CHECK(tp_state_module(sa, "net", a) && tp_state_optim(sa, "opt", oa));
             CHECK(tp_state_module(sb, "net", b) && tp_state_optim(sb, "opt", ob));
             if (steps(a, oa, 0, 5) || !check_not_offered(dev)) {
-                CHECK(tp_state_save(sa, path) && steps(a, oa, 5, 9));
-                CHECK(steps(b, ob, 3, 5) && tp_state_load(sb, path) && steps(b, ob, 5, 9));
+                CHECK(tp_state_save(sa, in_folder("state")) && steps(a, oa, 5, 9));
+                CHECK(steps(b, ob, 3, 5) && tp_state_load(sb, in_folder("state")) && steps(b, ob, 5, 9));
                 CHECK(same_bits(bits_of(a, oa), bits_of(b, ob)));
             }
             tp_state_free(sa), tp_state_free(sb), tp_optim_free(oa), tp_optim_free(ob), tp_nn_free(a), tp_nn_free(b);
         }
-    unlink(path);
+    remove_test_folder();
 }
 
 Test(optim_rules, any_number_of_threads_gives_the_same_bits)

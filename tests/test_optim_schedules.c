@@ -4,9 +4,7 @@
  * tests/golden/family_optim.py tells the names in the file.  Rates are closed forms here and often
  * products of steps there: a rounding a step is allowed.
  */
-#include "tests/check.h"
-
-#include <unistd.h>
+#include "tests/files.h"
 
 #ifndef TP_GOLDEN
 #define TP_GOLDEN "tests/golden"
@@ -177,9 +175,8 @@ static tp_plateau_opts plateau(int i)
 ON_EACH_DEVICE(optim_schedules, plateaus_and_their_state)
 {
     tp_file *f = tp_file_open(TP_GOLDEN "/schedules.safetensors");
-    char path[64];
 
-    snprintf(path, sizeof path, "/tmp/taper-plateau-%d.state", (int)getpid());
+    make_test_folder();
     for (int k = 0; k < 3; k++) {
         TP_SCOPE;
         char name[16];
@@ -196,7 +193,7 @@ ON_EACH_DEVICE(optim_schedules, plateaus_and_their_state)
             int who = i >= OBSERVED / 2;
 
             CASE("%s on %s, value %d", name, tp_device_name(dev), i);
-            if (i == OBSERVED / 2) CHECK(tp_state_save(state[0], path) && tp_state_load(state[1], path));
+            if (i == OBSERVED / 2) CHECK(tp_state_save(state[0], in_folder("state")) && tp_state_load(state[1], in_folder("state")));
             CHECK(tp_sched_observe(s[who], check_at(values, i)) && tp_sched_at(s[who]) == i + 1);
             for (int g = 0; g < 2; g++)
                 CHECK_NEAR(tp_optim_lr(o[who], g), check_at(lr, 2 * i + g), OBSERVED * 0x1p-53);
@@ -207,7 +204,7 @@ ON_EACH_DEVICE(optim_schedules, plateaus_and_their_state)
         for (int i = 0; i < 2; i++)
             tp_state_free(state[i]), tp_sched_free(s[i]), tp_optim_free(o[i]), tp_nn_free(m[i]);
     }
-    unlink(path), tp_file_close(f);
+    remove_test_folder(), tp_file_close(f);
 }
 
 /* NaN is never better, and a rate that can't be set leaves the counts. */
@@ -321,15 +318,14 @@ ON_EACH_DEVICE(optim_schedules, bases)
 /* A file of another kind of schedule isn't one for a plateau. */
 ON_EACH_DEVICE(optim_schedules, another_kind_in_the_file)
 {
-    char path[64];
     tp_module *m = pair(dev);
     tp_optim *o = grouped(m);
     tp_sched *a = tp_sched_step(o, 2, .5), *b = tp_sched_plateau(o, tp_plateau());
     tp_state *sa = tp_state_new(), *sb = tp_state_new();
 
-    snprintf(path, sizeof path, "/tmp/taper-kinds-%d.state", (int)getpid());
-    CHECK(tp_state_sched(sa, "sched", a) && tp_state_sched(sb, "sched", b) && tp_state_save(sa, path));
-    CHECK_REFUSED(tp_state_load(sb, path), TP_ERR_FORMAT, "sched is i64 (2) there and i64 (5) here");
-    unlink(path);
+    make_test_folder();
+    CHECK(tp_state_sched(sa, "sched", a) && tp_state_sched(sb, "sched", b) && tp_state_save(sa, in_folder("state")));
+    CHECK_REFUSED(tp_state_load(sb, in_folder("state")), TP_ERR_FORMAT, "sched is i64 (2) there and i64 (5) here");
+    remove_test_folder();
     tp_state_free(sa), tp_state_free(sb), tp_sched_free(a), tp_sched_free(b), tp_optim_free(o), tp_nn_free(m);
 }

@@ -2,9 +2,7 @@
  * test_scaler.c - the scale of a loss against torch.amp.GradScaler: steps that don't happen, the
  * scale's growth, clipping in between, saving, every rule.
  */
-#include "tests/check.h"
-
-#include <unistd.h>
+#include "tests/files.h"
 
 #ifndef TP_GOLDEN
 #define TP_GOLDEN "tests/golden"
@@ -174,25 +172,24 @@ ON_EACH_DEVICE_WITH(scaler, two_optimizers_and_bf16, unscale)
 ON_EACH_DEVICE_WITH(scaler, saved, unscale)
 {
     TP_SCOPE;
-    char path[64];
     tp_module *m = five(TP_F32, dev);
     tp_optim *o = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(1));
     tp_scaler *s[2] = { eager(dev), tp_scaler_new(dev, tp_scaler_options()) };
     tp_state *state[2] = { tp_state_new(), tp_state_new() };
     tp_tensor *ones = tp_ones(TP_SHAPE(5), TP_F32, dev);
 
-    snprintf(path, sizeof path, "/tmp/taper-scaler-%d.state", (int)getpid());
+    make_test_folder();
     CHECK(tp_scaler_value(s[1]) == 65536);
     for (int i = 0; i < 2; i++)
         CHECK(tp_state_scaler(state[i], "scaler", s[i]));
     CHECK(backward(s[0], m, o, ones) && tp_scaler_step(s[0], o) && tp_scaler_update(s[0]));
-    CHECK(tp_state_save(state[0], path) && tp_state_load(state[1], path) && tp_scaler_value(s[1]) == 8);
+    CHECK(tp_state_save(state[0], in_folder("state")) && tp_state_load(state[1], in_folder("state")) && tp_scaler_value(s[1]) == 8);
     CHECK(backward(s[0], m, o, ones) && tp_scaler_step(s[0], o) && tp_scaler_update(s[0]) && tp_scaler_value(s[0]) == 32);
-    CHECK(tp_state_load(state[0], path) && tp_scaler_value(s[0]) == 8); /* one good step behind it */
+    CHECK(tp_state_load(state[0], in_folder("state")) && tp_scaler_value(s[0]) == 8); /* one good step behind it */
     CHECK(backward(s[0], m, o, ones) && tp_scaler_step(s[0], o) && tp_scaler_update(s[0]) && tp_scaler_value(s[0]) == 32);
     for (int i = 0; i < 2; i++)
         tp_state_free(state[i]), tp_scaler_free(s[i]);
-    tp_optim_free(o), tp_nn_free(m), unlink(path);
+    tp_optim_free(o), tp_nn_free(m), remove_test_folder();
 }
 
 ON_EACH_DEVICE_WITH(scaler, refusals, unscale)

@@ -155,3 +155,10 @@ bool tp_train_judge(tp_module *classifier, tp_features_fn *features, tp_loader *
     tp_metric_free(j->of_made), tp_metric_free(j->of_next), tp_metric_free(j->of_all);
     return ok;
 }
+
+bool tp_train_print_judged(const char *model, tp_judged j)
+{
+    return tp_train_print("result model=%s frechet=%.2f recognised=%.4f least=%.4f most=%.4f real_frechet=%.2f "
+                          "real_recognised=%.4f cnn_accuracy=%.4f\n",
+                          model, j.frechet, j.recognised, j.least, j.most, j.real_frechet, j.real_recognised, j.accuracy);
+}

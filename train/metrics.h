@@ -138,6 +138,8 @@ typedef struct tp_judged {
  * All distances are of n against n, as they depend on n. */
 bool tp_train_judge(tp_module *classifier, tp_features_fn *features, tp_loader *real,
                     tp_tensor *made, tp_tensor *labels, tp_judged *out);
+/* "result model=gan frechet=18.90 recognised=0.8650 ...", a line on stdout; as tp_train_print. */
+bool tp_train_print_judged(const char *model, tp_judged judged);
 
 TP_API_END
 

@@ -6,21 +6,14 @@
 
 #include <string.h>
 
-static char folder[] = "/tmp/taper-fuzz-XXXXXX";
+#define FOLDER "fuzz-cifar"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    char path[64];
-
     (void)argc, (void)argv;
-    if (!mkdtemp(folder)) abort();
-    fuzz_file(0, NULL, 0), fuzz_file(1, NULL, 0);
-    snprintf(path, sizeof path, "%s/test_batch.bin", folder);
-    if (symlink(fuzz_file(0, NULL, 0), path)) abort();
-    snprintf(path, sizeof path, "%s/test.bin", folder);
-    if (symlink(fuzz_file(0, NULL, 0), path)) abort();
-    snprintf(path, sizeof path, "%s/batches.meta.txt", folder);
-    return symlink(fuzz_file(1, NULL, 0), path);
+    fuzz_link(FOLDER, "test_batch.bin", 0), fuzz_link(FOLDER, "test.bin", 0);
+    fuzz_link(FOLDER, "batches.meta.txt", 1);
+    return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
@@ -36,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     for (size_t i = 0; i < size; i++)
         file[i] = bytes[1 + i % (n - 1)];
     fuzz_file(0, file, size), fuzz_file(1, bytes, n);
-    d = bytes[0] & 1 ? tp_data_cifar100(folder, "test") : tp_data_cifar10(folder, "test");
+    d = bytes[0] & 1 ? tp_data_cifar100(FOLDER, "test") : tp_data_cifar10(FOLDER, "test");
     fuzz_check((d != NULL) == tp_ok());
     if (d) fuzz_check(tp_data_sample(d, tp_data_count(d) - 1, &b) && tp_item(b.y) >= 0 && tp_item(b.y) < (double)tp_data_classes(d));
     tp_data_set_free(d);

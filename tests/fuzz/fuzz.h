@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -31,6 +32,16 @@ static inline const char *fuzz_file(int which, const uint8_t *bytes, size_t n)
     }
     if (ftruncate(fd[which], 0) || pwrite(fd[which], bytes, n, 0) != (ssize_t)n) abort();
     return path[which];
+}
+
+/* Lets folder/name be file 0 or 1; the folder is made where the fuzzer runs, once for all its runs. */
+static inline void fuzz_link(const char *folder, const char *name, int which)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    mkdir(folder, 0777), unlink(path);
+    if (symlink(fuzz_file(which, NULL, 0), path)) abort();
 }
 
 #endif
