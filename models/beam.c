@@ -310,16 +310,11 @@ static bool fits(search *s, tp_tensor *source)
 {
     static const char where[] = "tp_model_beam";
     const tp_translate_opts *o = tp_nn_opts(s->m);
-    tp_tensor *table = s->m && !strcmp(tp_nn_kind(s->m), "translate")
-                           ? tp_nn_tensor(s->m, "embedding.weight")
-                           : NULL;
+    tp_tensor *table;
 
-    if (!tp_ok()) return false;
-    if (!table)
-        return tp_fail(TP_ERR_ARG,
-                       "%s: a model of tp_model_translate that tp_nn_init has drawn is "
-                       "wanted, not %s",
-                       where, s->m ? tp_nn_kind(s->m) : "nothing");
+    if (!is_model(where, s->m, "translate")) return false;
+    table = tp_nn_tensor(s->m, "embedding.weight");
+    if (!table) return tp_fail(TP_ERR_ARG, "%s: the model isn't there yet: call tp_nn_init first", where);
     s->o = *o, s->dev = tp_device_of(table), s->N = tp_dim(source, 0);
     s->b.beams = s->b.beams ? s->b.beams : 1,
     s->b.most = s->b.most ? s->b.most : o->context;

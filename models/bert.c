@@ -188,9 +188,7 @@ static bool filled(tp_bert_opts *o)
     if (!in_range(where, "hidden", o->hidden, 1, 4 * MOST_WIDTH) ||
         !in_range(where, "types", o->types, 1, MOST_SIZE))
         return false;
-    if (o->width % o->heads == 0) return true;
-    return tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads", where,
-                   (long long)o->width, o->heads);
+    return splits(where, o->width, o->heads);
 }
 
 static void add_embeddings(tp_module *bert, const tp_bert_opts *o)

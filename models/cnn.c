@@ -66,5 +66,5 @@ tp_module *tp_model_cnn(tp_cnn_opts o)
 tp_tensor *tp_model_cnn_features(tp_module *cnn, tp_tensor *x)
 {
     TP_SCOPE;
-    return tp_pass(features(cnn, x));
+    return is_model(__func__, cnn, "cnn") ? tp_pass(features(cnn, x)) : NULL;
 }

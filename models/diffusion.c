@@ -14,7 +14,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const double most_beta = 0.999;
 
@@ -22,9 +21,7 @@ static const double most_beta = 0.999;
 
 static const tp_diffusion_opts *opts_of(const char *where, tp_module *m)
 {
-    if (tp_ok() && strcmp(tp_nn_kind(m), "diffusion"))
-        tp_fail(TP_ERR_ARG, "%s: a model of tp_model_diffusion is wanted, not %s", where, m ? tp_nn_kind(m) : "nothing");
-    return tp_ok() ? tp_nn_opts(m) : NULL;
+    return is_model(where, m, "diffusion") ? tp_nn_opts(m) : NULL;
 }
 
 static bool pictures(tp_module *m, const tp_diffusion_opts *o, tp_tensor *x, const char *what)

@@ -8,6 +8,7 @@
 #include "models/models.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Up to here products of two don't overflow; tp_nn_param refuses what has too many elements. */
 enum { MOST_SIZE = 1 << 30, MOST_WIDTH = 1 << 24, MOST_DEPTH = 1024 };
@@ -25,6 +26,21 @@ static inline bool is_rate(const char *where, double dropout)
 {
     if (dropout >= 0 && dropout <= 1) return true;
     return tp_fail(TP_ERR_ARG, "%s: dropout %g, and 0 to 1 is possible", where, dropout);
+}
+
+static inline bool splits(const char *where, int64_t width, int heads)
+{
+    if (width % heads == 0) return true;
+    return tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads", where, (long long)width, heads);
+}
+
+/* Is m what tp_model_<kind> makes? */
+static inline bool is_model(const char *where, const tp_module *m, const char *kind)
+{
+    if (tp_ok() && (!m || strcmp(tp_nn_kind(m), kind)))
+        return tp_fail(TP_ERR_ARG, "%s: a model of tp_model_%s is wanted, not %s", where, kind,
+                       m ? tp_nn_kind(m) : "nothing");
+    return tp_ok();
 }
 
 /* Are there least .. most inputs, none of them missing? */

@@ -4,7 +4,6 @@
  */
 #include "models/fits.h"
 
-#include <string.h>
 
 static tp_tensor *against(tp_tensor *scores, double target)
 {
@@ -73,10 +72,7 @@ static bool can_generate(tp_module *generator, int64_t n, int64_t label)
 {
     const tp_dcgan_opts *o = tp_nn_opts(generator);
 
-    if (!tp_ok()) return false;
-    if (!generator || strcmp(tp_nn_kind(generator), "generator"))
-        return tp_fail(TP_ERR_ARG,
-                       "tp_model_generate: a generator of tp_model_generator is wanted");
+    if (!is_model("tp_model_generate", generator, "generator")) return false;
     if (!in_range("tp_model_generate", "pictures", n, 1, MOST_WIDTH)) return false;
     if (!o->classes && label >= 0)
         return tp_fail(TP_ERR_ARG,

@@ -217,10 +217,10 @@ static bool fits(const tp_gpt_opts *g)
         !in_range(where, "width", g->width, 1, MOST_WIDTH) ||
         !in_range(where, "heads", g->heads, 1, g->width) || !is_rate(where, g->dropout))
         return false;
-    if (g->width % (g->heads * (g->rotary ? 2LL : 1LL)) == 0) return true;
-    return tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads%s", where,
-                   (long long)g->width, g->heads,
-                   g->rotary ? " of an even width, as rotation wants" : "");
+    if (!splits(where, g->width, g->heads)) return false;
+    if (!g->rotary || g->width / g->heads % 2 == 0) return true;
+    return tp_fail(TP_ERR_ARG, "%s: rotation wants heads of an even width, not %lld", where,
+                   (long long)(g->width / g->heads));
 }
 
 static tp_module *table(int64_t rows, int64_t width)

@@ -47,8 +47,7 @@ static bool filled(tp_text_encoder_opts *o)
         !in_range(where, "layers", o->layers, 1, MOST_DEPTH) ||
         !in_range(where, "heads", o->heads, 1, MOST_WIDTH) || !is_rate(where, o->dropout))
         return false;
-    return o->width % o->heads == 0 ||
-           tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads", where, (long long)o->width, o->heads);
+    return splits(where, o->width, o->heads);
 }
 
 static tp_module *layer(const tp_text_encoder_opts *o)

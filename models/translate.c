@@ -55,9 +55,7 @@ static bool filled(tp_translate_opts *o)
         return false;
     o->hidden = o->hidden ? o->hidden : 4 * o->width;
     if (!in_range(where, "hidden", o->hidden, 1, 4 * MOST_WIDTH)) return false;
-    if (o->width % o->heads == 0) return true;
-    return tp_fail(TP_ERR_ARG, "%s: width %lld can't be split into %d heads", where,
-                   (long long)o->width, o->heads);
+    return splits(where, o->width, o->heads);
 }
 
 static tp_module *table(int64_t rows, int64_t width)

@@ -11,7 +11,6 @@
  */
 #include "models/fits.h"
 
-#include <string.h>
 
 /* x with its label beside it, where the model is conditional */
 static tp_tensor *joined(const tp_vae_opts *o, tp_tensor *x, tp_tensor *labels)
@@ -117,13 +116,6 @@ tp_module *tp_model_vae(tp_vae_opts o)
     return tp_nn_made(m);
 }
 
-static bool is_vae(const char *what, const tp_module *m)
-{
-    if (!tp_ok()) return false;
-    return (m && !strcmp(tp_nn_kind(m), "vae")) ||
-           tp_fail(TP_ERR_ARG, "%s: a module of tp_model_vae is wanted", what);
-}
-
 /* The inputs of m: x, and labels where they are given. */
 #define INPUTS(x, labels) ((tp_list){ (tp_tensor *const[]){ x, labels }, labels ? 2 : 1 })
 
@@ -133,7 +125,7 @@ tp_tensor *tp_model_vae_decode(tp_module *vae, tp_tensor *z, tp_tensor *labels)
     const tp_vae_opts *o = tp_nn_opts(vae);
     tp_tensor *h;
 
-    if (!is_vae(__func__, vae) || !labelled(vae, o->classes, INPUTS(z, labels))) return NULL;
+    if (!is_model(__func__, vae, "vae") || !labelled(vae, o->classes, INPUTS(z, labels))) return NULL;
     h = tp_nn_call(vae, "fc4", tp_nn_call(vae, "fc3", joined(o, z, labels)));
     return tp_pass(o->conv ? picture(vae, o, h) : h);
 }
@@ -164,7 +156,7 @@ tp_tensor *tp_model_vae_nats(tp_module *vae, tp_tensor *x, tp_tensor *labels, do
     tp_tensor *logits, *likelihood, *kl;
     code q;
 
-    if (!is_vae(__func__, vae)) return NULL;
+    if (!is_model(__func__, vae, "vae")) return NULL;
     q = encoded(vae, INPUTS(x, labels));
     if (!tp_ok()) return NULL;
     logits = tp_model_vae_decode(vae, drawn(q), labels);

@@ -12,7 +12,6 @@
  */
 #include "models/fits.h"
 
-#include <string.h>
 
 /* ---- encoder and decoder ---- */
 
@@ -132,18 +131,11 @@ tp_module *tp_model_vqvae(tp_vqvae_opts o)
     return tp_nn_made(m);
 }
 
-static bool is_vqvae(const char *where, const tp_module *m)
-{
-    if (!tp_ok()) return false;
-    return (m && !strcmp(tp_nn_kind(m), "vqvae")) ||
-           tp_fail(TP_ERR_ARG, "%s: a module of tp_model_vqvae is wanted", where);
-}
-
 tp_tensor *tp_model_vqvae_decode(tp_module *vqvae, tp_tensor *codes)
 {
     TP_SCOPE;
 
-    if (!is_vqvae(__func__, vqvae) ||
+    if (!is_model(__func__, vqvae, "vqvae") ||
         !shaped(vqvae, codes, "codes", TP_SHAPE(0, 0, 0), "(N, h, w)"))
         return NULL;
     return tp_pass(decoded(vqvae, tp_nn_call(vqvae, "codebook", codes)));
@@ -168,7 +160,7 @@ tp_tensor *tp_model_vqvae_perplexity(tp_module *vqvae, tp_tensor *codes)
     tp_device *dev = tp_device_of(codes);
     tp_tensor *one, *share, *logs;
 
-    if (!is_vqvae(__func__, vqvae)) return NULL;
+    if (!is_model(__func__, vqvae, "vqvae")) return NULL;
     one = tp_full(TP_SHAPE(n), 1 / (double)n, TP_F32, dev);
     share = tp_zeros(TP_SHAPE(o->codes), TP_F32, dev);
     share = tp_scatter_add(share, 0, tp_reshape(codes, TP_SHAPE(n)), one);

@@ -82,7 +82,7 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
     tp_tensor *x = numbers(TP_SHAPE(3, 5), TP_F32, dev), *z = numbers(TP_SHAPE(3, 2), TP_F32, dev), *out[4];
     tp_tensor *map = numbers(TP_SHAPE(3, 1, 8, 8), TP_F64, dev), *y = whole(3, 3, dev), *far = tp_shift(y, 3);
 
-    CHECK_REFUSED(tp_model_vae_decode(q, z, NULL), TP_ERR_ARG, "tp_model_vae_decode: a module of tp_model_vae is wanted");
+    CHECK_REFUSED(tp_model_vae_decode(q, z, NULL), TP_ERR_ARG, "tp_model_vae_decode: a model of tp_model_vae is wanted, not");
     CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
                   "the mean has 6 numbers, logvar 3");
     CHECK_REFUSED(tp_model_vae_decode(m, z, y), TP_ERR_ARG, "vae: it takes 1 input, not 2");
@@ -90,11 +90,11 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
     CHECK_REFUSED(tp_model_vae_decode(by_label, z, whole(3, 2, dev)), TP_ERR_SHAPE, "vae: labels must be (N), not (2)");
     CHECK_REFUSED(tp_model_vae_nats(by_label, map, NULL, 1), TP_ERR_ARG, "labels are missing");
     CHECK_REFUSED(tp_model_vae_nats(by_label, x, y, 1), TP_ERR_SHAPE, "vae: x must be (N, channels, size, size), not (3, 5)");
-    CHECK_REFUSED(tp_model_vae_nats(q, x, NULL, 1), TP_ERR_ARG, "tp_model_vae_nats: a module of tp_model_vae is wanted");
+    CHECK_REFUSED(tp_model_vae_nats(q, x, NULL, 1), TP_ERR_ARG, "tp_model_vae_nats: a model of tp_model_vae is wanted, not");
     CHECK_REFUSED(tp_nn_apply(by_label, TP_LIST(map, far), out, 3) > 0, TP_ERR_ARG, "one_hot");
-    CHECK_REFUSED(tp_model_vqvae_decode(m, y), TP_ERR_ARG, "tp_model_vqvae_decode: a module of tp_model_vqvae is wanted");
+    CHECK_REFUSED(tp_model_vqvae_decode(m, y), TP_ERR_ARG, "tp_model_vqvae_decode: a model of tp_model_vqvae is wanted, not");
     CHECK_REFUSED(tp_model_vqvae_decode(q, y), TP_ERR_SHAPE, "vqvae: codes must be (N, h, w), not (3)");
-    CHECK_REFUSED(tp_model_vqvae_perplexity(m, y), TP_ERR_ARG, "tp_model_vqvae_perplexity: a module");
+    CHECK_REFUSED(tp_model_vqvae_perplexity(m, y), TP_ERR_ARG, "tp_model_vqvae_perplexity: a model of tp_model_vqvae");
     CHECK_REFUSED(tp_nn_apply(q, TP_LIST(tp_slice(map, 2, 0, 6)), out, 4) > 0, TP_ERR_SHAPE,
                   "vqvae: pictures of 6x8 can't be halved twice");
     tp_nn_free(m), tp_nn_free(by_label), tp_nn_free(q);
@@ -241,7 +241,7 @@ ON_EACH_DEVICE_WITH(generative, generating, conv2d)
     CHECK(tp_nn_init(m, dev) && tp_model_generate(m, 2, -1, &labels) && !labels);
     CHECK_REFUSED(tp_model_generate(m, 2, 0, NULL), TP_ERR_ARG, "label 0, and the generator has no classes");
     tp_nn_free(m), m = critic(0, dev);
-    CHECK_REFUSED(tp_model_generate(m, 2, -1, NULL), TP_ERR_ARG, "a generator of tp_model_generator is wanted");
+    CHECK_REFUSED(tp_model_generate(m, 2, -1, NULL), TP_ERR_ARG, "a model of tp_model_generator is wanted");
     tp_nn_free(m);
 }
 

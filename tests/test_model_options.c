@@ -53,7 +53,7 @@ Test(model_options, that_cannot_be)
     REFUSED_OPTIONS(LSTM(.vocabulary = 5, .dropout = -1), "tp_model_lstm: dropout -1");
     REFUSED_OPTIONS(GPT(.width = 0), "tp_model_gpt: width 0");
     REFUSED_OPTIONS(GPT(.width = 8), "tp_model_gpt: width 8 can't be split into 3 heads");
-    REFUSED_OPTIONS(GPT(.width = 9, .rotary = true), "of an even width");
+    REFUSED_OPTIONS(GPT(.width = 9, .rotary = true), "heads of an even width, not 3");
     REFUSED_OPTIONS(
         tp_model_gpt((tp_gpt_opts){ .vocabulary = 5, .context = 4, .layers = INT32_MAX }),
         "layers 2147483647");

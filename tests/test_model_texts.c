@@ -242,15 +242,15 @@ ON_EACH_DEVICE(texts, beams_of_padded_texts)
 ON_EACH_DEVICE(texts, beams_refused)
 {
     TP_SCOPE;
-    tp_module *m = translate(9, false, dev), *g = bert(dev);
+    tp_module *m = translate(9, false, dev), *g = bert(dev), *bare = tp_model_translate((tp_translate_opts){ .vocabulary = 9, .context = 12, .layers = 1, .heads = 2, .width = 8 });
     tp_tensor *x = whole(6, TP_SHAPE(2, 4), dev),
               *none = tp_zeros(TP_SHAPE(0, 4), TP_I64, dev);
     tp_beam_opts o = { .begin = BEGIN, .end = END }, wrong = o;
 
     CHECK(tp_dim(tp_model_beam(m, none, o), 0) == 0);
-    CHECK_REFUSED(
-        tp_model_beam(g, x, o), TP_ERR_ARG,
-        "a model of tp_model_translate that tp_nn_init has drawn is wanted, not bert");
+    CHECK_REFUSED(tp_model_beam(g, x, o), TP_ERR_ARG, "a model of tp_model_translate is wanted, not bert");
+    CHECK_REFUSED(tp_model_beam(bare, x, o), TP_ERR_ARG, "call tp_nn_init first");
+    tp_nn_free(bare);
     CHECK_REFUSED(tp_model_beam(NULL, x, o), TP_ERR_ARG, "not nothing");
     CHECK_REFUSED(tp_model_beam(m, NULL, o), TP_ERR_SHAPE, "source must be (N, S)");
     CHECK_REFUSED(tp_model_beam(m, tp_ones(TP_SHAPE(2, 13), TP_I64, dev), o),

@@ -525,7 +525,7 @@ ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
     tp_nn_free(l), l = kinds[4].make();
     CHECK(refuses(l, TP_LIST(two), TP_ERR_ARG, "call tp_nn_init first"));
     CASE("the parts of a model");
-    CHECK_REFUSED(tp_model_cnn_features(g, x), TP_ERR_ARG, "conv1");
+    CHECK_REFUSED(tp_model_cnn_features(g, x), TP_ERR_ARG, "a model of tp_model_cnn is wanted, not generator");
     tp_nn_free(g), tp_nn_free(d), tp_nn_free(u), tp_nn_free(t), tp_nn_free(l), tp_nn_free(c);
     tp_nn_free(b), tp_nn_free(r), tp_nn_free(w);
 }
