@@ -57,20 +57,60 @@ template <class T> __device__ inline tp_acc<T> kept(const tp_attention<T> &j, in
 
 /* ---- rows in shared memory ---- */
 
+/* Rows first .. n - 1 of `width` numbers, `step` apart. */
+template <class T> struct tp_rows {
+    const T *x;
+    int64_t step, first, n, width;
+};
+
 /* tile[r][e] = numbers [from, from + WIDE) of row first + r, 0 where there are none; by all threads of the
  * block, which must come here. */
-template <class T, int SIZE>
-__device__ inline void load_rows(tp_acc<T> (&tile)[SIZE], const T *x, int64_t step, int64_t first, int64_t n,
-                                 int64_t from, int64_t width)
+template <class T, int SIZE> __device__ inline void load_rows(tp_acc<T> (&tile)[SIZE], const tp_rows<T> &a, int64_t from)
 {
     __syncthreads(); /* what was there has been read */
     for (int i = (int)threadIdx.x; i < SIZE / (WIDE + 1) * WIDE; i += (int)blockDim.x) {
         int r = i / WIDE, e = i % WIDE;
-        bool there = first + r < n && from + e < width;
+        bool there = a.first + r < a.n && from + e < a.width;
 
-        tile[r * (WIDE + 1) + e] = there ? tp_load(x[(first + r) * step + from + e]) : tp_acc<T>(0);
+        tile[r * (WIDE + 1) + e] = there ? tp_load(a.x[(a.first + r) * a.step + from + e]) : tp_acc<T>(0);
     }
     __syncthreads();
+}
+
+/* The product of the warp's row of a and the lane's row of b. */
+template <class T, class A>
+__device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LANES * (WIDE + 1)], const tp_rows<T> &a,
+                            const tp_rows<T> &b)
+{
+    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    A dot = 0;
+
+    for (int64_t from = 0; from < a.width; from += WIDE) {
+        load_rows<T>(of_warps, a, from);
+        load_rows<T>(of_lanes, b, from);
+        for (int e = 0; e < WIDE; e++)
+            dot += of_warps[warp * (WIDE + 1) + e] * of_lanes[lane * (WIDE + 1) + e];
+    }
+    return dot;
+}
+
+/* out += the rows of b, each times its lane's weight; a lane has numbers lane, lane + LANES, ... of the sum. */
+template <class T, class A>
+__device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_rows<T> &b, A weight, A (&out)[OWN])
+{
+    int lane = (int)threadIdx.x % LANES;
+
+    TP_UNROLL
+    for (int part = 0; part < PARTS; part++) {
+        if (part * WIDE >= b.width) continue;
+        load_rows<T>(tile, b, part * WIDE);
+        for (int r = 0; r < LANES; r++) {
+            A w = __shfl_sync(0xffffffffu, weight, r);
+
+            out[2 * part] += w * tile[r * (WIDE + 1) + lane];
+            out[2 * part + 1] += w * tile[r * (WIDE + 1) + LANES + lane];
+        }
+    }
 }
 
 /* ---- forward ---- */
@@ -87,19 +127,14 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
     for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
-        const T *q = j.q + n * g.q[0] + h * g.q[1], *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
+        tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], first, g.L, g.E };
         A top = A(-INFINITY), sum = 0, out[OWN] = {};
 
         for (int64_t s0 = 0; s0 < end; s0 += LANES) {
-            A dot = 0, score, high, fade, weight;
+            tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], s0, g.S, g.E };
+            tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], s0, g.S, g.Ev };
+            A score = product<T>(queries, keys, q, k) * A(g.scale) + mask_of(j, n, h, l, s0 + lane), high = score, fade, weight;
 
-            for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
-                load_rows<T>(queries, q, g.q[2], first, g.L, e0, g.E);
-                load_rows<T>(keys, k, g.k[2], s0, g.S, e0, g.E);
-                for (int e = 0; e < WIDE; e++)
-                    dot += queries[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
-            }
-            score = dot * A(g.scale) + mask_of(j, n, h, l, s0 + lane), high = score;
             for (int far = LANES / 2; far; far /= 2)
                 high = tp_larger()(high, __shfl_xor_sync(0xffffffffu, high, far));
             high = high > top ? high : top;
@@ -111,17 +146,9 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
             sum = sum * fade + high;
             if (l < g.L && s0 + lane < g.S) weight *= kept(j, n, h, l, s0 + lane);
             TP_UNROLL
-            for (int part = 0; part < PARTS; part++) {
-                if (part * WIDE >= g.Ev) continue;
-                load_rows<T>(keys, v, g.v[2], s0, g.S, part * WIDE, g.Ev);
-                out[2 * part] *= fade, out[2 * part + 1] *= fade;
-                for (int s = 0; s < LANES; s++) {
-                    A w = __shfl_sync(0xffffffffu, weight, s);
-
-                    out[2 * part] += w * keys[s * (WIDE + 1) + lane];
-                    out[2 * part + 1] += w * keys[s * (WIDE + 1) + LANES + lane];
-                }
-            }
+            for (int i = 0; i < OWN; i++)
+                out[i] *= fade;
+            add_rows<T>(keys, v, weight, out);
         }
         if (l >= g.L) continue;
         T *y = ys + n * g.y[0] + h * g.y[1] + l * g.y[2];
@@ -185,39 +212,19 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         int64_t row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
-        const T *q = j.q + n * g.q[0] + h * g.q[1], *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
-        const T *dy = j.dy + n * g.dy[0] + h * g.dy[1];
+        tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], first, g.L, g.E };
+        tp_rows<T> dy = { j.dy + n * g.dy[0] + h * g.dy[1], g.dy[2], first, g.L, g.Ev };
         A out[OWN] = {};
 
         for (int64_t s0 = 0; s0 < end; s0 += LANES) {
-            A dot = 0, back = 0, slope = 0, mask;
+            tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], s0, g.S, g.E };
+            tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], s0, g.S, g.Ev };
+            A dot = product<T>(rows, keys, q, k), back = product<T>(rows, keys, dy, v), slope = 0;
 
-            for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
-                load_rows<T>(rows, q, g.q[2], first, g.L, e0, g.E);
-                load_rows<T>(keys, k, g.k[2], s0, g.S, e0, g.E);
-                for (int e = 0; e < WIDE; e++)
-                    dot += rows[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
-            }
-            for (int64_t e0 = 0; e0 < g.Ev; e0 += WIDE) {
-                load_rows<T>(rows, dy, g.dy[2], first, g.L, e0, g.Ev);
-                load_rows<T>(keys, v, g.v[2], s0, g.S, e0, g.Ev);
-                for (int e = 0; e < WIDE; e++)
-                    back += rows[warp * (WIDE + 1) + e] * keys[lane * (WIDE + 1) + e];
-            }
-            mask = mask_of(j, n, h, l, s0 + lane);
             if (l < g.L && s0 + lane < g.S)
-                slope = exp(dot * A(g.scale) + mask - j.lse[row]) * (kept(j, n, h, l, s0 + lane) * back - level[row]);
-            TP_UNROLL
-            for (int part = 0; part < PARTS; part++) {
-                if (part * WIDE >= g.E) continue;
-                load_rows<T>(keys, k, g.k[2], s0, g.S, part * WIDE, g.E);
-                for (int s = 0; s < LANES; s++) {
-                    A w = __shfl_sync(0xffffffffu, slope, s);
-
-                    out[2 * part] += w * keys[s * (WIDE + 1) + lane];
-                    out[2 * part + 1] += w * keys[s * (WIDE + 1) + LANES + lane];
-                }
-            }
+                slope = exp(dot * A(g.scale) + mask_of(j, n, h, l, s0 + lane) - j.lse[row]) *
+                        (kept(j, n, h, l, s0 + lane) * back - level[row]);
+            add_rows<T>(keys, k, slope, out);
         }
         if (l >= g.L) continue;
         T *dq = dqs + n * g.dq[0] + h * g.dq[1] + l * g.dq[2];
@@ -240,56 +247,24 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
 
     for (int64_t b = blockIdx.x; b < g.N * g.kv_heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.kv_heads, kv = b / tiles % g.kv_heads, first = b % tiles * WARPS, s = first + warp;
-        const T *k = j.k + n * g.k[0] + kv * g.k[1], *v = j.v + n * g.v[0] + kv * g.v[1];
+        tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], first, g.S, g.E };
+        tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], first, g.S, g.Ev };
         A of_k[OWN] = {}, of_v[OWN] = {};
 
-        for (int64_t h = kv * group; h < (kv + 1) * group; h++) {
-            const T *q = j.q + n * g.q[0] + h * g.q[1], *dy = j.dy + n * g.dy[0] + h * g.dy[1];
-
+        for (int64_t h = kv * group; h < (kv + 1) * group; h++)
             for (int64_t l0 = g.causal ? first / LANES * LANES : 0; l0 < g.L; l0 += LANES) {
+                tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], l0, g.L, g.E };
+                tp_rows<T> dy = { j.dy + n * g.dy[0] + h * g.dy[1], g.dy[2], l0, g.L, g.Ev };
                 int64_t l = l0 + lane, row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
-                A dot = 0, back = 0, weight = 0, slope = 0, part_kept;
+                A dot = product<T>(keys, rows, k, q), back = product<T>(keys, rows, v, dy), weight = 0, slope = 0, part_kept;
 
-                for (int64_t e0 = 0; e0 < g.E; e0 += WIDE) {
-                    load_rows<T>(keys, k, g.k[2], first, g.S, e0, g.E);
-                    load_rows<T>(rows, q, g.q[2], l0, g.L, e0, g.E);
-                    for (int e = 0; e < WIDE; e++)
-                        dot += keys[warp * (WIDE + 1) + e] * rows[lane * (WIDE + 1) + e];
-                }
-                for (int64_t e0 = 0; e0 < g.Ev; e0 += WIDE) {
-                    load_rows<T>(keys, v, g.v[2], first, g.S, e0, g.Ev);
-                    load_rows<T>(rows, dy, g.dy[2], l0, g.L, e0, g.Ev);
-                    for (int e = 0; e < WIDE; e++)
-                        back += keys[warp * (WIDE + 1) + e] * rows[lane * (WIDE + 1) + e];
-                }
                 if (l < g.L && s < g.S) {
                     weight = exp(dot * A(g.scale) + mask_of(j, n, h, l, s) - j.lse[row]), part_kept = kept(j, n, h, l, s);
                     slope = weight * (part_kept * back - level[row]), weight *= part_kept;
                 }
-                TP_UNROLL
-                for (int part = 0; part < PARTS; part++) {
-                    if (part * WIDE >= g.Ev) continue;
-                    load_rows<T>(rows, dy, g.dy[2], l0, g.L, part * WIDE, g.Ev);
-                    for (int r = 0; r < LANES; r++) {
-                        A w = __shfl_sync(0xffffffffu, weight, r);
-
-                        of_v[2 * part] += w * rows[r * (WIDE + 1) + lane];
-                        of_v[2 * part + 1] += w * rows[r * (WIDE + 1) + LANES + lane];
-                    }
-                }
-                TP_UNROLL
-                for (int part = 0; part < PARTS; part++) {
-                    if (part * WIDE >= g.E) continue;
-                    load_rows<T>(rows, q, g.q[2], l0, g.L, part * WIDE, g.E);
-                    for (int r = 0; r < LANES; r++) {
-                        A w = __shfl_sync(0xffffffffu, slope, r);
-
-                        of_k[2 * part] += w * rows[r * (WIDE + 1) + lane];
-                        of_k[2 * part + 1] += w * rows[r * (WIDE + 1) + LANES + lane];
-                    }
-                }
+                add_rows<T>(rows, dy, weight, of_v);
+                add_rows<T>(rows, q, slope, of_k);
             }
-        }
         if (s >= g.S) continue;
         T *dk = dks + n * g.dk[0] + kv * g.dk[1] + s * g.dk[2], *dv = dvs + n * g.dv[0] + kv * g.dv[1] + s * g.dv[2];
 
