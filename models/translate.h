@@ -5,19 +5,15 @@
 #define TP_MODELS_TRANSLATE_H
 
 #include "models/models.h"
+#include "models/waves.h"
 
 #include <math.h>
 
 /* (T, width) of places from, from + 1, ... in like's dtype */
 static inline tp_tensor *waves(int64_t from, int64_t T, int64_t width, tp_tensor *like)
 {
-    tp_device *dev = tp_device_of(like);
-    tp_tensor *place =
-        tp_unsqueeze(tp_arange((double)from, (double)(from + T), 1, TP_F64, dev), 1);
-    tp_tensor *rate = tp_exp(tp_scale(tp_arange(0, (double)width, 2, TP_F64, dev),
-                                      -log(10000) / (double)width));
-    tp_tensor *angle = tp_mul(place, rate),
-              *both = tp_stack(TP_LIST(tp_sin(angle), tp_cos(angle)), 2);
+    tp_tensor *place = tp_arange((double)from, (double)(from + T), 1, TP_F64, tp_device_of(like));
+    tp_tensor *angle = wave_angles(place, width), *both = tp_stack(TP_LIST(tp_sin(angle), tp_cos(angle)), 2);
 
     return tp_cast(tp_slice(tp_flatten(both, 1), 1, 0, width), tp_dtype_of(like));
 }

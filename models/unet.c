@@ -10,8 +10,7 @@
  * up.2.upsample ...
  */
 #include "models/fits.h"
-
-#include <math.h>
+#include "models/waves.h"
 
 enum { GROUPS = 8, MOST_LEVELS = 6, MOST_SKIPS = 64 };
 
@@ -84,21 +83,10 @@ static tp_module *attention(int64_t channels)
 
 /* ---- the time, and what the picture is to show ---- */
 
-/* sin and cos of t / 10000^(i / half), (N, width) (Vaswani et al. 2017); in f64, t being large */
-static tp_tensor *sinusoids(tp_tensor *t, int64_t width)
-{
-    int64_t half = width / 2;
-    tp_tensor *rate = tp_exp(tp_scale(tp_arange(0, (double)half, 1, TP_F64, tp_device_of(t)),
-                                      -log(10000) / (double)half));
-    tp_tensor *angle = tp_mul(tp_unsqueeze(tp_cast(t, TP_F64), 1), rate);
-
-    return tp_concat(TP_LIST(tp_sin(angle), tp_cos(angle)), 1);
-}
-
 /* silu of the embedding, which all blocks take */
 static tp_tensor *condition(tp_module *m, const tp_unet_opts *o, tp_list in)
 {
-    tp_tensor *t = sinusoids(in.t[1], o->base);
+    tp_tensor *angle = wave_angles(in.t[1], o->base), *t = tp_concat(TP_LIST(tp_sin(angle), tp_cos(angle)), 1);
 
     t = tp_nn_call(m, "temb.1", tp_silu(tp_nn_call(m, "temb.0", tp_cast(t, tp_dtype_of(in.t[0])))));
     if (o->classes) t = tp_add(t, tp_nn_call(m, "label_emb", in.t[2]));
