@@ -19,7 +19,7 @@ enum { H = 7, PLACES = H * H, LAYERS = 3, JUDGED = 2000, AT_ONCE = 50 };
 static int64_t codes = 128;
 static bool prior, sample;
 static const char *cnn;
-static double perplexity; /* of the last batch's symbols */
+static double perplexity; /* of the symbols of the last batch of test pictures */
 static tp_device *dev;
 static tp_module *vqvae;
 
@@ -37,8 +37,10 @@ static tp_tensor *autoencode(tp_module *m, tp_batch b, void *unused)
     (void)unused;
     if (tp_nn_apply(m, TP_LIST(b.x), out, 4) < 0) return NULL;
     if (tp_nn_training(m)) loss = tp_model_vqvae_loss(out[0], b.x, out[1], out[2]);
-    else loss = tp_shift(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), (double)b.size * PLACES * log((double)codes));
-    perplexity = tp_item(tp_model_vqvae_perplexity(m, out[3]));
+    else {
+        loss = tp_shift(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), (double)b.size * PLACES * log((double)codes));
+        perplexity = tp_item(tp_model_vqvae_perplexity(m, out[3]));
+    }
     return tp_scale(loss, 1.0 / (double)b.size);
 }
 
