@@ -82,15 +82,15 @@ static void free_captions(void *user)
 static tp_tensor *rows_of(const tp_tokenizer *t, const char *const *text, int64_t n)
 {
     tp_rows_opts o = tp_rows_defaults();
-    tp_tensor *lengths, *rows;
+    tp_tensor *lengths, *rows, *short_rows;
     int64_t cut = 0;
 
     o.padding = tp_data_tokens(t), o.cut = &cut;
     rows = tp_data_rows(t, text, n, o, &lengths);
     TP_REQUIRE_IN("tp_data_captions", !cut, TP_ERR_ARG, "%lld captions are longer than %lld tokens", (long long)cut,
                   (long long)o.most);
-    o.most = tp_dim(tp_data_trim(rows, lengths), 1);
-    return tp_data_rows(t, text, n, o, NULL);
+    rows = tp_data_trim(rows, lengths), short_rows = tp__new(tp_shape_of(rows), TP_I64, tp__cpu());
+    return tp_read(rows, tp__data(short_rows), sizeof(int64_t) * (size_t)tp_count(rows)) ? short_rows : NULL;
 }
 
 /* What each picture shows, as (count, the longest), kept. */

@@ -44,7 +44,7 @@ size_t tp__utf8_put(uint32_t code, char *to)
 
 typedef enum category { OTHER, LETTER, NUMBER, SPACE, END } category;
 
-static bool within(uint32_t c, const uint32_t (*range)[2], int n)
+bool tp__within(uint32_t c, const uint32_t (*range)[2], int n)
 {
     int low = 0, high = n - 1;
 
@@ -65,10 +65,10 @@ static category category_of(uint32_t c)
 {
     if ((c | 32) >= 'a' && (c | 32) <= 'z') return LETTER;
     if (c >= '0' && c <= '9') return NUMBER;
-    if (within(c, unicode_spaces, TP_LEN(unicode_spaces))) return SPACE;
+    if (TP_WITHIN(c, unicode_spaces)) return SPACE;
     if (c < 128) return OTHER;
-    if (within(c, unicode_letters, TP_LEN(unicode_letters))) return LETTER;
-    return within(c, unicode_numbers, TP_LEN(unicode_numbers)) ? NUMBER : OTHER;
+    if (TP_WITHIN(c, unicode_letters)) return LETTER;
+    return TP_WITHIN(c, unicode_numbers) ? NUMBER : OTHER;
 }
 
 /* Of the character at s, and its length. */

@@ -82,6 +82,9 @@ struct json_t *tp__json_file(const char *where, const char *path);
 /* Length of a character of UTF-8 and its code; 0 where there is none. */
 size_t tp__utf8(const char *s, size_t n, uint32_t *code);
 size_t tp__utf8_put(uint32_t code, char *to); /* up to 4 bytes */
+/* Is c in one of n ranges, which are sorted? */
+bool tp__within(uint32_t c, const uint32_t (*range)[2], int n);
+#define TP_WITHIN(c, table) tp__within(c, table, TP_LEN(table))
 /* Length of the piece of text[0..n) that GPT-2's expression finds first; n > 0, UTF-8. */
 size_t tp__piece(const char *text, size_t n);
 

@@ -15,28 +15,10 @@ static const char where[] = "tp_data_wordpiece";
 
 /* ---- characters ---- */
 
-static bool within(uint32_t c, const uint32_t (*range)[2], int n)
-{
-    int low = 0, high = n - 1;
-
-    while (low <= high) {
-        int middle = (low + high) / 2;
-
-        if (c < range[middle][0])
-            high = middle - 1;
-        else if (c > range[middle][1])
-            low = middle + 1;
-        else
-            return true;
-    }
-    return false;
-}
-#define WITHIN(c, table) within(c, table, TP_LEN(table))
-
 static bool is_control(uint32_t c)
 {
     return !c || c == 0xFFFD ||
-           (c != '\t' && c != '\n' && c != '\r' && WITHIN(c, unicode_controls));
+           (c != '\t' && c != '\n' && c != '\r' && TP_WITHIN(c, unicode_controls));
 }
 
 static bool is_punctuation(uint32_t c)
@@ -44,7 +26,7 @@ static bool is_punctuation(uint32_t c)
     if (c < 128)
         return c > 32 && c < 127 && !(c >= '0' && c <= '9') &&
                !((c | 32) >= 'a' && (c | 32) <= 'z');
-    return WITHIN(c, unicode_punctuation);
+    return TP_WITHIN(c, unicode_punctuation);
 }
 
 static bool is_chinese(uint32_t c)
@@ -54,7 +36,7 @@ static bool is_chinese(uint32_t c)
                                          { 0x2A700, 0x2B73F }, { 0x2B740, 0x2B81F },
                                          { 0x2B820, 0x2CEAF }, { 0x2F800, 0x2FA1F } };
 
-    return WITHIN(c, range);
+    return TP_WITHIN(c, range);
 }
 
 /* A letter of a script with capitals. */
@@ -68,14 +50,14 @@ static bool has_case(uint32_t c)
         { 0x10C80, 0x10CFF }, { 0x118A0, 0x118DF }, { 0x1D400, 0x1D7FF }
     };
 
-    return WITHIN(c, range) && WITHIN(c, unicode_letters);
+    return TP_WITHIN(c, range) && TP_WITHIN(c, unicode_letters);
 }
 
 /* Marks and what stands inside words: a sigma looks past them. */
 static bool is_passed_over(uint32_t c)
 {
     return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x2019 ||
-           WITHIN(c, unicode_marks) || is_control(c);
+           TP_WITHIN(c, unicode_marks) || is_control(c);
 }
 
 static int by_code(const void *code, const void *entry)
@@ -104,7 +86,7 @@ static bool fold_to_one(uint32_t c, uint32_t *to)
 static int folded(uint32_t c, uint32_t to[4])
 {
     if (c < 128) return to[0] = c >= 'A' && c <= 'Z' ? c + 32 : c, 1;
-    if (WITHIN(c, unicode_marks)) return 0;
+    if (TP_WITHIN(c, unicode_marks)) return 0;
     if (c >= 0xAC00 && c < 0xAC00 + 11172) { /* a Korean syllable */
         uint32_t at = c - 0xAC00;
 
@@ -223,7 +205,7 @@ static bool cut(cutter *k, const char *text, size_t from, size_t to)
         TP_REQUIRE_IN("tp_data_encode", length, TP_ERR_FORMAT,
                       "byte %zu of the text is no UTF-8", from);
         if (is_control(c)) continue;
-        gap = WITHIN(c, unicode_spaces), chinese = is_chinese(c);
+        gap = TP_WITHIN(c, unicode_spaces), chinese = is_chinese(c);
         if (gap || chinese) ok = end_word(k);
         if (!gap)
             ok = ok && add_folded(k, c,

@@ -37,10 +37,9 @@ static tp_tensor *autoencode(tp_module *m, tp_batch b, void *unused)
     (void)unused;
     if (tp_nn_apply(m, TP_LIST(b.x), out, 4) < 0) return NULL;
     if (tp_nn_training(m)) loss = tp_model_vqvae_loss(out[0], b.x, out[1], out[2]);
-    else {
-        loss = tp_shift(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), (double)b.size * PLACES * log((double)codes));
+    else
+        loss = tp_shift(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), (double)b.size * PLACES * log((double)codes)),
         perplexity = tp_item(tp_model_vqvae_perplexity(m, out[3]));
-    }
     return tp_scale(loss, 1.0 / (double)b.size);
 }
 

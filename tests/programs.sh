@@ -30,10 +30,10 @@ refused()
     [ $got -eq "$status" ] && grep -q -- "$text" stderr || fail "$name: status $got: $(cat stderr)"
 }
 
-# value KEY [LINE]: of the line of stdout that begins with LINE
+# value KEY [LINE [FILE]]: of the line of stdout that begins with LINE
 value()
 {
-    sed -n "s/^${2:-result }.*$1=\([^ ]*\).*/\1/p" stdout
+    sed -n "s/^${2:-result }.*$1=\([^ ]*\).*/\1/p" "${3:-stdout}"
 }
 
 # number KEY...: are they, on the result line?

@@ -2,20 +2,10 @@
 # test_data_programs.sh CUSTOM_DATA REGRESSION - the two programs as a user meets them.
 set -u
 custom=$1 regression=$2
-dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP TERM
-cd "$dir" || exit 1
-bad=0
+. "$(dirname "$0")/programs.sh"
 
-fail()
-{
-    echo "FAIL: $*"
-    bad=1
-}
-
-# refused PROGRAM STATUS TEXT ARGUMENTS...: ends with STATUS and one line on stderr that has TEXT
-refused()
+# refused_in_a_line PROGRAM STATUS TEXT ARGUMENTS...: ends with STATUS and one line on stderr that has TEXT
+refused_in_a_line()
 {
     program=$1 want=$2 text=$3
     shift 3
@@ -27,23 +17,17 @@ refused()
     [ ! -s stdout ] || fail "$text: prints $(cat stdout)"
 }
 
-# value KEY FILE: of a result line
-value()
-{
-    sed -n "s/^result .*$1=\([^ ]*\).*/\1/p" "$2"
-}
-
 above()
 {
     awk "BEGIN { exit !($1 > $2) }" || fail "$3 is $1, not above $2"
 }
 
 # ---- custom_data ----
-refused "$custom" 2 "isn't a flag" --nonsense
-refused "$custom" 1 "stdout" --steps 2 --out stdout
+refused_in_a_line "$custom" 2 "isn't a flag" --nonsense
+refused_in_a_line "$custom" 1 "stdout" --steps 2 --out stdout
 timeout 300 "$custom" --device cpu --epochs 2 --out c1 >c1.out 2>c1.err || fail "custom_data: $(cat c1.err)"
 grep -q '^result model=custom_data test_accuracy=[01]\.[0-9]* steps=188 pictures_per_second=[0-9]*$' c1.out || fail "custom_data prints $(cat c1.out)"
-above "$(value test_accuracy c1.out)" 0.8 test_accuracy # three shapes: guessing is right one time in three
+above "$(value test_accuracy "result " c1.out)" 0.8 test_accuracy # three shapes: guessing is right one time in three
 [ "$(wc -l <c1/log.csv)" -eq 189 ] || fail "log.csv has $(wc -l <c1/log.csv) lines"
 timeout 300 "$custom" --device cpu --steps 40 --out whole >/dev/null 2>err || fail "40 steps: $(cat err)"
 timeout 300 "$custom" --device cpu --steps 17 --out part >/dev/null 2>err || fail "17 steps: $(cat err)"
@@ -51,16 +35,16 @@ timeout 300 "$custom" --device cpu --steps 40 --out rest --resume part/state.saf
 cmp whole/state.safetensors rest/state.safetensors || fail "40 steps are not 17 and 23 more"
 
 # ---- regression ----
-refused "$regression" 2 "isn't a flag" --nonsense
-refused "$regression" 1 "nothing can't be read: No such file" --data nothing
+refused_in_a_line "$regression" 2 "isn't a flag" --nonsense
+refused_in_a_line "$regression" 1 "nothing can't be read: No such file" --data nothing
 printf 'a,b\n1,2\n' >one.csv
 printf 'a,b\n1,x\n2,y\n' >text.csv
-refused "$regression" 1 "text.csv: column -1 is no number" --data text.csv
-refused "$regression" 1 'there is no column "c"' --data text.csv:c
-refused "$regression" 1 "so few rows leave none to test" --data text.csv:a
+refused_in_a_line "$regression" 1 "text.csv: column -1 is no number" --data text.csv
+refused_in_a_line "$regression" 1 'there is no column "c"' --data text.csv:c
+refused_in_a_line "$regression" 1 "so few rows leave none to test" --data text.csv:a
 timeout 300 "$regression" --device cpu --out r1 >r1.out 2>r1.err || fail "regression: $(cat r1.err)"
 grep -q '^result model=regression rmse=[0-9.]* r2=[0-9.]* mse=[0-9.]* steps=1320$' r1.out || fail "regression prints $(cat r1.out)"
-above "$(value r2 r1.out)" 0.9 r2 # a linear fit of this function reaches 0.8
+above "$(value r2 "result " r1.out)" 0.9 r2 # a linear fit of this function reaches 0.8
 timeout 300 "$regression" --device cpu --out r2 --resume r1/state.safetensors >r2.out 2>r2.err || fail "resumed: $(cat r2.err)"
 cmp r1.out r2.out || fail "what is resumed at its end is another"
 gzip -c r1/made.csv >made.csv.gz

@@ -3,20 +3,11 @@
 # something is wrong, Ctrl-C and --resume.
 set -u
 cnn=$1 make_idx=$2
-dir=$(mktemp -d "${TMPDIR:-/tmp}/taper-test-XXXXXX")
+. "$(dirname "$0")/programs.sh"
 trap 'umount "$dir/small" 2>/dev/null; rm -rf "$dir"' EXIT
-trap 'exit 1' HUP TERM
-cd "$dir" || exit 1
-bad=0
 
-fail()
-{
-    echo "FAIL: $*"
-    bad=1
-}
-
-# refused NAME STATUS TEXT ARGUMENTS...: ends with STATUS and one line on stderr that has TEXT
-refused()
+# refused_in_a_line NAME STATUS TEXT ARGUMENTS...: ends with STATUS and one line on stderr that has TEXT
+refused_in_a_line()
 {
     name=$1 want=$2 text=$3
     shift 3
@@ -35,41 +26,41 @@ mkdir data none cut few odd
 quick="--device cpu --data data --batch 16 --steps 3 --threads 1"
 
 # ---- what is wrong is said in one line ----
-refused "unknown flag" 2 "--nonsense isn't a flag" --nonsense
-refused "short flag" 2 "-x isn't a flag" -x
-refused "no value" 2 "--epochs lacks its value" --epochs
-refused "no number" 2 "--epochs three" --epochs three
-refused "too many" 2 "from 1 to 16777216 is wanted" --batch 99999999
-refused "zero" 2 "--batch 0" --batch 0
-refused "word" 2 'what is "word"' word
-refused "amp" 2 "off or bf16" --amp f8
-refused "device" 1 'no device is named "tpu"' $quick --device tpu
-refused "device number" 1 'no device is named "cuda:x"' $quick --device cuda:x
-refused "no folder" 1 "there is no nowhere/train-images" $quick --data nowhere
-refused "empty folder" 1 "there is no none/train-images" $quick --data none
-refused "file as out" 1 "stdout" $quick --out stdout
-refused "out below a file" 1 "Not a directory" $quick --out stdout/x
-refused "out in /proc" 1 "/proc/x can't be written to" $quick --out /proc/x
+refused_in_a_line "unknown flag" 2 "--nonsense isn't a flag" --nonsense
+refused_in_a_line "short flag" 2 "-x isn't a flag" -x
+refused_in_a_line "no value" 2 "--epochs lacks its value" --epochs
+refused_in_a_line "no number" 2 "--epochs three" --epochs three
+refused_in_a_line "too many" 2 "from 1 to 16777216 is wanted" --batch 99999999
+refused_in_a_line "zero" 2 "--batch 0" --batch 0
+refused_in_a_line "word" 2 'what is "word"' word
+refused_in_a_line "amp" 2 "off or bf16" --amp f8
+refused_in_a_line "device" 1 'no device is named "tpu"' $quick --device tpu
+refused_in_a_line "device number" 1 'no device is named "cuda:x"' $quick --device cuda:x
+refused_in_a_line "no folder" 1 "there is no nowhere/train-images" $quick --data nowhere
+refused_in_a_line "empty folder" 1 "there is no none/train-images" $quick --data none
+refused_in_a_line "file as out" 1 "stdout" $quick --out stdout
+refused_in_a_line "out below a file" 1 "Not a directory" $quick --out stdout/x
+refused_in_a_line "out in /proc" 1 "/proc/x can't be written to" $quick --out /proc/x
 gzip -c data/train-images-idx3-ubyte >whole.gz
 cp data/* cut && rm cut/train-images-idx3-ubyte
 for n in 1 5 100 20000; do
     head -c $n whole.gz >cut/train-images-idx3-ubyte.gz
-    refused "gzip cut at $n" 1 "cut/train-images-idx3-ubyte.gz: " $quick --data cut
+    refused_in_a_line "gzip cut at $n" 1 "cut/train-images-idx3-ubyte.gz: " $quick --data cut
 done
 head -c -1 whole.gz >cut/train-images-idx3-ubyte.gz
-refused "gzip without its last byte" 1 "it is cut short" $quick --data cut
+refused_in_a_line "gzip without its last byte" 1 "it is cut short" $quick --data cut
 cp data/* odd && cp few/train-labels-idx1-ubyte odd/
-refused "counts" 1 "400 images and odd/train-labels-idx1-ubyte 40 labels" $quick --data odd
+refused_in_a_line "counts" 1 "400 images and odd/train-labels-idx1-ubyte 40 labels" $quick --data odd
 cp data/train-images-idx3-ubyte odd/train-labels-idx1-ubyte
-refused "images as labels" 1 "holds no labels" $quick --data odd
+refused_in_a_line "images as labels" 1 "holds no labels" $quick --data odd
 cp data/* odd && printf '\0\0\010\001\0\0\001\220' >odd/train-labels-idx1-ubyte
 i=0
 while [ $i -lt 400 ]; do printf '\143' && i=$((i + 1)); done >>odd/train-labels-idx1-ubyte
-refused "labels of 99" 1 "99" $quick --data odd
+refused_in_a_line "labels of 99" 1 "99" $quick --data odd
 if timeout 60 "$cnn" $quick --device cuda --out gpu >/dev/null 2>&1; then
     echo "a GPU is here: that it is missing can't be tried"
 else
-    refused "no GPU" 1 "cuda isn't there: " $quick --device cuda
+    refused_in_a_line "no GPU" 1 "cuda isn't there: " $quick --device cuda
 fi
 
 # ---- help ----
@@ -87,11 +78,11 @@ grep -q '^result model=cnn' result || fail "a closed stderr ends the run"
 
 # ---- a place that can't hold the checkpoint, found before the training ----
 mkdir -p place/state.safetensors
-refused "a folder as checkpoint" 1 "state.safetensors can't be written: Is a directory" $quick --out place
+refused_in_a_line "a folder as checkpoint" 1 "state.safetensors can't be written: Is a directory" $quick --out place
 [ ! -s place/log.csv ] || fail "trained without a place to save to"
 mkdir small
 if mount -t tmpfs -o size=256k none small 2>/dev/null; then
-    refused "a full disk" 1 "No space left on device" $quick --out small
+    refused_in_a_line "a full disk" 1 "No space left on device" $quick --out small
     [ "$(ls small)" = log.csv ] && [ ! -s small/log.csv ] || fail "a full disk leaves: $(ls -l small)"
     umount small
 else
@@ -165,15 +156,15 @@ timeout 60 "$cnn" $run --lr 1e8 --out wild >stdout 2>stderr
 
 # ---- checkpoints that aren't ----
 head -c 5000 whole/state.safetensors >cut.safetensors
-refused "no checkpoint" 1 "nothing can't be read: No such file" $run --resume nothing
-refused "cut checkpoint" 1 "cut.safetensors is not a safetensors file" $run --resume cut.safetensors
-refused "weights as checkpoint" 1 "no state of this version" $run --resume whole/cnn.safetensors
-refused "folder as checkpoint" 1 "Is a directory" $run --resume whole
-refused "text as checkpoint" 1 "not a safetensors file" $run --resume whole.out
+refused_in_a_line "no checkpoint" 1 "nothing can't be read: No such file" $run --resume nothing
+refused_in_a_line "cut checkpoint" 1 "cut.safetensors is not a safetensors file" $run --resume cut.safetensors
+refused_in_a_line "weights as checkpoint" 1 "no state of this version" $run --resume whole/cnn.safetensors
+refused_in_a_line "folder as checkpoint" 1 "Is a directory" $run --resume whole
+refused_in_a_line "text as checkpoint" 1 "not a safetensors file" $run --resume whole.out
 timeout 300 "$cnn" ${run%--steps*} --steps 20 --out batch >/dev/null 2>part.err
-refused "other batch size" 1 "batch size" $run --batch 200 --resume batch/state.safetensors
+refused_in_a_line "other batch size" 1 "batch size" $run --batch 200 --resume batch/state.safetensors
 
-refused "other data" 1 "400 samples there and 40 here" $run --data few --resume batch/state.safetensors
+refused_in_a_line "other data" 1 "400 samples there and 40 here" $run --data few --resume batch/state.safetensors
 
 [ $bad -eq 0 ] && echo "all as it should be"
 exit $bad

@@ -72,19 +72,6 @@ static int batch_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, cons
                                        (const A *)bias, (T *)y);
 }
 
-template <class T> struct batch_part {
-    const T *dy, *x;
-    const tp_acc<T> *mean, *rstd;
-    int64_t cols;
-
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
-    {
-        tp_acc<T> g = tp_load(dy[r * cols + k]);
-
-        return { g * ((tp_load(x[r * cols + k]) - mean[k]) * rstd[k]), g };
-    }
-};
-
 /* Keeps the sums for dx, and gives them as the gradients that are asked for. */
 template <class A> struct batch_sums {
     A *slope, *level, *dweight, *dbias;
@@ -118,7 +105,7 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
                          const void *rstd, const void *weight, bool add, void *dx, void *dweight, void *dbias)
 {
     typedef tp_acc<T> A;
-    batch_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols };
+    tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false };
     A *slope = tp_columns_room<A>(c, rows, cols, 2 * cols), *level = slope + cols;
     int failed;
 

@@ -62,20 +62,6 @@ static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys,
     }
 }
 
-/* What row r gives to the sums for weight and bias: dy h and dy. */
-template <class T> struct layer_part {
-    const T *dy, *x;
-    const tp_acc<T> *mean, *rstd;
-    int64_t cols;
-
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
-    {
-        tp_acc<T> g = tp_load(dy[r * cols + k]);
-
-        return { g * ((tp_load(x[r * cols + k]) - mean[r]) * rstd[r]), g };
-    }
-};
-
 /* ---- the slots ---- */
 
 template <class T>
@@ -107,7 +93,7 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
     if (failed || (!dweight && !dbias)) return failed;
     if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
     return tp_columns<A>(c, __func__, rows, cols, part,
-                         layer_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols },
+                         tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true },
                          tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
 

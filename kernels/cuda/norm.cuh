@@ -14,6 +14,22 @@ template <class A> struct tp_two {
     A a, b;
 };
 
+/* What (r, k) gives to the sums for weight and bias: dy h and dy.  mean and rstd: of rows, or of columns. */
+template <class T> struct tp_norm_part {
+    const T *dy, *x;
+    const tp_acc<T> *mean, *rstd;
+    int64_t cols;
+    bool of_rows;
+
+    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    {
+        int64_t of = of_rows ? r : k;
+        tp_acc<T> g = tp_load(dy[r * cols + k]);
+
+        return { g * ((tp_load(x[r * cols + k]) - mean[of]) * rstd[of]), g };
+    }
+};
+
 /* Over a chunk of rows, for 32 columns: part (chunks, 2, cols) = sums of what f(r, k) gives. */
 template <class A, class F>
 static __global__ void tp_sum_columns(int64_t rows, int64_t cols, int64_t chunk, F f, A *part)

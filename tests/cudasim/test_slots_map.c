@@ -95,7 +95,8 @@ static const space few[] = {
     { "nothing", 2, { 3, 0 }, { 1, 1 }, { 1, 1 }, 1 },
 };
 
-#define VALUE(slot, types, lo, hi, k, c)                                                 \
+/* One operand; between it and the rest of the arguments what else the slot takes. */
+#define ONE(slot, types, lo, hi, c, ...)                                                 \
     for (int i = 0; i < LEN(few) * LEN(types) * 2; i++) {                                \
         const space *s = &few[i / 2 / LEN(types)];                                       \
         tp_dtype t = types[i / 2 % LEN(types)];                                          \
@@ -103,10 +104,12 @@ static const space few[] = {
         buffer x = numbers(t, s->room, lo, hi), y = numbers(t, count_in(s), 0, 3);       \
                                                                                          \
         CASE("%s of %s, %s, add %d", #slot, s->name, dtype_names[t], i % 2);             \
-        RUN(slot, t, &l, AT(x), k, i % 2, AT(y));                                        \
+        RUN(slot, t, &l, AT(x), __VA_ARGS__ i % 2, AT(y));                               \
         check_close(&y, c);                                                              \
         release_all();                                                                   \
     }
+
+#define VALUE(slot, types, lo, hi, k, c) ONE(slot, types, lo, hi, c, k,)
 
 #define SLOPE(slot, lo, hi, k, c)                                                        \
     for (int i = 0; i < LEN(few) * LEN(floats) * 2; i++) {                               \
@@ -195,18 +198,7 @@ static const tp_dtype every_type[] = { TP_F32, TP_F64, TP_BF16, TP_F16, TP_I64, 
         release_all();                                                                   \
     }
 
-#define SINGLES(slot, types, lo, hi)                                                     \
-    for (int i = 0; i < LEN(few) * LEN(types) * 2; i++) {                                \
-        const space *s = &few[i / 2 / LEN(types)];                                       \
-        tp_dtype t = types[i / 2 % LEN(types)];                                          \
-        tp_loop l = loop_in(s, 1);                                                       \
-        buffer x = numbers(t, s->room, lo, hi), y = numbers(t, count_in(s), 0, 3);       \
-                                                                                         \
-        CASE("%s of %s, %s, add %d", #slot, s->name, dtype_names[t], i % 2);             \
-        RUN(slot, t, &l, AT(x), i % 2, AT(y));                                           \
-        check_close(&y, 1);                                                              \
-        release_all();                                                                   \
-    }
+#define SINGLES(slot, types, lo, hi) ONE(slot, types, lo, hi, 1, )
 
 Test(slots, integers)
 {
