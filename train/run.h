@@ -28,7 +28,9 @@ typedef struct course {
 
 static inline course course_of(const char *name, tp_module *m)
 {
-    return (course){ .name = name, .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN }, .why = TP_FIT_FAILED };
+    return (course){ .name = name,
+                     .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN },
+                     .why = TP_FIT_FAILED };
 }
 
 /* ---- one batch ---- */
@@ -36,7 +38,8 @@ static inline course course_of(const char *name, tp_module *m)
 typedef tp_tensor *loss_fn(void *user);
 
 /* The same again, with the same random numbers, in search of the op that gave NaN. */
-static inline bool blame(const course *c, loss_fn *f, void *user, const char *turn, tp_rng rng, double loss)
+static inline bool blame(const course *c, loss_fn *f, void *user, const char *turn, tp_rng rng,
+                         double loss)
 {
     char why[512] = "no op gave NaN";
     TP_ANOMALY;
@@ -45,14 +48,16 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
     tp_backward(f(user));
     if (!tp_ok()) snprintf(why, sizeof why, "%s", tp_error());
     tp_clear_error();
-    return tp_fail(TP_ERR_NONFINITE, "%s: the loss of %s%s%sstep %lld is %g: %s", c->name, turn ? "the " : "",
-                   turn ? turn : "", turn ? " in " : "", (long long)c->at.step + 1, loss, why);
+    return tp_fail(TP_ERR_NONFINITE, "%s: the loss of %s%s%sstep %lld is %g: %s", c->name,
+                   turn ? "the " : "", turn ? turn : "", turn ? " in " : "",
+                   (long long)c->at.step + 1, loss, why);
 }
 
-/* Gradients of a loss, which is one of `share` that a step has the mean of.  Its number is read when
- * the backward is queued, so that a device has work meanwhile, and before any step: where it is none,
- * that is an error.  turn: whose loss it is, or NULL. */
-static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share, const char *turn, double *value)
+/* Gradients of a loss, which is one of `share` that a step has the mean of.  Its number is read
+ * when the backward is queued, so that a device has work meanwhile, and before any step: where it
+ * is none, that is an error.  turn: whose loss it is, or NULL. */
+static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share,
+                              const char *turn, double *value)
 {
     tp_rng rng = tp_rng_save();
     tp_tensor *loss = f(user);
@@ -82,7 +87,8 @@ static inline bool save(const course *c)
 
 static inline void end_where_done(course *c)
 {
-    if ((c->steps && c->at.step >= c->steps) || (c->epochs && c->at.epoch >= c->epochs)) end(c, TP_FIT_DONE);
+    if ((c->steps && c->at.step >= c->steps) || (c->epochs && c->at.epoch >= c->epochs))
+        end(c, TP_FIT_DONE);
 }
 
 /* ---- begin and end ---- */
