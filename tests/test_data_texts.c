@@ -191,8 +191,6 @@ Test(texts, pieces_are_berts, IN_FOLDER)
     CASE("refused");
     CHECK_REFUSED(tp_data_encode(lower, "a\xFF", 2), TP_ERR_FORMAT,
                   "byte 1 of the text is no UTF-8");
-    CHECK_REFUSED(tp_data_tokenizer_save(lower, in_folder("v")), TP_ERR_ARG,
-                  "or of pieces of words");
     CHECK_REFUSED(tp_data_wordpiece(put_text("v", "a\nb\n"), true), TP_ERR_FORMAT,
                   "there is no [UNK] among its 2 tokens");
     CHECK_REFUSED(tp_data_wordpiece(put_text("v", "a\n\n[UNK]\n"), true), TP_ERR_FORMAT,
