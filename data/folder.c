@@ -210,7 +210,7 @@ static void free_album(void *user)
 {
     album *a = user;
 
-    if (a->end) tp__release(a->end, sizeof *a->end * (size_t)a->classes.n);
+    tp__release(a->end, sizeof *a->end * (size_t)a->classes.n);
     tp__names_free(&a->files), tp__names_free(&a->classes);
     tp__release(a, sizeof *a);
 }

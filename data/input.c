@@ -33,7 +33,7 @@ bool tp__bytes_room(tp_bytes *b, size_t n)
 
 void tp__bytes_free(tp_bytes *b)
 {
-    if (b->p) tp__release(b->p, b->room);
+    tp__release(b->p, b->room);
     *b = (tp_bytes){ 0 };
 }
 
@@ -171,7 +171,7 @@ void tp__names_free(tp_names *l)
 {
     for (int64_t i = 0; i < l->n; i++)
         tp__release(l->name[i], strlen(l->name[i]) + 1);
-    if (l->name) tp__release(l->name, sizeof *l->name * (size_t)l->room);
+    tp__release(l->name, sizeof *l->name * (size_t)l->room);
     *l = (tp_names){ 0 };
 }
 

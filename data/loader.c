@@ -413,8 +413,8 @@ void tp_data_free(tp_loader *l)
     }
     pthread_mutex_destroy(&l->lock), pthread_mutex_destroy(&l->stream);
     pthread_cond_destroy(&l->wanted), pthread_cond_destroy(&l->ready);
-    if (l->slots) tp__release(l->slots, sizeof *l->slots * (size_t)l->depth);
-    if (l->order) tp__release(l->order, sizeof *l->order * (size_t)l->n);
+    tp__release(l->slots, sizeof *l->slots * (size_t)l->depth);
+    tp__release(l->order, sizeof *l->order * (size_t)l->n);
     tp_data_set_free(l->d), tp_data_sampler_free(l->o.sampler);
     tp__release(l, sizeof *l);
 }

@@ -102,7 +102,7 @@ static tp_got get_mixed(void *user, int64_t i, void *const *fields)
     char *room = tp__alloc(m->bytes);
     bool ok = room && blend(m, i, fields, room);
 
-    if (room) tp__release(room, m->bytes);
+    tp__release(room, m->bytes);
     return ok ? TP_ITEM : TP_FAILED;
 }
 

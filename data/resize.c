@@ -102,9 +102,9 @@ bool tp__resize(const tp_picture *x, tp_box b, const tp_picture *y)
         along_rows(&across, x->v + (c * x->h + b.top) * x->w + b.left, b.h, x->w, between);
         along_columns(&down, between, y->w, y->v + c * y->h * y->w);
     }
-    if (across.at) tp__release(across.at, across.bytes);
-    if (down.at) tp__release(down.at, down.bytes);
-    if (between) tp__release(between, bytes);
+    tp__release(across.at, across.bytes);
+    tp__release(down.at, down.bytes);
+    tp__release(between, bytes);
     return ok;
 }
 

@@ -201,8 +201,8 @@ static bool order_by_length(void *user, uint64_t seed, int64_t pass, int64_t *or
         qsort(s + i, (size_t)(i + block < k->n ? block : k->n - i), sizeof *s,
               shorter_first);
     if (s && batches) deal(k, s, seed, pass, batches, order);
-    if (s) tp__release(s, bytes + 1);
-    if (batches) tp__release(batches, more);
+    tp__release(s, bytes + 1);
+    tp__release(batches, more);
     return tp_ok();
 }
 
@@ -265,7 +265,7 @@ static tp_sampler *shortest_first(tp_tensor *lengths)
         y = tp_data_order(index, n, false);
         tp__release(index, sizeof *index * (size_t)n + 1);
     }
-    if (s) tp__release(s, sizeof *s * (size_t)n + 1);
+    tp__release(s, sizeof *s * (size_t)n + 1);
     return y;
 }
 

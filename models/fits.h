@@ -58,21 +58,42 @@ static inline bool given(const tp_module *m, tp_list in, int least, int most)
     return tp_ok();
 }
 
+/* The shape of x as it is written: "(3, 5)". */
+typedef struct shape_text {
+    char s[160];
+} shape_text;
+
+static inline shape_text text_of_shape(const tp_tensor *x)
+{
+    shape_text t;
+    size_t n = 1, room = sizeof t.s - 1;
+
+    t.s[0] = '(';
+    for (int i = 0; n < room && i < tp_rank(x); i++)
+        n += (size_t)snprintf(t.s + n, room - n, "%s%lld", i ? ", " : "", (long long)tp_dim(x, i));
+    n = n < room ? n : room - 1, t.s[n] = ')', t.s[n + 1] = 0;
+    return t;
+}
+
+static inline bool same_shape(const tp_tensor *x, const tp_tensor *y)
+{
+    bool same = tp_rank(x) == tp_rank(y);
+
+    for (int i = 0; same && i < tp_rank(x); i++)
+        same = tp_dim(x, i) == tp_dim(y, i);
+    return same;
+}
+
 /* Is x of this shape, in which any size fits a 0?  text: how the shape is written, "(N, T)". */
 static inline bool shaped(const tp_module *m, tp_tensor *x, const char *what, tp_shape s,
                           const char *text)
 {
     bool fits = tp_rank(x) == s.rank;
-    char got[160] = "(";
-    size_t n = 1;
 
     for (int i = 0; fits && i < s.rank; i++)
         fits = !s.n[i] || tp_dim(x, i) == s.n[i];
-    if (fits) return true;
-    for (int i = 0; n < sizeof got && i < tp_rank(x); i++)
-        n += (size_t)snprintf(got + n, sizeof got - n, "%s%lld", i ? ", " : "",
-                              (long long)tp_dim(x, i));
-    return tp_fail(TP_ERR_SHAPE, "%s: %s must be %s, not %s)", tp_nn_kind(m), what, text, got);
+    return fits || tp_fail(TP_ERR_SHAPE, "%s: %s must be %s, not %s", tp_nn_kind(m), what, text,
+                           text_of_shape(x).s);
 }
 
 /* One input, and labels (N) behind it where the model has classes? */

@@ -4,7 +4,6 @@
  */
 #include "models/fits.h"
 
-
 static tp_tensor *against(tp_tensor *scores, double target)
 {
     return tp_bce_with_logits(scores, tp_full_like(scores, target));
@@ -24,17 +23,11 @@ tp_tensor *tp_model_generator_loss(tp_tensor *fake)
 
 static bool pairs(tp_tensor *real, tp_tensor *fake)
 {
-    bool fit = tp_rank(real) == tp_rank(fake) && tp_rank(real) > 1;
-
     if (!tp_ok()) return false;
     if (!real || !fake) return tp_fail(TP_ERR_ARG, "tp_model_gradient_penalty: missing samples");
-    for (int i = 0; fit && i < tp_rank(real); i++)
-        fit = tp_dim(real, i) == tp_dim(fake, i);
-    return fit || tp_fail(TP_ERR_SHAPE,
-                          "tp_model_gradient_penalty: as many samples of one shape (N, ...) are "
-                          "wanted, not %lld x %lld numbers and %lld x %lld",
-                          (long long)tp_dim(real, 0), (long long)tp_dim(real, 1),
-                          (long long)tp_dim(fake, 0), (long long)tp_dim(fake, 1));
+    return (tp_rank(real) > 1 && same_shape(real, fake)) ||
+           tp_fail(TP_ERR_SHAPE, "tp_model_gradient_penalty: samples of one shape (N, ...) are wanted, not %s and %s",
+                   text_of_shape(real).s, text_of_shape(fake).s);
 }
 
 /* A leaf, each of its samples somewhere between a real and a made one. */

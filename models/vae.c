@@ -11,7 +11,6 @@
  */
 #include "models/fits.h"
 
-
 /* x with its label beside it, where the model is conditional */
 static tp_tensor *joined(const tp_vae_opts *o, tp_tensor *x, tp_tensor *labels)
 {
@@ -143,10 +142,9 @@ tp_tensor *tp_model_vae_loss(tp_tensor *logits, tp_tensor *x, tp_tensor *mean, t
     tp_bce_opts sum = { .reduction = TP_SUM };
     tp_tensor *likelihood = tp_bce_with_logits_with(logits, x, sum);
 
-    if (tp_ok() && (tp_rank(mean) != tp_rank(logvar) || tp_count(mean) != tp_count(logvar) || tp_dim(mean, 0) != tp_dim(logvar, 0)))
-        tp_fail(TP_ERR_SHAPE,
-                "tp_model_vae_loss: the mean has %lld numbers, logvar %lld: one shape is wanted",
-                (long long)tp_count(mean), (long long)tp_count(logvar));
+    if (tp_ok() && !same_shape(mean, logvar))
+        tp_fail(TP_ERR_SHAPE, "tp_model_vae_loss: the mean is %s, logvar %s: one shape is wanted",
+                text_of_shape(mean).s, text_of_shape(logvar).s);
     return tp_pass(tp_add(likelihood, tp_scale(tp_sum(divergence(mean, logvar), TP_ALL), beta)));
 }
 

@@ -22,8 +22,10 @@ ok "one class" "$diffusion" --device cpu --out whole --sample 3 --class 2 --ddim
 refused "a class that isn't there" 1 "there is no class 10: the last is 9" "$diffusion" --device cpu --out whole --sample 1 --class 10
 ok "cnn" "$cnn" --device cpu --data data --steps 3 --batch 16 --out c
 ok "judged" "$diffusion" --device cpu --data data --out whole --sample 5 --ddim_steps 10 --cnn c/cnn.safetensors
-grep -q "^result model=diffusion frechet=[0-9.]* recognised=[0-9.]* least=[0-9.]* most=[0-9.]* real_frechet=[0-9.]* real_recognised=[0-9.]* cnn_accuracy=[0-9.]*$" stdout ||
+grep -q "^result model=diffusion frechet=[0-9.]* recognised=[0-9.]* least=[0-9.]* most=[0-9.]* real_frechet=[0-9.]* real_recognised=[0-9.]* cnn_accuracy=[0-9.]* compared=[0-9]*$" stdout ||
     fail "judged: $(cat stdout)"
+ok "one class judged" "$diffusion" --device cpu --data data --out whole --sample 20 --class 2 --ddim_steps 10 --cnn c/cnn.safetensors
+grep -q "^result .* compared=6$" stdout || fail "one class judged: $(cat stdout)" # half of the real ones of that class
 refused "another model's file" 1 "holds a cnn, not a diffusion" sh -c "mkdir o && cp c/cnn.safetensors o/diffusion.safetensors && exec '$diffusion' --device cpu --out o --sample 1"
 refused "a judge of another kind" 1 "holds a diffusion, not a cnn" "$diffusion" --device cpu --data data --out whole --sample 1 --ddim_steps 10 --cnn whole/diffusion.safetensors
 refused "no checkpoint" 1 "nothing" "$diffusion" --device cpu --out nothing --sample 1

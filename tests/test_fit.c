@@ -395,6 +395,25 @@ Test(fit, a_loss_that_is_no_number, IN_FOLDER)
     end(b);
 }
 
+static void count_gradients(tp_tensor *gradient, void *user)
+{
+    (void)gradient, ++*(int *)user;
+}
+
+/* The backward doesn't wait for the loss's number: a device has work while the host reads it. */
+Test(fit, the_loss_is_read_behind_its_backward)
+{
+    bench b = begin();
+    tp_fit_opts o = opts_of(b);
+    int backwards = 0, calls = 4; /* the next loss is NaN, by an op of the forward: the search doesn't come to a backward */
+
+    CHECK(tp_add_leaf_hook(tp_nn_tensor(b.m, "0.weight"), count_gradients, &backwards));
+    o.steps = 1, o.loss = log_of_negative, o.user = &calls, o.validation = NULL;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_NONFINITE, "the loss of step 1 is nan: log");
+    CHECK(backwards == 1);
+    end(b);
+}
+
 Test(fit, refusals, IN_FOLDER)
 {
     bench b = begin();

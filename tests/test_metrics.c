@@ -339,7 +339,7 @@ static double distance(tp_tensor *x, tp_tensor *y)
 ON_EACH_DEVICE(metrics, judge)
 {
     static const double real[] = { 1, 0, 0, 0, 2, 0, 0, 0, 1.5, 3, 0, 1, 0, 1.1, 0.2, 0.4, 0, 2, 1, 0.9, 0, 0, 0, 5 };
-    static const int64_t label[] = { 0, 1, 2, 0, 1, 2, 1, 2 }, wanted[] = { 0, 1, 1 };
+    static const int64_t label[] = { 0, 1, 2, 0, 1, 2, 1, 2 }, wanted[] = { 0, 1, 2 };
     static const double made[] = { 0.9, 0.1, 0, 0, 2, 1, 1, 0.5, 0.2 };
     TP_SCOPE;
     tp_tensor *x = numbers(real, TP_SHAPE(8, 3)), *y = tp_from(label, TP_SHAPE(8), TP_I64, tp_device_open("cpu"));
@@ -359,6 +359,7 @@ ON_EACH_DEVICE(metrics, judge)
     CHECK_NEAR(r.most, 2. / 3, 1e-15);
     CHECK_NEAR(r.real_recognised, 1, 0);
     CHECK_NEAR(r.accuracy, 7. / 8, 1e-15);
+    CHECK(r.compared == 3 && tp_data_position(l).pass == 1 && !tp_data_position(l).batch);
     CHECK(tp_train_judge(net, as_they_are, l, z, NULL, &r) && isnan(r.recognised));
     CHECK_REFUSED(tp_train_judge(net, as_they_are, few, z, w, &r), TP_ERR_SHAPE, "5 real pictures for 3 made ones");
     CHECK(isnan(r.frechet));
@@ -367,6 +368,45 @@ ON_EACH_DEVICE(metrics, judge)
     CHECK_REFUSED(tp_train_judge(net, as_they_are, l, NULL, NULL, &r), TP_ERR_ARG, "missing made pictures");
     CHECK_REFUSED(tp_train_judge(net, NULL, l, z, w, &r), TP_ERR_ARG, "missing features");
     tp_nn_free(net), tp_data_free(l), tp_data_free(few), tp_data_free(bare);
+}
+
+/* Labels that leave out classes: real ones of the others are neither compared nor asked about. */
+ON_EACH_DEVICE(metrics, judge_of_some_classes)
+{
+    static const double real[] = { 1, 0, 0, 0, 2, 0, 0, 0, 1.5, 3, 0, 1, 0, 1.1, 0.2, 0.4, 0, 2, 1, 0.9, 0, 0, 0, 5 };
+    static const double made[] = { 0.9, 0.1, 0, 0, 2, 1, 1, 0.5, 0.2 };
+    static const int64_t label[] = { 0, 1, 2, 0, 1, 2, 1, 2 };
+    static const struct { int64_t wanted[3], n, first[3], next[3]; double recognised, real_recognised; } some[] = {
+        { { 2, 1, 1 }, 3, { 1, 2, 4 }, { 5, 6, 7 }, 1. / 3, 2. / 3 }, { { 0, 1, 1 }, 2, { 0, 1 }, { 3, 4 }, 2. / 3, 1 } };
+    TP_SCOPE;
+    tp_device *cpu = tp_device_open("cpu");
+    tp_tensor *x = numbers(real, TP_SHAPE(8, 3)), *z = numbers(made, TP_SHAPE(3, 3)), *one = tp_full(TP_SHAPE(3), 1, TP_U8, dev);
+    tp_dataset *data = tp_data_tensors(TP_LIST(x, tp_from(label, TP_SHAPE(8), TP_I64, cpu)));
+    tp_loader *l = tp_data_loader(data, (tp_loader_opts){ .batch = 4, .device = dev });
+    tp_module *net = tp_nn_identity();
+    tp_judged r;
+
+    for (int i = 0; i < TP_LEN(some); i++) {
+        int64_t n = some[i].n;
+        tp_tensor *first = tp_index_select(x, 0, tp_from(some[i].first, TP_SHAPE(n), TP_I64, cpu));
+        tp_tensor *next = tp_index_select(x, 0, tp_from(some[i].next, TP_SHAPE(n), TP_I64, cpu));
+        tp_tensor *wanted = tp_to(tp_from(some[i].wanted, TP_SHAPE(3), TP_I64, cpu), dev);
+
+        CASE("%lld of each", (long long)n);
+        CHECK(tp_train_judge(net, as_they_are, l, tp_to(z, dev), wanted, &r) && r.compared == n);
+        CHECK_NEAR(r.frechet, distance(first, tp_slice(z, 0, 0, n)), 1e-13);
+        CHECK_NEAR(r.real_frechet, distance(first, next), 1e-13);
+        CHECK_NEAR(r.recognised, some[i].recognised, 1e-15);
+        CHECK_NEAR(r.most, 2. / 3, 1e-15);
+        CHECK_NEAR(r.real_recognised, some[i].real_recognised, 1e-15);
+        CHECK_NEAR(r.accuracy, 7. / 8, 1e-15);
+    }
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, l, tp_to(z, dev), one, &r), TP_ERR_SHAPE,
+                  "3 real pictures of the classes that the labels have: 4 or more are wanted");
+    CHECK(isnan(r.frechet) && r.compared == 0);
+    CHECK_REFUSED(tp_train_judge(net, as_they_are, l, tp_to(z, dev), tp_shift(tp_cast(one, TP_I64), 6), &r), TP_ERR_SHAPE,
+                  "0 real pictures of the classes");
+    tp_nn_free(net), tp_data_free(l);
 }
 
 /* ---- what is refused ---- */

@@ -84,7 +84,9 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
 
     CHECK_REFUSED(tp_model_vae_decode(q, z, NULL), TP_ERR_ARG, "tp_model_vae_decode: a model of tp_model_vae is wanted, not");
     CHECK_REFUSED(tp_model_vae_loss(z, tp_sigmoid(z), z, tp_slice(z, 1, 0, 1), 1), TP_ERR_SHAPE,
-                  "the mean has 6 numbers, logvar 3");
+                  "the mean is (3, 2), logvar (3, 1): one shape is wanted");
+    CHECK_REFUSED(tp_model_vae_loss(map, tp_sigmoid(map), map, tp_transpose(tp_reshape(map, TP_SHAPE(3, 1, 4, 16)), 2, 3), 1),
+                  TP_ERR_SHAPE, "the mean is (3, 1, 8, 8), logvar (3, 1, 16, 4): one shape is wanted");
     CHECK_REFUSED(tp_model_vae_decode(m, z, y), TP_ERR_ARG, "vae: it takes 1 input, not 2");
     CHECK_REFUSED(tp_model_vae_decode(by_label, z, NULL), TP_ERR_ARG, "vae: it is conditional, and labels are missing");
     CHECK_REFUSED(tp_model_vae_decode(by_label, z, whole(3, 2, dev)), TP_ERR_SHAPE, "vae: labels must be (N), not (2)");
@@ -195,7 +197,7 @@ ON_EACH_DEVICE_WITH(generative, penalties, conv2d)
             tp_seed(4), y = tp_model_gradient_penalty(m, real, fake, labels);
             CHECK(!tp_needs_grad(y) && tp_item(y) == tp_item(penalty) && !tp_grad_enabled());
         }
-        CHECK_REFUSED(tp_model_gradient_penalty(m, real, tp_slice(fake, 0, 0, 2), labels), TP_ERR_SHAPE, "not 3 x 1 numbers and 2 x 1");
+        CHECK_REFUSED(tp_model_gradient_penalty(m, real, tp_slice(fake, 0, 0, 2), labels), TP_ERR_SHAPE, "not (3, 1, 32, 32) and (2, 1, 32, 32)");
         CHECK_REFUSED(tp_model_gradient_penalty(m, real, tp_flatten(fake, 1), labels), TP_ERR_SHAPE, "of one shape (N, ...)");
         CHECK_REFUSED(tp_model_gradient_penalty(m, real, NULL, labels), TP_ERR_ARG, "missing samples");
         CHECK_REFUSED(tp_model_gradient_penalty(NULL, real, fake, labels), TP_ERR_ARG, "missing module");

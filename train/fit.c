@@ -1,14 +1,7 @@
 /*
  * fit.c - a training run, with public calls alone.
  */
-#include "train/train.h"
-
-#include "autograd/autograd.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "train/run.h"
 
 /* A copy of all parameters and buffers, in the order of tp_nn_each. */
 typedef struct copies {
@@ -18,15 +11,11 @@ typedef struct copies {
 } copies;
 
 typedef struct run {
+    course c;
     tp_fit_opts o;
-    tp_fit_at at;
-    tp_fit_why why;
-    tp_state *state;
-    tp_logger *log;
     copies best;
     int64_t judged; /* the step of the last validation; 0: none yet */
     int64_t waited, samples; /* validations since the best; of this step */
-    bool ended;
 } run;
 
 /* ---- copies of the weights ---- */
@@ -71,13 +60,13 @@ static bool each_tensor(run *k, tp_nn_each_fn *f)
     TP_SCOPE;
     TP_NO_GRAD;
     k->best.at = 0;
-    return tp_nn_each(tp_nn_params(k->at.m, "*"), true, f, &k->best) >= 0;
+    return tp_nn_each(tp_nn_params(k->c.at.m, "*"), true, f, &k->best) >= 0;
 }
 
 static bool make_copies(run *k)
 {
     if (!k->o.restore_best) return true;
-    k->best.state = k->state;
+    k->best.state = k->c.state;
     if (!each_tensor(k, count_one)) return false;
     k->best.t = calloc((size_t)k->best.room + 1, sizeof *k->best.t);
     if (!k->best.t) return tp_fail(TP_ERR_MEMORY, "tp_train_fit: out of memory"), false;
@@ -89,9 +78,9 @@ static bool make_copies(run *k)
 static tp_tensor *loss_of(run *k, tp_batch b, bool validating)
 {
     const tp_fit_opts *o = &k->o;
-    tp_tensor *y = o->forward   ? o->forward(k->at.m, b, o->user)
-                   : validating ? tp_nn_predict(k->at.m, b.x)
-                                : tp_nn_forward(k->at.m, b.x);
+    tp_tensor *y = o->forward   ? o->forward(k->c.at.m, b, o->user)
+                   : validating ? tp_nn_predict(k->c.at.m, b.x)
+                                : tp_nn_forward(k->c.at.m, b.x);
     bool is_loss = o->forward && !o->loss && tp_rank(y) == 0;
     tp_tensor *loss = !y || is_loss ? y : o->loss ? o->loss(y, b, o->user) : tp_cross_entropy(y, b.y);
 
@@ -99,18 +88,16 @@ static tp_tensor *loss_of(run *k, tp_batch b, bool validating)
     return loss;
 }
 
-/* The same again, with the same random numbers, in search of the op that gave NaN. */
-static bool blame(run *k, tp_batch b, tp_rng rng, double loss)
-{
-    char why[512] = "no op gave NaN";
-    TP_ANOMALY;
+typedef struct lesson {
+    run *k;
+    tp_batch b;
+} lesson;
 
-    tp_rng_restore(rng);
-    tp_backward(loss_of(k, b, false));
-    if (!tp_ok()) snprintf(why, sizeof why, "%s", tp_error());
-    tp_clear_error();
-    tp_fail(TP_ERR_NONFINITE, "tp_train_fit: the loss of step %lld is %g: %s", (long long)k->at.step + 1, loss, why);
-    return false;
+static tp_tensor *loss_of_lesson(void *user)
+{
+    lesson *l = user;
+
+    return loss_of(l->k, l->b, false);
 }
 
 /* One of `share` batches of a step. */
@@ -118,14 +105,12 @@ static bool learn(run *k, tp_batch b, int64_t share, double *sum)
 {
     TP_SCOPE;
     TP_AUTOCAST(k->o.amp);
-    tp_rng rng = tp_rng_save();
-    tp_tensor *loss = loss_of(k, b, false);
-    double v = loss ? tp_item(loss) : (double)NAN;
+    lesson l = { k, b };
+    double v;
 
-    if (!tp_ok()) return false;
-    if (!isfinite(v)) return blame(k, b, rng, v);
+    if (!learn_from(&k->c, loss_of_lesson, &l, share, NULL, &v)) return false;
     *sum += v / (double)share, k->samples += b.size;
-    return tp_backward(share > 1 ? tp_scale(loss, 1 / (double)share) : loss);
+    return true;
 }
 
 /* ---- one step ---- */
@@ -148,7 +133,7 @@ static bool move(run *k)
 
 static bool averages_now(const run *k)
 {
-    int64_t since = k->at.step - k->o.average_from;
+    int64_t since = k->c.at.step - k->o.average_from;
 
     return k->o.average && since >= 0 && since % k->o.average_every == 0;
 }
@@ -164,30 +149,20 @@ static bool step(run *k)
     for (k->samples = 0; n < share && tp_data_next(k->o.train, &b); n++)
         if (!learn(k, b, share, &loss)) return false;
     if (!n || !tp_ok() || !move(k)) return false;
-    k->at.step++, k->at.loss = loss;
+    k->c.at.step++, k->c.at.loss = loss;
     if (averages_now(k) && !tp_ema_update(k->o.average)) return false;
-    tp_log_items(k->log, k->samples), tp_log_step(k->log);
-    tp_log_value(k->log, "loss", k->at.loss);
+    tp_log_items(k->c.log, k->samples), tp_log_step(k->c.log);
+    tp_log_value(k->c.log, "loss", k->c.at.loss);
     return true;
 }
 
 /* ---- what happens now and then ---- */
 
-static void end(run *k, tp_fit_why why)
-{
-    if (!k->ended) k->ended = true, k->why = why;
-}
-
-static void tell(run *k, tp_fit_fn *f)
-{
-    if (tp_ok() && f && !f(&k->at, k->o.user)) end(k, TP_FIT_ASKED);
-}
-
 static double mean_loss(run *k)
 {
     double sum = 0, n = 0;
 
-    if (k->o.forward) tp_nn_train(k->at.m, "*", false);
+    if (k->o.forward) tp_nn_train(k->c.at.m, "*", false);
     for (tp_batch b; tp_data_next(k->o.validation, &b);) {
         TP_SCOPE;
         TP_NO_GRAD;
@@ -197,22 +172,22 @@ static double mean_loss(run *k)
         sum += loss ? tp_item(loss) * (double)b.size : 0, n += (double)b.size;
         if (!tp_ok()) break;
     }
-    if (k->o.forward) tp_nn_train(k->at.m, "*", true);
+    if (k->o.forward) tp_nn_train(k->c.at.m, "*", true);
     return n > 0 ? sum / n : (double)NAN;
 }
 
 /* Above the best by more than min_delta; the first that is a number always is. */
 static bool is_better(const run *k, double score)
 {
-    double gain = k->o.higher_is_better ? score - k->at.best : k->at.best - score;
+    double gain = k->o.higher_is_better ? score - k->c.at.best : k->c.at.best - score;
 
-    return isnan(k->at.best) ? !isnan(score) : gain > k->o.min_delta;
+    return isnan(k->c.at.best) ? !isnan(score) : gain > k->o.min_delta;
 }
 
 static bool keep_best(run *k)
 {
     if (k->o.restore_best && !each_tensor(k, take_one)) return false;
-    return !k->o.best || tp_nn_save(k->at.m, k->o.best);
+    return !k->o.best || tp_nn_save(k->c.at.m, k->o.best);
 }
 
 static void judge(run *k)
@@ -220,32 +195,27 @@ static void judge(run *k)
     double score;
 
     if (!tp_ok()) return;
-    score = k->o.score ? k->o.score(k->at.m, k->o.validation, k->o.user) : mean_loss(k);
+    score = k->o.score ? k->o.score(k->c.at.m, k->o.validation, k->o.user) : mean_loss(k);
     if (!tp_ok()) return;
-    k->at.score = score, k->at.improved = is_better(k, score), k->waited++;
-    tp_log_value(k->log, "score", score);
-    if (k->at.improved) k->at.best = score, k->waited = 0, keep_best(k);
-    tell(k, k->o.on_validation);
-    if (k->o.patience && k->waited >= k->o.patience) end(k, TP_FIT_PATIENCE);
+    k->c.at.score = score, k->c.at.improved = is_better(k, score), k->waited++;
+    tp_log_value(k->c.log, "score", score);
+    if (k->c.at.improved) k->c.at.best = score, k->waited = 0, keep_best(k);
+    tell(&k->c, k->o.on_validation);
+    if (k->o.patience && k->waited >= k->o.patience) end(&k->c, TP_FIT_PATIENCE);
 }
 
 static void judge_averages(run *k)
 {
     TP_WITH_EMA(k->o.average);
-    if (!k->o.statistics || tp_swa_update_bn(k->o.statistics, k->at.m)) judge(k);
+    if (!k->o.statistics || tp_swa_update_bn(k->o.statistics, k->c.at.m)) judge(k);
 }
 
 static void validate(run *k)
 {
-    if (!k->o.validation || !tp_ok() || k->judged == k->at.step) return;
-    k->judged = k->at.step;
+    if (!k->o.validation || !tp_ok() || k->judged == k->c.at.step) return;
+    k->judged = k->c.at.step;
     if (k->o.average && tp_ema_updates(k->o.average) > 0) judge_averages(k);
     else judge(k);
-}
-
-static bool save(run *k)
-{
-    return !k->o.checkpoint || !tp_ok() || tp_state_save(k->state, k->o.checkpoint);
 }
 
 static bool every(int64_t steps, int64_t at)
@@ -255,19 +225,19 @@ static bool every(int64_t steps, int64_t at)
 
 static void after_step(run *k)
 {
-    if (every(k->o.validate_every, k->at.step)) validate(k);
-    tell(k, k->o.on_step);
-    if (every(k->o.checkpoint_every, k->at.step) && !save(k)) return;
-    if (k->o.steps && k->at.step >= k->o.steps) end(k, TP_FIT_DONE);
+    if (every(k->o.validate_every, k->c.at.step)) validate(k);
+    tell(&k->c, k->o.on_step);
+    if (every(k->o.checkpoint_every, k->c.at.step) && !save(&k->c)) return;
+    end_where_done(&k->c);
 }
 
 static void after_pass(run *k)
 {
-    k->at.epoch++;
+    k->c.at.epoch++;
     if (!k->o.validate_every) validate(k);
-    tell(k, k->o.on_epoch);
-    if (!k->o.checkpoint_every && !save(k)) return;
-    if (k->o.epochs && k->at.epoch >= k->o.epochs) end(k, TP_FIT_DONE);
+    tell(&k->c, k->o.on_epoch);
+    if (!k->o.checkpoint_every && !save(&k->c)) return;
+    end_where_done(&k->c);
 }
 
 /* ---- the run ---- */
@@ -301,42 +271,30 @@ static bool options_ok(tp_module *m, const tp_fit_opts *o)
 
 static bool register_all(run *k)
 {
-    tp_state *s = k->state = tp_state_new();
+    tp_state *s = k->c.state = tp_state_new();
 
-    return s && tp_state_module(s, "model", k->at.m) && tp_state_optim(s, "optim", k->o.optim) &&
+    return s && tp_state_module(s, "model", k->c.at.m) && tp_state_optim(s, "optim", k->o.optim) &&
            (!k->o.average || tp_state_ema(s, "average", k->o.average)) &&
            (!k->o.sched || tp_state_sched(s, "sched", k->o.sched)) && tp_state_loader(s, "train", k->o.train) &&
-           tp_state_count(s, "step", &k->at.step) && tp_state_count(s, "epoch", &k->at.epoch) &&
+           tp_state_count(s, "step", &k->c.at.step) && tp_state_count(s, "epoch", &k->c.at.epoch) &&
            tp_state_count(s, "waited", &k->waited) && tp_state_count(s, "judged", &k->judged) &&
-           tp_state_f64(s, "loss", &k->at.loss) &&
-           tp_state_f64(s, "score", &k->at.score) && tp_state_f64(s, "best", &k->at.best) && make_copies(k);
+           tp_state_f64(s, "loss", &k->c.at.loss) &&
+           tp_state_f64(s, "score", &k->c.at.score) && tp_state_f64(s, "best", &k->c.at.best) && make_copies(k);
 }
 
-static bool open_log(run *k)
-{
-    int64_t batches = tp_data_batches(k->o.train), a_pass = (batches + k->o.accumulate - 1) / k->o.accumulate;
-    tp_log_opts o = k->o.log;
-
-    if (!o.dir && !o.bar) return true;
-    o.from = k->at.step, o.append = k->o.resume != NULL;
-    o.total = batches > 0 && k->o.epochs ? a_pass * k->o.epochs : 0;
-    if (k->o.steps && (!o.total || k->o.steps < o.total)) o.total = k->o.steps;
-    return (k->log = tp_log_open(o)) != NULL;
-}
-
-/* Also where a checkpoint is already at its end, or was saved at it. */
 static bool begin(run *k)
 {
-    if (!register_all(k) || (k->o.resume && !tp_state_load(k->state, k->o.resume)) || !open_log(k)) return false;
-    if ((k->o.steps && k->at.step >= k->o.steps) || (k->o.epochs && k->at.epoch >= k->o.epochs)) end(k, TP_FIT_DONE);
-    if (k->o.patience && k->waited >= k->o.patience) end(k, TP_FIT_PATIENCE);
-    return !k->o.checkpoint || tp_state_try(k->state, k->o.checkpoint);
+    int64_t batches = tp_data_batches(k->o.train), share = k->o.accumulate;
+    bool ok = register_all(k) && set_out(&k->c, k->o.log, batches > 0 ? (batches + share - 1) / share : 0);
+
+    if (k->o.patience && k->waited >= k->o.patience) end(&k->c, TP_FIT_PATIENCE);
+    return ok;
 }
 
 static void loop(run *k)
 {
-    while (tp_ok() && !k->ended) {
-        if (tp_train_interrupted()) end(k, TP_FIT_INTERRUPTED);
+    while (tp_ok() && !k->c.ended) {
+        if (tp_train_interrupted()) end(&k->c, TP_FIT_INTERRUPTED);
         else if (step(k)) after_step(k);
         else if (tp_ok()) after_pass(k);
     }
@@ -346,27 +304,28 @@ static void loop(run *k)
  * that goes on wouldn't do here: the last validation.  m then gets the best. */
 static void finish(run *k)
 {
-    if (tp_ok() && k->ended && save(k) && k->why == TP_FIT_DONE) validate(k);
-    if (tp_ok() && k->ended && k->o.restore_best && !isnan(k->at.best) && k->why != TP_FIT_INTERRUPTED)
+    if (tp_ok() && k->c.ended && save(&k->c) && k->c.why == TP_FIT_DONE) validate(k);
+    if (tp_ok() && k->c.ended && k->o.restore_best && !isnan(k->c.at.best) && k->c.why != TP_FIT_INTERRUPTED)
         each_tensor(k, give_one);
-    if (k->ended) tell(k, k->o.on_end);
-    if (!tp_log_close(k->log) || !tp_ok()) k->why = TP_FIT_FAILED;
-    tp_state_free(k->state);
-    for (int i = 0; i < k->best.n; i++)
-        tp_free(k->best.t[i]);
-    free(k->best.t);
+    if (k->c.ended) tell(&k->c, k->o.on_end);
 }
 
 bool tp_train_fit(tp_module *m, tp_fit_opts o, tp_fit_result *r)
 {
-    run k = { .o = o, .at = { .m = m, .loss = NAN, .score = NAN, .best = NAN }, .why = TP_FIT_FAILED };
+    run k = { .c = course_of(__func__, m), .o = o };
+    bool ok;
 
+    k.c.steps = o.steps, k.c.epochs = o.epochs, k.c.user = o.user;
+    k.c.checkpoint = o.checkpoint, k.c.resume = o.resume;
     if (!k.o.accumulate) k.o.accumulate = 1;
     if (!k.o.average_every) k.o.average_every = 1;
     if (options_ok(m, &o)) {
         if (begin(&k)) loop(&k);
         finish(&k);
     }
-    if (r) *r = (tp_fit_result){ k.why, k.at };
-    return k.why != TP_FIT_FAILED;
+    ok = arrive(&k.c, r);
+    for (int i = 0; i < k.best.n; i++)
+        tp_free(k.best.t[i]);
+    free(k.best.t);
+    return ok;
 }

@@ -1,8 +1,8 @@
 /*
  * fit.h - a whole training run as one call.  Included by train/train.h.
  *
- * train/fit.c is written with nothing but what <taper.h> shows, so that a loop of one's own can start
- * from it.
+ * train/fit.c, and train/run.h below it, are written with nothing but what <taper.h> shows, so that a
+ * loop of one's own can start from them.
  */
 #ifndef TP_TRAIN_FIT_H
 #define TP_TRAIN_FIT_H
@@ -36,7 +36,8 @@ typedef struct tp_fit_opts {
     /* How good m is; NULL: the mean loss over the samples of `validation`. */
     double (*score)(tp_module *m, tp_loader *validation, void *user);
     bool higher_is_better;          /* of score */
-    /* Each may be NULL; on_end comes also after an early stop, not after an error. */
+    /* Each may be NULL and has a scope of its own; on_end comes also after an early stop, not after an
+     * error. */
     tp_fit_fn *on_step, *on_epoch, *on_validation, *on_end;
     void *user;
 
@@ -78,11 +79,12 @@ typedef struct tp_fit_result {
     tp_fit_at at;
 } tp_fit_result;
 
-/* Trains m.  Every batch's loss is read before its backward: where it is NaN or infinite, no step is
- * made, the forward and backward are run again in anomaly mode, and the error (TP_ERR_NONFINITE)
- * names step and op; the last checkpoint stays.  false after an error; m then has the parameters of
- * the last whole step, while running statistics of norms have seen the batch that failed.  r may be
- * NULL.  Everything in o stays the caller's. */
+/* Trains m.  Every batch's loss is read once its backward is queued, the one wait for a device that a
+ * batch has: where it is NaN or infinite, no step is made, the forward and backward are run again in
+ * anomaly mode, and the error (TP_ERR_NONFINITE) names step and op; the last checkpoint stays.  false
+ * after an error; m then has the parameters of the last whole step, while gradients are what the batch
+ * that failed left, and running statistics of norms have seen it.  r may be NULL.  Everything in o
+ * stays the caller's. */
 bool tp_train_fit(tp_module *m, tp_fit_opts o, tp_fit_result *r);
 
 TP_API_END

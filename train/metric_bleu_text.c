@@ -109,8 +109,8 @@ bool tp_metric_bleu_text(tp_metric *m, const char *candidate, const char *const 
         ok = (word[i] = words_of(refs[i])) != NULL;
     ok = ok && own && tp_metric_bleu_words(m, own, (const char *const *)word, n_refs);
     for (int i = 0; i < n_refs; i++)
-        if (word[i]) tp__release(word[i], 2 * room_of(refs[i]));
-    if (own) tp__release(own, 2 * room_of(candidate));
+        tp__release(word[i], 2 * room_of(refs[i]));
+    tp__release(own, 2 * room_of(candidate));
     tp__release(word, bytes);
     return ok;
 }

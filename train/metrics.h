@@ -123,19 +123,25 @@ double tp_train_frechet(tp_module *m, tp_loader *real, tp_loader *made);
 /* (N, features) of x: what the last layer of the classifier takes, as tp_model_cnn_features. */
 typedef tp_tensor *tp_features_fn(tp_module *classifier, tp_tensor *x);
 
-/* How good n made pictures are.  Beside it what the same questions give for real ones, and how
- * well the classifier knows those: the best that can be hoped for. */
+/* How good made pictures are.  Beside it what the same questions give for real ones, and how well the
+ * classifier knows those: the best that can be hoped for. */
 typedef struct tp_judged {
-    double frechet;         /* distance of the made from the first n real pictures */
+    double frechet;         /* distance of the made from the first real pictures */
     double recognised;      /* share of the made that are taken for their label; NaN without labels */
     double least, most;     /* share of the made that the rarest class has, and the commonest */
-    double real_frechet;    /* distance of the next n real pictures from the first n */
-    double real_recognised; /* share of those next n that are taken for their label */
+    double real_frechet;    /* distance of the next real pictures from the first */
+    double real_recognised; /* share of those next ones that are taken for their label */
     double accuracy;        /* share of all the real ones */
+    int64_t compared;       /* pictures on either side of each distance, and as many "next" ones */
 } tp_judged;
 /* classifier: x -> scores (N, classes), in evaluation meanwhile; real: one pass of x and labels,
  * 2 n or more; made (n, ...), n 2 or more, in the scale of the real ones, and labels (n), or NULL.
- * All distances are of n against n, as they depend on n. */
+ * All distances are of n against n, as they depend on n: they mean something beside those of as many.
+ *
+ * Where the labels leave out classes, made pictures are compared with real ones of the classes that
+ * the labels have: the first n of those, and the next n.  Where there are fewer than 2 n, but 4 or more,
+ * half of what there is takes the place of n, of the made too.  With labels the pass is gone through
+ * twice, at first for its labels alone; without, all real ones count. */
 bool tp_train_judge(tp_module *classifier, tp_features_fn *features, tp_loader *real,
                     tp_tensor *made, tp_tensor *labels, tp_judged *out);
 /* "result model=gan frechet=18.90 recognised=0.8650 ...", a line on stdout; as tp_train_print. */

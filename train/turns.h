@@ -36,7 +36,7 @@ typedef struct tp_turns_opts {
 } tp_turns_opts;
 
 /* Trains m, the module that has all the networks, as tp_train_fit does one: the same checkpoints,
- * logs and ends.  An epoch is as many whole steps as the loader has batches for; a step that meets
+ * logs, ends and waits.  An epoch is as many whole steps as the loader has batches for; a step that meets
  * a pass's end goes on in the next.  Where a loss is NaN or infinite, its update isn't made: it is
  * run again in anomaly mode by the same random numbers, and the error (TP_ERR_NONFINITE) names
  * step, turn and op; the last checkpoint stays.  r may be NULL; its loss is the last turn's, and

@@ -61,12 +61,12 @@ static int batch_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, cons
 {
     typedef tp_acc<T> A;
     batch_end<T> end = { (const T *)x, rows, eps, momentum, (A *)running_mean, (A *)running_var, (A *)mean, (A *)rstd };
-    A *part;
+    tp_two<A> *part;
     int failed;
 
     if (rows * cols == 0) return 0;
-    if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    failed = tp_columns<A>(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols }, end);
+    if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols }, end);
     return failed ? failed : TP_LAUNCH(c, batch_rows<T>, tp_blocks(rows * cols), TP_THREADS, rows * cols, cols,
                                        (const T *)x, (const A *)mean, (const A *)rstd, (const A *)weight,
                                        (const A *)bias, (T *)y);
@@ -106,11 +106,12 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
 {
     typedef tp_acc<T> A;
     tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false };
-    A *slope = tp_columns_room<A>(c, rows, cols, 2 * cols), *level = slope + cols;
+    tp_two<A> *part = tp_columns_room<tp_two<A>>(c, rows, cols, cols);
+    A *slope = (A *)part, *level = slope + cols;
     int failed;
 
-    if (!slope) return TP_KERNEL_NO_MEMORY;
-    failed = tp_columns<A>(c, __func__, rows, cols, level + cols, f, batch_sums<A>{ slope, level, (A *)dweight, (A *)dbias });
+    if (!part) return TP_KERNEL_NO_MEMORY;
+    failed = tp_columns(c, __func__, rows, cols, part + cols, f, batch_sums<A>{ slope, level, (A *)dweight, (A *)dbias });
     if (failed || !dx) return failed;
     return TP_LAUNCH(c, batch_rows_dx<T>, tp_blocks(rows * cols), TP_THREADS, rows, cols, (const T *)dy, (const T *)x,
                      (const A *)mean, (const A *)rstd, (const A *)weight, (const A *)slope, (const A *)level, add, (T *)dx);
@@ -219,7 +220,7 @@ static int group_norm_dx(tp_ctx *c, int64_t N, int64_t rows, int64_t cols, int64
 {
     typedef tp_acc<T> A;
     group_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, rows, cols, groups };
-    A *part;
+    tp_two<A> *part;
     int failed = 0;
 
     if (dx)
@@ -227,8 +228,8 @@ static int group_norm_dx(tp_ctx *c, int64_t N, int64_t rows, int64_t cols, int64
                            N * groups, rows, cols, groups, (const T *)dy, (const T *)x, (const A *)mean,
                            (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || (!dweight && !dbias)) return failed;
-    if (!(part = tp_columns_room<A>(c, N * rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    return tp_columns<A>(c, __func__, N * rows, cols, part, f, tp_store_two<A>{ (A *)dweight, (A *)dbias });
+    if (!(part = tp_columns_room<tp_two<A>>(c, N * rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns(c, __func__, N * rows, cols, part, f, tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
 
 TP_FLOATS(batch_norm)

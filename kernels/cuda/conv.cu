@@ -114,14 +114,14 @@ template <class T> struct weight_part {
     tp_window g;
     const T *x, *dy;
 
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
         int64_t C = g.C / g.groups, o = k % g.O, c = k / g.O % C, tap = k / g.O / C;
         int64_t h = r / g.OW % g.OH * g.stride_h - g.pad_h + tap / g.KW * g.dilation_h;
         int64_t v = r % g.OW * g.stride_w - g.pad_w + tap % g.KW * g.dilation_w, image = r / g.OW / g.OH;
 
-        if (h < 0 || h >= g.H || v < 0 || v >= g.W) return { 0, 0 };
-        return { tp_load(dy[r * g.O + o]) * tp_load(x[((image * g.H + h) * g.W + v) * g.C + o / (g.O / g.groups) * C + c]), 0 };
+        if (h < 0 || h >= g.H || v < 0 || v >= g.W) return { 0 };
+        return { tp_load(dy[r * g.O + o]) * tp_load(x[((image * g.H + h) * g.W + v) * g.C + o / (g.O / g.groups) * C + c]) };
     }
 };
 
@@ -130,7 +130,7 @@ template <class T> struct weight_end {
     bool add;
     T *dw;
 
-    __device__ void operator()(int64_t k, tp_two<tp_acc<T>> sum) const
+    __device__ void operator()(int64_t k, tp_one<tp_acc<T>> sum) const
     {
         int64_t C = g.C / g.groups, o = k % g.O, c = k / g.O % C, tap = k / g.O / C;
 
@@ -140,13 +140,12 @@ template <class T> struct weight_end {
 
 template <class T> static int conv2d_dw(tp_ctx *c, const tp_window *g, const void *x, const void *dy, bool add, void *dw)
 {
-    typedef tp_acc<T> A;
     int64_t rows = g->N * g->OH * g->OW, cols = weights_of(g);
-    A *part = tp_columns_room<A>(c, rows, cols, 0);
+    tp_one<tp_acc<T>> *part = tp_columns_room<tp_one<tp_acc<T>>>(c, rows, cols, 0);
 
     if (!part) return TP_KERNEL_NO_MEMORY;
-    return tp_columns<A>(c, __func__, rows, cols, part, weight_part<T>{ *g, (const T *)x, (const T *)dy },
-                         weight_end<T>{ *g, add, (T *)dw });
+    return tp_columns(c, __func__, rows, cols, part, weight_part<T>{ *g, (const T *)x, (const T *)dy },
+                      weight_end<T>{ *g, add, (T *)dw });
 }
 
 TP_FLOATS(conv2d)

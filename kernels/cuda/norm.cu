@@ -83,7 +83,7 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
                          void *dbias)
 {
     typedef tp_acc<T> A;
-    A *part;
+    tp_two<A> *part;
     int failed = 0;
 
     if (dx)
@@ -91,8 +91,8 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
                            rows, cols, (const T *)dy, (const T *)x, (const A *)mean,
                            (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || (!dweight && !dbias)) return failed;
-    if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    return tp_columns<A>(c, __func__, rows, cols, part,
+    if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns(c, __func__, rows, cols, part,
                          tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true },
                          tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
@@ -142,10 +142,16 @@ template <class T> struct rms_part {
     const tp_acc<T> *rstd;
     int64_t cols;
 
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
-        return { tp_load(dy[r * cols + k]) * tp_load(x[r * cols + k]) * rstd[r], 0 };
+        return { tp_load(dy[r * cols + k]) * tp_load(x[r * cols + k]) * rstd[r] };
     }
+};
+
+template <class A> struct store_one {
+    A *a;
+
+    __device__ void operator()(int64_t k, tp_one<A> sum) const { a[k] = sum.a; }
 };
 
 template <class T>
@@ -163,16 +169,16 @@ static int rms_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, co
                        const void *weight, bool add, void *dx, void *dweight)
 {
     typedef tp_acc<T> A;
-    A *part;
+    tp_one<A> *part;
     int failed = 0;
 
     if (dx)
         failed = TP_LAUNCH(c, rms_rows_dx<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols, (const T *)dy,
                            (const T *)x, (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || !dweight) return failed;
-    if (!(part = tp_columns_room<A>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    return tp_columns<A>(c, __func__, rows, cols, part, rms_part<T>{ (const T *)dy, (const T *)x, (const A *)rstd, cols },
-                         tp_store_two<A>{ (A *)dweight, NULL });
+    if (!(part = tp_columns_room<tp_one<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns(c, __func__, rows, cols, part, rms_part<T>{ (const T *)dy, (const T *)x, (const A *)rstd, cols },
+                         store_one<A>{ (A *)dweight });
 }
 
 TP_FLOATS(layer_norm)
