@@ -56,11 +56,14 @@ static int resume(tp_train_args *a, const char *path, const char *flags, const c
     return status;
 }
 
+#define IN_FOLDER .init = make_test_folder, .fini = remove_test_folder
+
 Test(options, a_run_goes_on_with_its_flags, IN_FOLDER)
 {
-    const char *path = in_folder("state");
+    char path[512];
     tp_train_args a;
 
+    snprintf(path, sizeof path, "%s", in_folder("state"));
     begin("--lr 0.25 --batch 32 --seed 9 --epochs 5 --data some --out there --amp bf16 --plot --prompt \xC3\xA9 --heads 2 --dropout 0.3 --tied", path);
     CASE("none is given");
     CHECK(resume(&a, path, "", NULL) == -1);
@@ -88,11 +91,12 @@ Test(options, refused, IN_FOLDER)
         { "--dropout 0", "was begun with --dropout" },
         { "--tied", "was begun without --tied, and goes on without it" },
     };
-    const char *path = in_folder("state"), *other = in_folder("other");
+    char path[512], other[512];
     tp_state *s = tp_state_new();
     int64_t step = 1;
     tp_train_args a;
 
+    snprintf(path, sizeof path, "%s", in_folder("state")), snprintf(other, sizeof other, "%s", in_folder("other"));
     begin("--lr 0.25 --batch 32", path);
     for (int i = 0; i < TP_LEN(wrong); i++) {
         CASE("%s", wrong[i][0]);

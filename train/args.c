@@ -67,7 +67,7 @@ static int help(const tp_train_args *a)
     printf("%s - %s\n\n", a->program, a->about ? a->about : "trains a model");
     printf("  --device NAME   cpu, cuda, cuda:1 or auto (%s)\n", a->device);
     printf("  --epochs N      passes over the data (%d)\n", a->epochs);
-    printf("  --steps N       stop after so many steps in all; 0: by epochs (%lld)\n", (long long)a->steps);
+    printf("  --steps N       stop after so many steps in all; 0, or --epochs alone: by epochs (%lld)\n", (long long)a->steps);
     printf("  --batch N       samples a step (%lld)\n", (long long)a->batch);
     printf("  --lr X          learning rate (%g)\n", a->lr);
     printf("  --seed N        of weights, shuffling and dropout (%llu)\n", (unsigned long long)a->seed);
@@ -253,6 +253,7 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
         return 2;
     }
     if (a->resume && (status = tp__options_resume(a, &given)) >= 0) return status;
+    if (given.common[EPOCHS] && !given.common[STEPS]) a->steps = 0;
     if ((status = tp__options_write(a)) >= 0) return status;
     tp_set_log(say, (void *)a->program);
     tp_set_threads(a->threads);

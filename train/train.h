@@ -89,7 +89,7 @@ typedef struct tp_train_args {
     const char *program, *about, *device, *data, *out, *amp;
     const char *resume; /* a checkpoint, or NULL */
     int epochs, threads;
-    int64_t steps, batch; /* steps 0: by epochs */
+    int64_t steps, batch; /* steps 0: by epochs, and so it becomes where --epochs is given alone */
     double lr;
     uint64_t seed;
     bool plot;
