@@ -120,14 +120,23 @@ tp_tensor *tp_model_diffusion_alphas(tp_module *m, tp_device *dev)
     return o ? tp_pass(tp_cumprod(kept_shares(o, dev), 0)) : NULL;
 }
 
-/* sqrt(a_t) x + sqrt(1 - a_t) y */
-static tp_tensor *mixed(tp_module *m, tp_tensor *x, tp_tensor *t, tp_tensor *y)
+/* a_t for x: (N, 1, 1, 1) f64 */
+static tp_tensor *alphas_at(tp_module *m, tp_tensor *x, tp_tensor *t)
 {
-    tp_tensor *a = tp_index_select(tp_model_diffusion_alphas(m, tp_device_of(x)), 0, t), *p, *q;
+    return tp_reshape(tp_index_select(tp_model_diffusion_alphas(m, tp_device_of(x)), 0, t), TP_SHAPE(-1, 1, 1, 1));
+}
 
-    a = tp_reshape(a, TP_SHAPE(-1, 1, 1, 1));
-    p = tp_cast(tp_sqrt(a), tp_dtype_of(x)), q = tp_cast(tp_sqrt(tp_affine(a, -1, 1)), tp_dtype_of(x));
+/* sqrt(a) x + sqrt(1 - a) y */
+static tp_tensor *mixed(tp_tensor *a, tp_tensor *x, tp_tensor *y)
+{
+    tp_tensor *p = tp_cast(tp_sqrt(a), tp_dtype_of(x)), *q = tp_cast(tp_sqrt(tp_affine(a, -1, 1)), tp_dtype_of(x));
+
     return tp_add(tp_mul(p, x), tp_mul(q, y));
+}
+
+static tp_tensor *v_of(tp_tensor *a, tp_tensor *x, tp_tensor *noise)
+{
+    return mixed(a, noise, tp_neg(x));
 }
 
 static bool noise_fits(const char *where, tp_module *m, tp_tensor *x, tp_tensor *t, tp_tensor *noise)
@@ -142,7 +151,7 @@ static bool noise_fits(const char *where, tp_module *m, tp_tensor *x, tp_tensor 
 tp_tensor *tp_model_diffusion_noised(tp_module *m, tp_tensor *x, tp_tensor *t, tp_tensor *noise)
 {
     TP_SCOPE;
-    return noise_fits(__func__, m, x, t, noise) ? tp_pass(mixed(m, x, t, noise)) : NULL;
+    return noise_fits(__func__, m, x, t, noise) ? tp_pass(mixed(alphas_at(m, x, t), x, noise)) : NULL;
 }
 
 tp_tensor *tp_model_diffusion_target(tp_module *m, tp_tensor *x, tp_tensor *t, tp_tensor *noise)
@@ -151,7 +160,7 @@ tp_tensor *tp_model_diffusion_target(tp_module *m, tp_tensor *x, tp_tensor *t, t
     TP_SCOPE;
 
     if (!o) return NULL;
-    return tp_pass(o->target == TP_TARGET_V ? mixed(m, noise, t, tp_neg(x)) : tp_detach(noise));
+    return tp_pass(o->target == TP_TARGET_V ? v_of(alphas_at(m, x, t), x, noise) : tp_detach(noise));
 }
 
 /* ---- the loss ---- */
@@ -171,14 +180,14 @@ tp_tensor *tp_model_diffusion_loss(tp_module *m, tp_tensor *x, tp_tensor *condit
 {
     const tp_diffusion_opts *o = opts_of(__func__, m);
     TP_SCOPE;
-    tp_tensor *t, *noise, *y = NULL;
+    tp_tensor *t, *noise, *a, *y = NULL;
 
     if (!o || !given(m, TP_LIST(x), 1, 1) || !pictures(m, o, x, "x")) return NULL;
     if (!(drop >= 0 && drop <= 1)) return tp_fail(TP_ERR_ARG, "%s: drop %g, and 0 to 1 is possible", __func__, drop);
     t = tp_randint(0, o->steps, TP_SHAPE(tp_dim(x, 0)), tp_device_of(x)), noise = tp_randn_like(x);
-    condition = dropped(o, embedded(m, o, condition), drop);
-    if (denoise(m, tp_model_diffusion_noised(m, x, t, noise), t, condition, &y) < 0) return NULL;
-    return tp_pass(tp_mse(y, tp_model_diffusion_target(m, x, t, noise)));
+    condition = dropped(o, embedded(m, o, condition), drop), a = alphas_at(m, x, t);
+    if (denoise(m, mixed(a, x, noise), t, condition, &y) < 0) return NULL;
+    return tp_pass(tp_mse(y, o->target == TP_TARGET_V ? v_of(a, x, noise) : noise));
 }
 
 /* ---- from noise to pictures ---- */
