@@ -36,8 +36,8 @@ static tp_dataset *read_table(const char *path)
     tp_dataset *d = o.delimiter == '\t' || strlen(delimiter) == 1 ? tp_data_csv(path, o) : tp_fail(TP_ERR_ARG, "--delimiter \"%s\": one character, or \\t, is wanted", delimiter);
     char *end = "";
 
-    if (d || columns || tp_error_code() != TP_ERR_FORMAT) return d;
-    tp_clear_error(); /* is a first column of dates what was refused?  Then its last field is text, too */
+    if (d || columns || tp_error_code() != TP_ERR_FORMAT || !strstr(tp_error(), "column 0")) return d;
+    tp_clear_error(); /* dates in the first column, or one stray text?  Of dates the last is text, too */
     tp_table *t = tp_data_table(path, o);
     const char *last = tp_data_table_at(t, tp_data_table_rows(t) - 1, 0);
     if (last && tp_data_table_columns(t) > 1 && (strtod(last, &end), *end)) o.y = "0", o.classes = true;
