@@ -113,6 +113,15 @@ bool tp__bpe_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t made)
     return true;
 }
 
+const tp_pair **tp__bpe_in_order(const tp_tokenizer *t)
+{
+    const tp_pair **line = tp__alloc_zeroed(sizeof *line * (t->pairs.n + 1));
+
+    for (size_t i = 0; line && i < t->pairs.room; i++)
+        if (t->pairs.slot[i].id >= 0) line[t->pairs.slot[i].rank] = &t->pairs.slot[i];
+    return line;
+}
+
 /* GPT-2's first 256: those that are written as themselves come first. */
 tp_tokenizer *tp__bpe_bytes(void)
 {
@@ -152,7 +161,6 @@ static bool add_merge(tp_tokenizer *t, const char *path, int line, const char *s
     const char *gap = memchr(s, ' ', n);
     size_t left = gap ? (size_t)(gap - s) : 0, right = n - left - 1;
     int32_t a, b, c;
-    tp_pair *p;
 
     if (!gap || !left || !right || memchr(gap + 1, ' ', right))
         return refuse_line(path, line, "no pair with a space between", s, n);
@@ -161,22 +169,20 @@ static bool add_merge(tp_tokenizer *t, const char *path, int line, const char *s
     c = tp__text_map_find(&t->keys, sum, left + right);
     if (a < 0 || b < 0) return refuse_line(path, line, "a part is not in the vocabulary", s, n);
     if (c < 0) return refuse_line(path, line, "what it makes is not in the vocabulary", s, n);
-    p = pair_slot(&t->pairs, (uint64_t)a << 32 | (uint32_t)b);
-    if (p->id >= 0) return refuse_line(path, line, "a pair that was there before", s, n);
-    *p = (tp_pair){ (uint64_t)a << 32 | (uint32_t)b, (int32_t)t->pairs.n++, c };
-    return true;
+    if (pair_of(t, a, b)) return refuse_line(path, line, "a pair that was there before", s, n);
+    return tp__bpe_merge(t, a, b, c);
 }
 
-static size_t lines_in(const tp_bytes *b)
+bool tp__bpe_add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n)
 {
-    size_t n = 1;
+    char *sum = tp__alloc(n + 1);
+    bool ok = sum && add_merge(t, path, line, s, n, sum);
 
-    for (size_t i = 0; i < b->n; i++)
-        n += b->p[i] == '\n';
-    return n;
+    tp__release(sum, n + 1);
+    return ok;
 }
 
-static bool add_merges(tp_tokenizer *t, const char *path, const tp_bytes *b, char *sum)
+static bool add_merges(tp_tokenizer *t, const char *path, const tp_bytes *b)
 {
     const char *end;
     int line = 1;
@@ -189,7 +195,7 @@ static bool add_merges(tp_tokenizer *t, const char *path, const tp_bytes *b, cha
         n = (size_t)(end - s);
         if (n && s[n - 1] == '\r') n--;
         if (!n || (line == 1 && n > 8 && !memcmp(s, "#version", 8))) continue;
-        if (!add_merge(t, path, line, s, n, sum)) return false;
+        if (!tp__bpe_add_merge(t, path, line, s, n)) return false;
     }
     return true;
 }
@@ -197,18 +203,15 @@ static bool add_merges(tp_tokenizer *t, const char *path, const tp_bytes *b, cha
 static bool read_merges(tp_tokenizer *t, const char *path)
 {
     tp_bytes b;
-    char *sum;
     bool ok;
 
     if (!tp__input(where, path, &b)) return false;
-    sum = tp__alloc(b.n + 1); /* no line is longer */
-    ok = sum && make_pairs(&t->pairs, lines_in(&b)) && add_merges(t, path, &b, sum);
-    if (sum) tp__release(sum, b.n + 1);
+    ok = add_merges(t, path, &b);
     tp__bytes_free(&b);
     return ok;
 }
 
-static bool add_vocab(tp_tokenizer *t, const char *const *keys, int64_t count)
+bool tp__bpe_vocab(tp_tokenizer *t, const char *const *keys, int64_t count)
 {
     symbols s = all_symbols();
 
@@ -219,7 +222,7 @@ static bool add_vocab(tp_tokenizer *t, const char *const *keys, int64_t count)
                                 ? tp__add_token(t, keys[i], n, bytes, bytes_n)
                                 : tp__add_token(t, keys[i], n, NULL, 0));
 
-        if (bytes) tp__release(bytes, n + 1);
+        tp__release(bytes, n + 1);
         if (!ok) return false;
     }
     for (int b = 0; b < 256; b++) {
@@ -239,8 +242,8 @@ static bool read_vocab(tp_tokenizer *t, const char *path)
     bool ok;
 
     if (!object) return false;
-    ok = tp__vocab_keys(where, path, object, &keys, &n) && add_vocab(t, keys, n);
-    if (keys) tp__release(keys, sizeof *keys * (size_t)n);
+    ok = tp__vocab_keys(where, path, object, &keys, &n) && tp__bpe_vocab(t, keys, n);
+    tp__release(keys, sizeof *keys * (size_t)n);
     json_decref(object);
     return ok;
 }

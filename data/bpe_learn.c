@@ -8,7 +8,9 @@
  * entries may be out of date, finds the most frequent.
  */
 #include "data/tokens.h"
+#include "tensor/part.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -347,34 +349,35 @@ tp_tokenizer *tp_data_bpe_learn(const char *const *text, int64_t n, int64_t toke
 
 /* ---- files ---- */
 
-static bool write_merges(const tp_tokenizer *t, const char *path)
+/* The file that is whole, or the one that was there. */
+static bool write_file(const char *path, const tp_tokenizer *t, bool (*write)(FILE *f, const tp_tokenizer *t))
 {
-    const tp_pair **line = tp__alloc_zeroed(sizeof *line * (t->pairs.n + 1));
-    FILE *f = line ? fopen(path, "wb") : NULL;
-    bool ok = f && fputs("#version: 0.2\n", f) >= 0;
+    tp_part part;
+    bool ok = tp__part_open(&part, path);
 
-    for (size_t i = 0; line && i < t->pairs.room; i++)
-        if (t->pairs.slot[i].id >= 0) line[t->pairs.slot[i].rank] = &t->pairs.slot[i];
-    for (size_t i = 0; ok && i < t->pairs.n; i++)
-        ok = fprintf(f, "%s %s\n", t->token[line[i]->key >> 32].key,
-                     t->token[line[i]->key & UINT32_MAX].key) > 0;
-    if (f) ok = !fclose(f) && ok;
-    if (line) tp__release(line, sizeof *line * (t->pairs.n + 1));
-    if (!ok) tp__fail(TP_ERR_IO, "tp_data_bpe_save", "%s can't be written", path);
+    if (ok && !write(part.f, t)) tp__part_drop(&part), ok = false;
+    ok = ok && tp__part_take(&part);
+    TP_REQUIRE_IN("tp_data_bpe_save", ok || !tp_ok(), TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
     return ok;
 }
 
-static bool write_vocab(const tp_tokenizer *t, const char *path)
+static bool write_merges(FILE *f, const tp_tokenizer *t)
 {
-    json_t *vocab = json_object();
-    bool ok = vocab;
+    const tp_pair **line = tp__bpe_in_order(t);
+    bool ok = line && fputs("#version: 0.2\n", f) >= 0;
 
-    for (int64_t i = 0; ok && i < t->n; i++)
-        ok = !json_object_set_new(vocab, t->token[i].key, json_integer(i));
-    if (!ok)
-        tp__fail(TP_ERR_MEMORY, "tp_data_bpe_save", "no memory for the vocabulary");
-    else if (!(ok = !json_dump_file(vocab, path, JSON_COMPACT)))
-        tp__fail(TP_ERR_IO, "tp_data_bpe_save", "%s can't be written", path);
+    for (size_t i = 0; ok && i < t->pairs.n; i++)
+        ok = fprintf(f, "%s %s\n", t->token[line[i]->key >> 32].key,
+                     t->token[line[i]->key & UINT32_MAX].key) > 0;
+    tp__release(line, sizeof *line * (t->pairs.n + 1));
+    return ok;
+}
+
+static bool write_vocab(FILE *f, const tp_tokenizer *t)
+{
+    json_t *vocab = tp__vocab_json(t);
+    bool ok = vocab && !json_dumpf(vocab, f, JSON_COMPACT);
+
     json_decref(vocab);
     return ok;
 }
@@ -388,5 +391,5 @@ bool tp_data_bpe_save(const tp_tokenizer *t, const char *dir)
                "missing tokenizer or folder, or none of byte pairs");
     snprintf(vocab, sizeof vocab, "%s/encoder.json", dir),
         snprintf(merges, sizeof merges, "%s/vocab.bpe", dir);
-    return write_vocab(t, vocab) && write_merges(t, merges);
+    return write_file(vocab, t, write_vocab) && write_file(merges, t, write_merges);
 }

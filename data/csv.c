@@ -19,7 +19,7 @@ typedef struct cutter {
 
 static bool refuse_line(const cutter *k, int64_t line, const char *why)
 {
-    tp__fail(TP_ERR_FORMAT, "tp_data_csv", "%s: line %lld %s", k->c->path, (long long)line, why);
+    tp__fail(TP_ERR_FORMAT, k->c->where, "%s: line %lld %s", k->c->path, (long long)line, why);
     return false;
 }
 
@@ -118,7 +118,7 @@ static bool take_row(cutter *k)
     while (more)
         if (!take_field(k, &more)) return false;
     if (!c->rows) c->cols = c->fields;
-    TP_REQUIRE_IN("tp_data_csv", c->fields - before == c->cols, TP_ERR_FORMAT,
+    TP_REQUIRE_IN(c->where, c->fields - before == c->cols, TP_ERR_FORMAT,
                   "%s: line %lld has %lld fields: %lld are wanted", c->path, (long long)line,
                   (long long)(c->fields - before), (long long)c->cols);
     return add_row(c, line);
@@ -138,38 +138,53 @@ static bool take_rows(cutter *k, int64_t skip)
         else if (!take_row(k))
             return false;
     }
-    TP_REQUIRE_IN("tp_data_csv", k->c->rows, TP_ERR_FORMAT, "%s: there are no rows in it",
+    TP_REQUIRE_IN(k->c->where, k->c->rows, TP_ERR_FORMAT, "%s: there are no rows in it",
                   k->c->path);
     return true;
 }
 
-static void take_header(tp_csv *c, tp_header how)
+void tp__csv_take_header(tp_csv *c)
 {
-    bool numbers = false;
-    double v;
-
-    for (int64_t i = 0; i < c->cols; i++)
-        numbers |= tp__number(c->field[i], &v);
-    if (how == TP_HEADER_NO || (how == TP_HEADER_AUTO && numbers)) return;
     c->header = c->field, c->field += c->cols, c->fields -= c->cols;
     c->rows--;
     memmove(c->line, c->line + 1, sizeof *c->line * (size_t)c->rows);
 }
 
-bool tp__csv_parse(tp_csv *c, const char *path, const tp_csv_opts *o)
+static bool numbers_first(const tp_csv *c)
+{
+    double v;
+
+    for (int64_t i = 0; i < c->cols; i++)
+        if (tp__number(c->field[i], &v)) return true;
+    return false;
+}
+
+static bool opts_ok(const char *where, const tp_csv_opts *o)
+{
+    TP_REQUIRE_IN(where, (unsigned)o->header <= TP_HEADER_NO, TP_ERR_ARG,
+                  "header %d: a tp_header is wanted", o->header);
+    TP_REQUIRE_IN(where, o->skip >= 0, TP_ERR_ARG, "skip %lld: 0 or more lines are wanted",
+                  (long long)o->skip);
+    TP_REQUIRE_IN(where, !strchr("\n\r\"", o->delimiter) || !o->delimiter, TP_ERR_ARG,
+                  "a delimiter that ends lines or quotes");
+    return true;
+}
+
+bool tp__csv_parse(tp_csv *c, const char *where, const char *path, const tp_csv_opts *o)
 {
     cutter k = {
         .c = c, .line = 1, .delimiter = o->delimiter ? o->delimiter : ',', .quotes = !o->no_quotes
     };
 
-    *c = (tp_csv){ .path = path };
-    if (!tp__input("tp_data_csv", path, &c->text)) return false;
+    *c = (tp_csv){ .where = where, .path = path };
+    if (!opts_ok(where, o) || !tp__input(where, path, &c->text)) return false;
     k.r = c->text.p, k.end = c->text.p + c->text.n;
-    TP_REQUIRE_IN("tp_data_csv", strlen(c->text.p) == c->text.n, TP_ERR_FORMAT,
+    TP_REQUIRE_IN(where, strlen(c->text.p) == c->text.n, TP_ERR_FORMAT,
                   "%s: byte %zu is 0: this is no text", path, strlen(c->text.p));
     if (!take_rows(&k, o->skip)) return false;
-    take_header(c, o->header);
-    TP_REQUIRE_IN("tp_data_csv", c->rows, TP_ERR_FORMAT, "%s: there are no rows below its header",
+    if (o->header == TP_HEADER_YES || (o->header == TP_HEADER_AUTO && !numbers_first(c)))
+        tp__csv_take_header(c);
+    TP_REQUIRE_IN(where, c->rows, TP_ERR_FORMAT, "%s: there are no rows below its header",
                   path);
     return true;
 }

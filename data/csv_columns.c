@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_WORDS = 1000 }; /* texts in a column of x: more are no categories */
-
 static const char where[] = "tp_data_csv";
 
 /* One value of a column of categories: its number, or 0 and the text. */
@@ -136,6 +134,7 @@ static bool choose_columns(table *t)
     if (t->o.y && !choose(t, t->o.y, t->y, &t->n_y)) return false;
     TP_REQUIRE_IN(where, !t->o.y || t->n_y, TP_ERR_ARG, "%s: y names no column", t->c.path);
     if (t->o.x && !choose(t, t->o.x, t->x, &t->n_x)) return false;
+    TP_REQUIRE_IN(where, !t->o.x || t->n_x, TP_ERR_ARG, "%s: x names no column", t->c.path);
     for (int64_t i = 0; !t->o.x && i < t->c.cols; i++)
         if (!taken(t->y, t->n_y, i)) t->x[t->n_x++].at = i;
     TP_REQUIRE_IN(where, t->n_x, TP_ERR_ARG, "%s: no column is left for x", t->c.path);
@@ -176,11 +175,25 @@ static bool refuse_field(const table *t, int64_t row, int64_t col, const char *w
     return false;
 }
 
+/* Is there, but for its comma, a number? */
+static bool decimal_comma(const char *text)
+{
+    size_t n = strcspn(text, ",");
+    char other[64];
+    double v;
+
+    if (!text[n] || strlen(text) >= sizeof other) return false;
+    strcpy(other, text)[n] = '.';
+    return tp__number(other, &v);
+}
+
 static bool refuse_words(const table *t, int64_t row, int64_t col)
 {
-    char why[128];
+    const char *text = tp__csv_at(&t->c, row, col);
+    char why[160];
 
-    snprintf(why, sizeof why, "\"%.60s\" is no number", tp__csv_at(&t->c, row, col));
+    snprintf(why, sizeof why, "\"%.60s\" is no number%s", text,
+             decimal_comma(text) ? ": decimals come after a point, not a comma" : "");
     return refuse_field(t, row, col, why);
 }
 
@@ -293,11 +306,15 @@ static bool describe_y(table *t)
 
 static bool number_at(const table *t, int64_t row, int64_t col, float *to)
 {
+    const char *text = tp__csv_at(&t->c, row, col);
+    char why[128];
     double v = NAN;
 
-    tp__number(tp__csv_at(&t->c, row, col), &v);
+    tp__number(text, &v);
     *to = (float)v;
-    return !isinf(*to) || isinf(v) || refuse_field(t, row, col, "the number is too large for f32");
+    if (!isinf(*to)) return true;
+    snprintf(why, sizeof why, "\"%.60s\" is infinite, or too large for f32", text);
+    return refuse_field(t, row, col, why);
 }
 
 /* Writes one field of x; what is missing is NaN for now. */
@@ -464,7 +481,7 @@ static tp_dataset *build(const table *t)
 
 static bool read_table(table *t, const char *path)
 {
-    if (!tp__csv_parse(&t->c, path, &t->o) || !choose_columns(t)) return false;
+    if (!tp__csv_parse(&t->c, where, path, &t->o) || !choose_columns(t)) return false;
     if (t->o.missing == TP_MISSING_DROP && !drop_rows(t)) return false;
     if (!describe_y(t)) return false;
     for (int64_t i = 0; i < t->n_x; i++)
@@ -485,15 +502,10 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o)
     tp_dataset *d;
 
     if (!tp_ok()) return NULL;
-    TP_REQUIRE((unsigned)o.header <= TP_HEADER_NO, TP_ERR_ARG,
-               "header %d: a tp_header is wanted", o.header);
     TP_REQUIRE((unsigned)o.missing <= TP_MISSING_DROP, TP_ERR_ARG,
                "missing %d: a tp_missing is wanted", o.missing);
     TP_REQUIRE((unsigned)o.words <= TP_WORDS_ONE_HOT, TP_ERR_ARG,
                "words %d: a tp_words is wanted", o.words);
-    TP_REQUIRE(o.skip >= 0, TP_ERR_ARG, "skip %lld: 0 or more lines are wanted", (long long)o.skip);
-    TP_REQUIRE(!strchr("\n\r\"", o.delimiter) || !o.delimiter, TP_ERR_ARG,
-               "a delimiter that ends lines or quotes");
     d = read_table(&t, path) ? build(&t) : NULL;
     free_columns(&t, t.x), free_columns(&t, t.y);
     tp__csv_free(&t.c);

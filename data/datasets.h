@@ -86,13 +86,14 @@ typedef struct tp_csv_opts {
     char delimiter;     /* 0: a comma */
     bool no_quotes;     /* a quotation mark is text like other text */
     int64_t skip;       /* lines before the table */
-    tp_missing missing; /* an empty field, or NA, NaN, null, ... as in pandas */
+    tp_missing missing; /* an empty field, or NA, NaN, null, ... as in pandas; infinities are none */
     tp_words words;
     bool classes; /* y is a label even where it is a number; text always is one */
 } tp_csv_opts;
 /* x (columns) f32; y (columns of y) f32, or an i64 label that numbers the sorted values of the
  * one column from 0; tp_data_class gives the value.  Numbers are read as with a point, whatever
- * the locale, correctly rounded to f64 and then to f32. */
+ * the locale, correctly rounded to f64 and then to f32.  "inf", 1e999 and whatever else is infinite in
+ * f32 is an error that names line, column and text, whatever o.missing is. */
 tp_dataset *tp_data_csv(const char *path, tp_csv_opts o);
 /* Of x, or "name=text" of a one-hot column; the number where there is no header.  NULL where
  * there is no such column.  Also of sets made of a table. */
@@ -102,7 +103,9 @@ const char *tp_data_column(const tp_dataset *d, int64_t i);
 
 typedef struct tp_table tp_table; /* made: tp_data_table_free */
 /* Every field of a file as text, of CSV as above or, with another delimiter, of its like.  Of o
- * header, delimiter, no_quotes and skip count. */
+ * header, delimiter, no_quotes and skip count.  header auto: the first row is one of names when no
+ * field of it is a number, and there is a column whose other fields all are numbers, or categories that
+ * it is none of: at most a tenth as many different texts as rows, and less than 1000. */
 tp_table *tp_data_table(const char *path, tp_csv_opts o);
 int64_t tp_data_table_rows(const tp_table *t);    /* without the header */
 int64_t tp_data_table_columns(const tp_table *t); /* of every row */

@@ -20,11 +20,16 @@ tp_tokenizer *tp_data_chars_of(const char *path, const char *unknown);
 /* Words, which blanks part, numbered from 0 in the order of their bytes; unknown as above.  Decoded, they
  * have a blank between them. */
 tp_tokenizer *tp_data_words(const char *text, size_t bytes, const char *unknown);
-/* As JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...], "words": true of
- * words}; a file that is {"a": 0, ...} alone is read too.  GPT-2's have their own files. */
+/* Any kind as JSON: {"vocab": {"a": 0, ...}, "unknown": null or its text, "special": [...]}, of words with
+ * "words": true, of byte pairs "merges": ["a b", ...], of pieces of words "wordpiece": {"lower": true};
+ * a file that is {"a": 0, ...} alone is read as characters. */
 bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     __attribute__((warn_unused_result));
 tp_tokenizer *tp_data_tokenizer_load(const char *path);
+/* The same as text: at most `room` bytes with the final 0; gives the length of the whole, 0 after an
+ * error. */
+size_t tp_data_tokenizer_text(const tp_tokenizer *t, char *text, size_t room);
+tp_tokenizer *tp_data_tokenizer_parse(const char *json, size_t bytes);
 
 /* Byte pairs (Sennrich et al. 2016) over bytes, as GPT-2 (Radford et al. 2019): vocab is JSON,
  * {"token": number, ...} with the numbers 0 to n - 1, merges a pair a line.  Text is cut by

@@ -1,5 +1,5 @@
 /*
- * tokens.h - what is behind tp_tokenizer, for chars.c, words.c, bpe.c, pretokenize.c and tokenizer.c alone.
+ * tokens.h - what is behind tp_tokenizer, for the files of tokenizers alone.
  */
 #ifndef TP_DATA_TOKENS_H
 #define TP_DATA_TOKENS_H
@@ -69,6 +69,12 @@ static inline bool tp__put_id(tp_bytes *out, int64_t id)
 tp_tokenizer *tp__bpe_bytes(void); /* of 256 tokens, GPT-2's first, and no pairs */
 /* One more pair of it, the last to be merged: it wasn't there. */
 bool tp__bpe_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t made);
+/* One more, as its keys with a blank between, a line of a file; and tokens by their keys. */
+bool tp__bpe_add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n);
+bool tp__bpe_vocab(tp_tokenizer *t, const char *const *keys, int64_t n);
+/* Its pairs by rank; released by the caller, with room for one more than there are. */
+const tp_pair **tp__bpe_in_order(const tp_tokenizer *t);
+bool tp__wordpiece_add(tp_tokenizer *t, const char *path, const char *s, size_t n);
 /* A key of the vocabulary for bytes, at most 2 n; gives its length. */
 size_t tp__bpe_key(const char *bytes, size_t n, char *key);
 
@@ -78,6 +84,7 @@ struct json_t;
  * numbers are 0 to n - 1, each once.  keys is NULL before; n of them, released by the caller. */
 bool tp__vocab_keys(const char *where, const char *path, struct json_t *object, const char ***keys, int64_t *n);
 struct json_t *tp__json_file(const char *where, const char *path);
+struct json_t *tp__vocab_json(const tp_tokenizer *t); /* NULL where a key is no UTF-8, without an error */
 
 /* Length of a character of UTF-8 and its code; 0 where there is none. */
 size_t tp__utf8(const char *s, size_t n, uint32_t *code);

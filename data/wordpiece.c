@@ -232,7 +232,7 @@ bool tp__encode_wordpiece(const tp_tokenizer *t, const char *text, size_t from, 
 
 /* ---- the vocabulary ---- */
 
-static bool add_line(tp_tokenizer *t, const char *path, const char *s, size_t n)
+bool tp__wordpiece_add(tp_tokenizer *t, const char *path, const char *s, size_t n)
 {
     bool inside = n > 2 && s[0] == '#' && s[1] == '#';
 
@@ -254,7 +254,7 @@ static bool read_tokens(tp_tokenizer *t, const char *path)
     for (const char *s = b.p, *stop = b.p + b.n, *e; ok && s < stop; s = e + 1) {
         e = memchr(s, '\n', (size_t)(stop - s));
         if (!e) e = stop;
-        ok = add_line(t, path, s, (size_t)(e - s) - (e > s && e[-1] == '\r'));
+        ok = tp__wordpiece_add(t, path, s, (size_t)(e - s) - (e > s && e[-1] == '\r'));
     }
     tp__bytes_free(&b);
     if (!ok) return false;

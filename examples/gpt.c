@@ -36,17 +36,6 @@ static const tp_train_flag flags[] = {
     { "repetition", "penalty; 1: none", TP_FLAG_REAL, &repetition, 0.01, 100 },
 };
 
-/* Characters of the text, or GPT-2's pairs; what stands for them is kept beside the weights. */
-static tp_tokenizer *tokenizer(const tp_train_args *a, const char *file)
-{
-    tp_tokenizer *t = tp_train_folder(a->out) ? tokens ? tp_data_gpt2(tokens) : tp_data_chars_of(a->data, NULL) : NULL;
-
-    if (t && tp_data_tokens(t) < 2) tp_fail(TP_ERR_ARG, "%s has one symbol: there is nothing to learn", a->data);
-    if (t && (tokens || tp_data_tokenizer_save(t, file)) && tp_ok()) return t;
-    tp_data_tokenizer_free(t);
-    return NULL;
-}
-
 static tp_tensor *next_token_loss(tp_tensor *logits, tp_batch b, void *unused)
 {
     (void)unused;
@@ -66,13 +55,13 @@ static tp_optim *optimizer(tp_module *gpt, double lr)
     return opt;
 }
 
-static void train(tp_train_args *a, const char *weights, const char *names, const char *state)
+static void train(tp_train_args *a, const char *weights, const char *state)
 {
     TP_SCOPE;
     tp_device *dev = tp_device_open(a->device);
-    tp_tokenizer *t = tokenizer(a, names);
+    tp_tokenizer *t = tokens ? tp_data_gpt2(tokens) : tp_data_chars_of(a->data, NULL); /* goes into the model's file */
     tp_tensor *text = t ? tp_data_text(a->data, t) : NULL;
-    int64_t n = tp_count(text), cut = n * 9 / 10, total = a->steps;
+    int64_t n = tp_count(text), cut = n * 9 / 10;
     tp_windows_opts random = { .steps = context }, all = { .steps = context, .stride = context };
     tp_loader_opts how = { .batch = a->batch, .shuffle = true, .endless = true, .workers = 1, .seed = a->seed, .device = dev };
     tp_loader *training = tp_data_loader(tp_data_windows(tp_slice(text, 0, 0, cut), random), how);
@@ -82,15 +71,17 @@ static void train(tp_train_args *a, const char *weights, const char *names, cons
                       .width = width, .dropout = dropout, .no_bias = true, .erf_gelu = true, .rotary = rotary };
     tp_module *gpt = tp_nn_init(tp_model_gpt(o), dev);
     tp_optim *opt = optimizer(gpt, a->lr);
+    int64_t total = a->steps ? a->steps : a->epochs * tp_data_batches(training);
     tp_sched *sched = tp_sched_cosine(opt, 100 < total / 2 ? 100 : total / 2, total, 0.1);
     tp_fit_result r;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = validation, .loss = next_token_loss,
                         .steps = total, .clip_norm = 1, .validate_every = every, .checkpoint = state, .checkpoint_every = every,
-                        .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a->out, .unit = "sequences", .bar = true, .plot = a->plot } };
 
+    if (t && o.vocabulary < 2) tp_fail(TP_ERR_ARG, "%s has one symbol: there is nothing to learn", a->data);
     if (tp_ok()) fprintf(stderr, "%lld tokens of %lld symbols; %lld parameters\n", (long long)n, (long long)o.vocabulary, (long long)tp_nn_count(gpt));
-    if (tp_train_fit(gpt, fit, &r) && tp_model_save(gpt, weights) && r.why == TP_FIT_DONE)
+    if (tp_model_set_tokenizer(gpt, t) && tp_train_fit(gpt, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(gpt, weights))
         tp_train_print("result model=gpt validation_loss=%.4f steps=%lld\n", r.at.score, (long long)r.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(gpt), tp_data_tokenizer_free(t);
@@ -106,18 +97,14 @@ static bool show(int64_t symbol, void *tokenizer)
     return !tp_train_interrupted();
 }
 
-static void write_text(const tp_train_args *a, const char *weights, const char *names)
+static void write_text(const tp_train_args *a, const char *weights)
 {
     TP_SCOPE;
-    tp_tokenizer *t = tokens ? tp_data_gpt2(tokens) : tp_data_tokenizer_load(names);
     tp_module *gpt = tp_model_load(weights, "gpt", tp_device_open(a->device));
+    tp_tokenizer *t = gpt ? tp_model_tokenizer(gpt) : NULL;
     tp_draw_opts o = tp_draw_defaults();
-    const tp_gpt_opts *g = tp_nn_opts(gpt);
 
     o.temperature = temperature, o.top_k = top_k, o.top_p = top_p, o.repetition = repetition;
-    if (g && t && g->vocabulary != tp_data_tokens(t))
-        tp_fail(TP_ERR_ARG, "%s has %lld symbols, the tokens %lld: they don't belong together", weights, (long long)g->vocabulary,
-                (long long)tp_data_tokens(t));
     printf("%s", prompt);
     if (t && tp_model_write(gpt, tp_data_encode(t, prompt, strlen(prompt)), sample, o, show, t)) printf("\n");
     tp_nn_free(gpt), tp_data_tokenizer_free(t);
@@ -126,18 +113,17 @@ static void write_text(const tp_train_args *a, const char *weights, const char *
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "a Transformer that writes", .steps = 2000, .batch = 12, .lr = 1e-3, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "every sample prompt temperature top_k top_p repetition" };
     int status = tp_train_parse(&a, argc, argv);
-    char weights[4096], names[4096], state[4096], text[4096];
+    char weights[4096], state[4096], text[4096];
 
     if (status >= 0) return status;
-    snprintf(weights, sizeof weights, "%s/gpt.safetensors", a.out), snprintf(names, sizeof names, "%s/tokens.json", a.out);
-    snprintf(state, sizeof state, "%s/state.safetensors", a.out);
+    snprintf(weights, sizeof weights, "%s/gpt.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(text, sizeof text, "%s/.cache/taper/kjv.txt", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data) a.data = text;
     tp_train_catch_interrupt();
-    if (sample) write_text(&a, weights, names);
-    else train(&a, weights, names, state);
+    if (sample) write_text(&a, weights);
+    else train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     return tp_train_status();
 }

@@ -59,13 +59,13 @@ static double validate(tp_module *m, tp_loader *lanes, void *unused)
     return sum / n;
 }
 
-static void train(tp_train_args *a, const char *weights, const char *names, const char *state)
+static void train(tp_train_args *a, const char *weights, const char *state)
 {
     enum { LANES = 16 };
     TP_SCOPE;
     tp_device *dev = tp_device_open(a->device);
-    tp_tokenizer *t = tp_train_folder(a->out) ? tp_data_chars_of(a->data, NULL) : NULL;
-    tp_tensor *text = t && tp_data_tokenizer_save(t, names) ? tp_data_text(a->data, t) : NULL;
+    tp_tokenizer *t = tp_data_chars_of(a->data, NULL); /* goes into the model's file */
+    tp_tensor *text = t ? tp_data_text(a->data, t) : NULL;
     int64_t n = tp_count(text), cut = n * 9 / 10;
     tp_loader_opts how = { .batch = a->batch, .shuffle = true, .endless = true, .workers = 1, .seed = a->seed, .device = dev };
     tp_loader_opts lanes = { .batch = LANES, .workers = 1, .device = dev };
@@ -76,15 +76,16 @@ static void train(tp_train_args *a, const char *weights, const char *names, cons
     tp_module *m = tp_nn_init(tp_model_lstm((tp_lstm_model_opts){ .vocabulary = tp_data_tokens(t), .width = width,
                                                                   .layers = (int)layers, .dropout = dropout }), dev);
     tp_optim *opt = tp_optim_adam(tp_nn_params(m, "*"), tp_adam(a->lr));
-    tp_sched *sched = tp_sched_cosine(opt, a->steps / 20, a->steps, 0.05);
+    int64_t total = a->steps ? a->steps : a->epochs * tp_data_batches(training);
+    tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.05);
     tp_fit_result r;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = validation, .loss = next_symbol_loss,
-                        .score = validate, .steps = a->steps, .clip_norm = 1, .validate_every = every, .checkpoint = state,
-                        .checkpoint_every = every, .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .score = validate, .steps = total, .clip_norm = 1, .validate_every = every, .checkpoint = state,
+                        .checkpoint_every = every, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a->out, .unit = "windows", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld characters, %lld symbols; %lld parameters\n", (long long)n, (long long)tp_data_tokens(t), (long long)tp_nn_count(m));
-    if (tp_train_fit(m, fit, &r) && tp_model_save(m, weights) && r.why == TP_FIT_DONE)
+    if (tp_model_set_tokenizer(m, t) && tp_train_fit(m, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(m, weights))
         tp_train_print("result model=lstm validation_loss=%.4f steps=%lld\n", r.at.score, (long long)r.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)r.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_tokenizer_free(t);
@@ -100,18 +101,14 @@ static bool show(int64_t symbol, void *tokenizer)
     return !tp_train_interrupted();
 }
 
-static void write_text(const tp_train_args *a, const char *weights, const char *names)
+static void write_text(const tp_train_args *a, const char *weights)
 {
     TP_SCOPE;
-    tp_tokenizer *t = tp_data_tokenizer_load(names);
     tp_module *m = tp_model_load(weights, "lstm model", tp_device_open(a->device));
+    tp_tokenizer *t = m ? tp_model_tokenizer(m) : NULL;
     tp_draw_opts o = tp_draw_defaults();
-    const tp_lstm_model_opts *k = tp_nn_opts(m);
 
     o.temperature = temperature, o.top_k = top_k, o.top_p = top_p, o.repetition = repetition;
-    if (k && t && k->vocabulary != tp_data_tokens(t))
-        tp_fail(TP_ERR_ARG, "%s has %lld symbols, %s %lld: they don't belong together", weights, (long long)k->vocabulary, names,
-                (long long)tp_data_tokens(t));
     printf("%s", prompt);
     if (t && tp_model_write(m, tp_data_encode(t, prompt, strlen(prompt)), sample, o, show, t)) printf("\n");
     tp_nn_free(m), tp_data_tokenizer_free(t);
@@ -120,18 +117,17 @@ static void write_text(const tp_train_args *a, const char *weights, const char *
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "a recurrent network that writes", .steps = 4000, .batch = 32, .lr = 2e-3, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "every sample prompt temperature top_k top_p repetition" };
     int status = tp_train_parse(&a, argc, argv);
-    char weights[4096], names[4096], state[4096], text[4096];
+    char weights[4096], state[4096], text[4096];
 
     if (status >= 0) return status;
-    snprintf(weights, sizeof weights, "%s/lstm.safetensors", a.out), snprintf(names, sizeof names, "%s/symbols.json", a.out);
-    snprintf(state, sizeof state, "%s/state.safetensors", a.out);
+    snprintf(weights, sizeof weights, "%s/lstm.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(text, sizeof text, "%s/.cache/taper/kjv.txt", getenv("HOME") ? getenv("HOME") : ".");
     if (!a.data) a.data = text;
     tp_train_catch_interrupt();
-    if (sample) write_text(&a, weights, names);
-    else train(&a, weights, names, state);
+    if (sample) write_text(&a, weights);
+    else train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     return tp_train_status();
 }

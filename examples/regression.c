@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     tp_state *run = tp_state_new();
 
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
-    tp_state_loader(run, "train", l[0]), tp_state_i64(run, "done", &done);
+    tp_state_loader(run, "train", l[0]), tp_state_i64(run, "done", &done), tp_state_text(run, "options", a.options);
     if (a.resume && !tp_state_load(run, a.resume)) done = total;
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch, .unit = "rows",
                                                 .bar = true, .plot = a.plot, .append = a.resume != NULL });
@@ -140,5 +140,5 @@ int main(int argc, char **argv)
     tp_state_free(run), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
     for (int k = 0; k < 3; k++)
         tp_data_free(l[k]);
-    return !tp_ok();
+    return tp_train_status();
 }

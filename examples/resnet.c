@@ -93,13 +93,13 @@ int main(int argc, char **argv)
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0);
     tp_fit_result r = { .why = TP_FIT_FAILED };
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = train, .validation = test, .score = accuracy, .higher_is_better = true,
-                        .steps = total, .checkpoint = state, .resume = a.resume, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .steps = total, .checkpoint = state, .resume = a.resume, .options = a.options, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();
     if (!read) tp_data_set_free(part[0]), tp_data_set_free(part[1]);
     if (tp_ok()) fprintf(stderr, "%lld pictures of %lld classes; %lld parameters\n", (long long)tp_data_count(part[0]), (long long)classes, (long long)tp_nn_count(net));
-    if (tp_train_fit(net, fit, &r) && tp_model_save(net, weights) && r.why == TP_FIT_DONE)
+    if (tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
         tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

@@ -4,8 +4,8 @@
  *   translate --data pairs.tsv [--epochs 10] ...                  a text, a tab, its translation; translate --help
  *   translate --text "In the beginning" [--beams 4]               translates, from OUT/translate.safetensors
  *
- * Without --data it reads what scripts/texts.sh made of Debian's Bibles, English to Spanish.  About --held of the pairs, evenly
- * spread, are kept for the test.  Byte pairs are learned from the rest, both sides together, and kept beside the weights in OUT.
+ * Without --data it reads what scripts/texts.sh made of Debian's Bibles, English to Spanish.  --held of the pairs, drawn by the
+ * seed, are kept for the test.  Byte pairs are learned from the rest, both sides together, and kept in the model's file.
  * BLEU is of words and marks as sacrebleu cuts them (13a), case and all.
  */
 #include <taper.h>
@@ -24,7 +24,7 @@ static const tp_train_flag flags[] = {
     { "width", "of the model", TP_FLAG_WHOLE, &width, 1, 65536 },
     { "context", "tokens of a text; what is longer is cut", TP_FLAG_WHOLE, &context, 4, 1 << 16 },
     { "tokens", "byte pairs and bytes that are learned", TP_FLAG_WHOLE, &tokens, 259, 1 << 24 },
-    { "held", "pairs to test, about", TP_FLAG_WHOLE, &held, 1, 1 << 30 },
+    { "held", "pairs to test", TP_FLAG_WHOLE, &held, 1, 1 << 30 },
     { "beams", "translations that are kept side by side", TP_FLAG_WHOLE, &how.beams, 1, 64 },
     { "penalty", "for short ones; 0: none", TP_FLAG_REAL, &how.length_penalty, 0, 10 },
     { "text", "to translate, and no training", TP_FLAG_TEXT, &text, 0, 0 },
@@ -84,15 +84,15 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     TP_SCOPE;
     tp_device *dev = tp_device_open(a->device);
     tp_table *table = tp_data_table(a->data, (tp_csv_opts){ .delimiter = '\t', .no_quotes = true, .header = TP_HEADER_NO });
-    int64_t n = tp_data_table_rows(table), every = n / held, rest = every > 1 ? n - n / every : 0, cut = 0, at[2] = { 0, rest };
+    int64_t n = tp_data_table_rows(table), rest = n - held, cut = 0, *row = calloc((size_t)n + 1, sizeof *row);
     const char **texts = calloc(2 * (size_t)n + 1, sizeof *texts); /* a pair after the other, those held last */
 
-    if (!texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
-    if (table && (tp_data_table_columns(table) != 2 || !rest))
-        tp_fail(TP_ERR_ARG, "%s: %lld columns, not a text, a tab and its translation, or less than %lld rows", a->data, (long long)tp_data_table_columns(table), (long long)(2 * held));
-    for (int64_t i = 0; tp_ok() && i < 2 * n; i++)
-        texts[2 * at[i / 2 % every == every - 1] + i % 2] = tp_data_table_at(table, i / 2, i % 2), at[i / 2 % every == every - 1] += i % 2;
-    tp_tokenizer *t = tp_train_folder(a->out) ? tp_data_bpe_learn(texts, 2 * rest, tokens - 3) : NULL;
+    if (!texts || !row) tp_fail(TP_ERR_MEMORY, "%s", a->data);
+    if (table && tp_data_table_columns(table) != 2) tp_fail(TP_ERR_ARG, "%s: %lld columns, not a text, a tab and its translation", a->data, (long long)tp_data_table_columns(table));
+    if (table && rest < 1) tp_fail(TP_ERR_ARG, "%s: %lld pairs: with --held %lld none is left to learn from", a->data, (long long)n, (long long)held);
+    for (int64_t i = 0, ok = tp_read(tp_randperm(n, tp_device_open("cpu")), row, sizeof *row * (size_t)n); ok && i < 2 * n; i++)
+        texts[i] = tp_data_table_at(table, row[i / 2], i % 2);
+    tp_tokenizer *t = tp_ok() ? tp_data_bpe_learn(texts, 2 * rest, tokens - 3) : NULL;
     tp_rows_opts o = tp_rows_marked(t, context);
     tp_tensor *rows, *lengths;
 
@@ -107,26 +107,24 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0.01);
     tp_fit_result f;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = testing, .forward = run, .loss = next_token_loss, .user = m,
-                        .steps = total, .clip_norm = 1, .checkpoint = state, .resume = a->resume, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .steps = total, .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a->out, .unit = "pairs", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld pairs, %lld held; %lld of their texts cut; %lld tokens; %lld parameters\n", (long long)n, (long long)(n - rest), (long long)cut, (long long)k.vocabulary, (long long)tp_nn_count(m));
-    if (tp_train_fit(m, fit, &f) && tp_data_bpe_save(t, a->out) && tp_model_save(m, weights) && f.why == TP_FIT_DONE) test(m, testing, t, o, f.at);
+    if (tp_model_set_tokenizer(m, t) && tp_train_fit(m, fit, &f) && f.why == TP_FIT_DONE && tp_model_save(m, weights)) test(m, testing, t, o, f.at);
     if (tp_ok() && tp_train_interrupted()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)f.at.step, state);
-    tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts);
+    tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts), free(row);
 }
 
 static void translate(const tp_train_args *a, const char *weights)
 {
     TP_SCOPE;
-    tp_tokenizer *t = tp_data_gpt2(a->out);
     tp_module *m = tp_model_load(weights, "translate", tp_device_open(a->device));
+    tp_tokenizer *t = m ? tp_model_tokenizer(m) : NULL;
     const tp_translate_opts *k = tp_nn_opts(m);
     tp_rows_opts o = tp_rows_marked(t, k ? k->context : 4);
     char own[65536];
 
-    if (k && t && k->vocabulary != tp_data_tokens(t))
-        tp_fail(TP_ERR_ARG, "%s has %lld tokens, the folder's files %lld: they don't belong together", weights, (long long)k->vocabulary, (long long)tp_data_tokens(t));
     how.begin = o.begin, how.end = o.end;
     if (tp_data_row(t, tp_model_beam(m, tp_data_rows(t, &text, 1, o, NULL), how), 0, o, own, sizeof own)) tp_train_print("%s\n", own);
     tp_nn_free(m), tp_data_tokenizer_free(t);
@@ -134,7 +132,7 @@ static void translate(const tp_train_args *a, const char *weights)
 
 int main(int argc, char **argv)
 {
-    tp_train_args a = { .about = "translates, by what pairs of texts show", .epochs = 10, .batch = 64, .lr = 1.5e-3, .seed = 1, .flags = flags, .n_flags = TP_LEN(flags) };
+    tp_train_args a = { .about = "translates, by what pairs of texts show", .epochs = 10, .batch = 64, .lr = 1.5e-3, .seed = 1, .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "beams penalty text" };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096], pairs[4096];
 

@@ -42,12 +42,6 @@ static tp_tensor *nats(tp_module *vae, tp_batch b, void *unused)
     return tp_mean(each(vae, b, tp_nn_training(vae) ? beta : 1), TP_ALL);
 }
 
-static tp_tensor *itself(tp_tensor *y, tp_batch b, void *unused)
-{
-    (void)b, (void)unused;
-    return y;
-}
-
 /* ---- pictures ---- */
 
 static tp_tensor *decoded(tp_module *vae, tp_tensor *z, tp_tensor *y)
@@ -111,7 +105,7 @@ static void judge(tp_module *vae, tp_loader *real, tp_device *dev)
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "a variational autoencoder of pictures", .epochs = 10, .batch = 128, .lr = 1e-3, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "sample cnn" };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096];
     tp_batch b;
@@ -128,14 +122,14 @@ int main(int argc, char **argv)
     tp_module *vae = sample ? tp_model_load(weights, "vae", dev) : tp_nn_init(tp_model_vae(o), dev);
     tp_optim *opt = sample ? NULL : tp_optim_adam(tp_nn_params(vae, "*"), tp_adam(a.lr));
     tp_fit_result r = { .why = TP_FIT_DONE };
-    tp_fit_opts fit = { .optim = opt, .train = train, .validation = test, .forward = nats, .loss = itself,
-                        .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state, .resume = a.resume,
+    tp_fit_opts fit = { .optim = opt, .train = train, .validation = test, .forward = nats,
+                        .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state, .resume = a.resume, .options = a.options,
                         .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();
     if (vae) o = *(const tp_vae_opts *)tp_nn_opts(vae), conv = o.conv, conditional = o.classes > 0;
-    if (!sample && tp_train_fit(vae, fit, &r) && tp_model_save(vae, weights) && r.why == TP_FIT_DONE)
+    if (!sample && tp_train_fit(vae, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(vae, weights))
         tp_train_print("result model=vae test_loss=%.3f epochs=%lld\n", r.at.score, (long long)r.at.epoch);
     if (tp_ok() && r.why == TP_FIT_INTERRUPTED)
         fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);

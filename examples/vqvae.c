@@ -32,21 +32,12 @@ static const tp_train_flag flags[] = {
 
 static tp_tensor *autoencode(tp_module *m, tp_batch b, void *unused)
 {
-    tp_tensor *out[4], *loss;
+    tp_tensor *out[4];
 
-    (void)unused;
-    if (tp_nn_apply(m, TP_LIST(b.x), out, 4) < 0) return NULL;
-    if (tp_nn_training(m)) loss = tp_model_vqvae_loss(out[0], b.x, out[1], out[2]);
-    else
-        loss = tp_shift(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), (double)b.size * PLACES * log((double)codes)),
-        perplexity = tp_item(tp_model_vqvae_perplexity(m, out[3]));
-    return tp_scale(loss, 1.0 / (double)b.size);
-}
-
-static tp_tensor *itself(tp_tensor *y, tp_batch b, void *unused)
-{
-    (void)b, (void)unused;
-    return y;
+    if (tp_nn_apply(m, TP_LIST(b.x), out, 4) < 0) return (void)unused, NULL;
+    if (tp_nn_training(m)) return tp_scale(tp_model_vqvae_loss(out[0], b.x, out[1], out[2]), 1.0 / (double)b.size);
+    perplexity = tp_item(tp_model_vqvae_perplexity(m, out[3]));
+    return tp_shift(tp_scale(tp_bce_with_logits_with(out[0], b.x, (tp_bce_opts){ .reduction = TP_SUM }), 1.0 / (double)b.size), PLACES * log((double)codes));
 }
 
 /* Of each place, by those before it; the first follows a symbol that stands for nothing. */
@@ -54,8 +45,7 @@ static tp_tensor *next_symbol(tp_module *gpt, tp_batch b, void *unused)
 {
     tp_tensor *out[4], *y, *before;
 
-    (void)unused;
-    if (tp_nn_predict_all(vqvae, TP_LIST(b.x), out, 4) < 0) return NULL;
+    if (tp_nn_predict_all(vqvae, TP_LIST(b.x), out, 4) < 0) return (void)unused, NULL;
     y = tp_flatten(out[3], 1);
     before = tp_pad(tp_slice(y, 1, 0, PLACES - 1), TP_SHAPE(1, 0), (tp_pad_opts){ .value = (double)codes });
     return tp_scale(tp_cross_entropy(tp_reshape(tp_nn_forward(gpt, before), TP_SHAPE(-1, codes + 1)), tp_reshape(y, TP_SHAPE(-1))), PLACES);
@@ -86,6 +76,17 @@ static tp_tensor *invented(tp_module *gpt, int64_t n)
     return tp_concat((tp_list){ part, (int)(n / AT_ONCE) }, 0);
 }
 
+/* What the prior's symbols mean is told by one codebook alone: its file says which. */
+static void tie(tp_module *gpt)
+{
+    const char *own = tp_nn_noted(gpt, "codebook");
+    char is[32];
+
+    snprintf(is, sizeof is, "%.9g", tp_item(tp_norm(tp_nn_tensor(vqvae, "codebook.weight"), 2, TP_ALL)));
+    if (!sample) tp_nn_note(gpt, "codebook", is);
+    else if (!own || strcmp(own, is)) tp_fail(TP_ERR_ARG, "prior.safetensors is of another codebook than vqvae.safetensors: train it again, with --prior");
+}
+
 static bool save_grid(const char *dir, const char *name, tp_tensor *x)
 {
     char png[4096];
@@ -97,15 +98,15 @@ static bool save_grid(const char *dir, const char *name, tp_tensor *x)
 static bool draw_reconstructions(const char *dir, tp_loader *test)
 {
     tp_batch b;
-    tp_tensor *some = tp_data_next(test, &b) ? tp_slice(b.x, 0, 0, 20) : NULL, *again = some ? tp_nn_predict(vqvae, some) : NULL;
+    tp_tensor *some = tp_data_next(test, &b) ? tp_slice(b.x, 0, 0, 20) : NULL;
 
-    return again && save_grid(dir, "reconstructions.png", tp_concat(TP_LIST(some, tp_sigmoid(again)), 0));
+    return some && save_grid(dir, "reconstructions.png", tp_concat(TP_LIST(some, tp_sigmoid(tp_nn_predict(vqvae, some))), 0));
 }
 
 static void draw_samples(const char *dir, tp_module *gpt, tp_loader *real)
 {
     tp_module *net = cnn ? tp_model_load(cnn, "cnn", dev) : NULL;
-    tp_tensor *x = invented(gpt, cnn ? JUDGED : 2 * AT_ONCE);
+    tp_tensor *x = tp_ok() ? invented(gpt, cnn ? JUDGED : 2 * AT_ONCE) : NULL;
     tp_judged r;
 
     if (save_grid(dir, "samples.png", tp_slice(x, 0, 0, 80)) && cnn && tp_train_judge(net, tp_model_cnn_features, real, x, NULL, &r))
@@ -116,7 +117,7 @@ static void draw_samples(const char *dir, tp_module *gpt, tp_loader *real)
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "pictures as symbols, and symbols in turn", .epochs = 8, .batch = 64, .lr = 1e-3, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "sample cnn" };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096], written_by[4096];
 
@@ -124,20 +125,19 @@ int main(int argc, char **argv)
     snprintf(weights, sizeof weights, "%s/vqvae.safetensors", a.out), snprintf(written_by, sizeof written_by, "%s/prior.safetensors", a.out);
     snprintf(state, sizeof state, "%s/%sstate.safetensors", a.out, prior ? "prior_" : ""), dev = tp_device_open(a.device), tp_train_catch_interrupt();
     TP_SCOPE;
-    tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev };
-    tp_loader *train = tp_data_loader(tp_data_fashion_mnist(a.data, "train"), how);
+    tp_loader *train = tp_data_loader(tp_data_fashion_mnist(a.data, "train"), (tp_loader_opts){ .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev });
     tp_loader *test = tp_data_loader(tp_data_fashion_mnist(a.data, "test"), (tp_loader_opts){ .batch = 500, .device = dev });
     tp_fit_opts fit = { .train = train, .validation = test, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state,
-                        .resume = a.resume, .forward = prior ? next_symbol : autoencode, .loss = itself, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .resume = a.resume, .options = a.options, .forward = prior ? next_symbol : autoencode, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
     tp_fit_result r = { .why = TP_FIT_DONE };
-
     vqvae = prior || sample ? tp_model_load(weights, "vqvae", dev) : tp_nn_init(tp_model_vqvae((tp_vqvae_opts){ .codes = codes }), dev);
     if (vqvae) codes = ((const tp_vqvae_opts *)tp_nn_opts(vqvae))->codes;
     tp_gpt_opts g = { .vocabulary = codes + 1, .context = PLACES, .layers = LAYERS, .heads = 4, .width = 128 };
     tp_module *gpt = sample ? tp_model_load(written_by, "gpt", dev) : prior ? tp_nn_init(tp_model_gpt(g), dev) : NULL, *learns = prior ? gpt : vqvae;
+    if (gpt && vqvae) tie(gpt);
     fit.optim = sample ? NULL : tp_optim_adam(tp_nn_params(learns, "*"), tp_adam(a.lr));
-    if (!sample && tp_train_fit(learns, fit, &r) && tp_model_save(learns, prior ? written_by : weights) && r.why == TP_FIT_DONE)
+    if (!sample && tp_train_fit(learns, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(learns, prior ? written_by : weights))
         tp_train_print("result model=%s test_loss=%.3f epochs=%lld perplexity=%.1f\n", prior ? "prior" : "vqvae", r.at.score,
                        (long long)r.at.epoch, prior ? exp(r.at.score / PLACES) : perplexity);
     if (tp_ok() && r.why == TP_FIT_INTERRUPTED) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);

@@ -13,17 +13,19 @@
 
 /* ---- what options there are ---- */
 
-typedef enum type { INT, I64, REAL, YES } type;
+typedef enum type { INT, I64, REAL, YES, PART } type;
 
 typedef struct field {
     const char *name;
     type type;
     size_t at;
-    int n; /* of an array; 0: one */
+    int n; /* of an array, or of the fields of a part; 0: one */
+    const struct field *part; /* options within these, "name." before their names */
 } field;
 
-#define F(opts, t, name)     { #name, t, offsetof(opts, name), 0 }
-#define MANY(opts, name, n)  { #name, INT, offsetof(opts, name), n }
+#define F(opts, t, name)     { #name, t, offsetof(opts, name), 0, NULL }
+#define MANY(opts, name, n)  { #name, INT, offsetof(opts, name), n, NULL }
+#define WITHIN(opts, name, fields) { #name, PART, offsetof(opts, name), TP_LEN(fields), fields }
 
 static const field cnn_fields[] = { F(tp_cnn_opts, I64, channels), F(tp_cnn_opts, I64, size), F(tp_cnn_opts, I64, classes),
                                     F(tp_cnn_opts, I64, width), F(tp_cnn_opts, I64, hidden), F(tp_cnn_opts, REAL, dropout),
@@ -66,12 +68,9 @@ static const field text_fields[] = {
     F(tp_text_encoder_opts, I64, vocabulary), F(tp_text_encoder_opts, I64, context), F(tp_text_encoder_opts, I64, width),
     F(tp_text_encoder_opts, INT, layers), F(tp_text_encoder_opts, INT, heads), F(tp_text_encoder_opts, REAL, dropout)
 };
-#define D(t, name) F(tp_diffusion_opts, t, name)
 static const field diffusion_fields[] = {
-    D(I64, size), D(I64, steps), D(INT, schedule), D(INT, target),
-    D(I64, unet.channels), D(I64, unet.base), D(INT, unet.levels), MANY(tp_diffusion_opts, unet.mults, 6),
-    D(INT, unet.blocks), D(INT, unet.attention), D(I64, unet.classes), D(I64, unet.context), D(REAL, unet.dropout),
-    D(I64, text.vocabulary), D(I64, text.context), D(I64, text.width), D(INT, text.layers), D(INT, text.heads), D(REAL, text.dropout)
+    F(tp_diffusion_opts, I64, size), F(tp_diffusion_opts, I64, steps), F(tp_diffusion_opts, INT, schedule),
+    F(tp_diffusion_opts, INT, target), WITHIN(tp_diffusion_opts, unet, unet_fields), WITHIN(tp_diffusion_opts, text, text_fields)
 };
 
 /* ---- what models there are ---- */
@@ -189,19 +188,37 @@ static void set_number(const field *f, int i, void *opts, double v)
     else *(bool *)(void *)at = v != 0;
 }
 
-static const char *name_of(const field *f, int i, char room[32])
+enum { NAME = 64 };
+
+static const char *name_of(const char *before, const field *f, int i, char room[NAME])
 {
-    snprintf(room, 32, f->n ? "%s%d" : "%s", f->name, i);
+    snprintf(room, NAME, f->n ? "%s%s%d" : "%s%s", before, f->name, i);
     return room;
 }
 
-static void describe(const model *k, const void *opts, char *text)
-{
-    char name[32];
+/* What f, a number within opts, is called, and the number. */
+typedef bool number_fn(void *user, const char *name, const field *f, int i, void *opts);
 
-    for (int f = 0; f < k->n; f++)
-        for (int i = 0; i < (k->fields[f].n ? k->fields[f].n : 1); i++)
-            put(text, name_of(&k->fields[f], i, name), number_at(&k->fields[f], i, opts));
+static bool each_number(const field *f, int n, const char *before, void *opts, number_fn *visit, void *user)
+{
+    char name[NAME];
+    bool ok = true;
+
+    for (const field *stop = f + n; ok && f < stop; f++) {
+        if (f->type == PART) {
+            snprintf(name, sizeof name, "%s.", f->name);
+            ok = each_number(f->part, f->n, name, (char *)opts + f->at, visit, user);
+        } else
+            for (int i = 0; ok && i < (f->n ? f->n : 1); i++)
+                ok = visit(user, name_of(before, f, i, name), f, i, opts);
+    }
+    return ok;
+}
+
+static bool describe_one(void *text, const char *name, const field *f, int i, void *opts)
+{
+    put(text, name, number_at(f, i, opts));
+    return true;
 }
 
 /* The number of that name in the text; what isn't there is 0. */
@@ -216,19 +233,52 @@ static double look_up(const char *text, const char *name)
     return 0;
 }
 
-static bool understand(const model *k, const char *text, any_opts *o)
+static bool understand_one(void *text, const char *name, const field *f, int i, void *opts)
 {
-    char name[32];
+    double v = look_up(text, name);
 
-    memset(o, 0, sizeof *o);
-    for (int f = 0; f < k->n; f++)
-        for (int i = 0; i < (k->fields[f].n ? k->fields[f].n : 1); i++) {
-            double v = look_up(text, name_of(&k->fields[f], i, name));
-
-            if (!(v >= 0 && v <= 1e9)) return tp_fail(TP_ERR_FORMAT, "tp_model_load: %s=%g can't be", name, v);
-            set_number(&k->fields[f], i, o, v);
-        }
+    if (!(v >= 0 && v <= 1e9)) return tp_fail(TP_ERR_FORMAT, "tp_model_load: %s=%g can't be", name, v);
+    set_number(f, i, opts, v);
     return true;
+}
+
+/* ---- tokens ---- */
+
+static bool vocabulary_one(void *most, const char *name, const field *f, int i, void *opts)
+{
+    const char *last = strrchr(name, '.');
+
+    if (!strcmp(last ? last + 1 : name, "vocabulary")) *(int64_t *)most = (int64_t)number_at(f, i, opts);
+    return true;
+}
+
+bool tp_model_set_tokenizer(tp_module *m, const tp_tokenizer *t)
+{
+    const model *k = model_of(tp_nn_kind(m));
+    int64_t most = -1;
+    size_t n;
+    char *text;
+    bool ok;
+
+    if (!tp_ok()) return false;
+    if (!m || !t) return tp_fail(TP_ERR_ARG, "tp_model_set_tokenizer: missing model or tokenizer");
+    if (k && tp_nn_opts(m)) each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), vocabulary_one, &most);
+    if (tp_data_tokens(t) > most)
+        return tp_fail(TP_ERR_ARG, "tp_model_set_tokenizer: %lld tokens, and a %s of %lld", (long long)tp_data_tokens(t), tp_nn_kind(m), (long long)(most < 0 ? 0 : most));
+    if (!(n = tp_data_tokenizer_text(t, NULL, 0))) return false;
+    if (!(text = malloc(n + 1))) return tp_fail(TP_ERR_MEMORY, "tp_model_set_tokenizer");
+    ok = tp_data_tokenizer_text(t, text, n + 1) && tp_nn_note(m, "tokenizer", text);
+    free(text);
+    return ok;
+}
+
+tp_tokenizer *tp_model_tokenizer(const tp_module *m)
+{
+    const char *text = tp_nn_noted(m, "tokenizer");
+
+    if (!tp_ok()) return NULL;
+    if (!text) return tp_fail(TP_ERR_ARG, "tp_model_tokenizer: the %s came without one", m ? tp_nn_kind(m) : "missing model");
+    return tp_data_tokenizer_parse(text, strlen(text));
 }
 
 /* ---- files ---- */
@@ -241,7 +291,7 @@ bool tp_model_save(tp_module *m, const char *path)
 
     if (!tp_ok()) return false;
     if (!k) return tp_fail(TP_ERR_ARG, "tp_model_save: %s is none of the models of models.h", m ? tp_nn_kind(m) : "nothing");
-    if (tp_nn_opts(m)) describe(k, tp_nn_opts(m), text);
+    if (tp_nn_opts(m)) each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), describe_one, text);
     meta[0] = (tp_meta){ "taper.model", k->kind }, meta[1] = (tp_meta){ "taper.options", text };
     return tp_nn_save_with(m, path, (tp_save_opts){ .meta = meta, .n_meta = 2 });
 }
@@ -255,7 +305,8 @@ static tp_module *described(tp_file *f, const char *path, const char *kind)
     if (!f) return NULL;
     if (!k || !text) return tp_fail(TP_ERR_FORMAT, "%s doesn't tell which model it holds: tp_model_save writes that", path);
     if (kind && strcmp(kind, is)) return tp_fail(TP_ERR_FORMAT, "%s holds a %s, not a %s", path, is, kind);
-    return understand(k, text, &o) ? k->make(&o) : NULL;
+    memset(&o, 0, sizeof o);
+    return each_number(k->fields, k->n, "", &o, understand_one, (void *)text) ? k->make(&o) : NULL;
 }
 
 tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev)

@@ -11,6 +11,7 @@
 #define TP_MODELS_H
 
 #include "autograd/autograd.h"
+#include "data/tokenizer.h"
 #include "models/diffusion.h"
 #include "nn/layers.h"
 
@@ -151,6 +152,11 @@ tp_module *tp_model_forecast(tp_forecast_opts o);
 bool tp_model_save(tp_module *m, const char *path) __attribute__((warn_unused_result));
 /* The model of such a file, drawn by it, on dev; kind: what it must be ("gpt"), or NULL. */
 tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev);
+
+/* How texts become the model's numbers, as tp_nn_note "tokenizer": it goes into the model's file.  t stays
+ * the caller's, and has as many tokens as m's vocabulary, or less. */
+bool tp_model_set_tokenizer(tp_module *m, const tp_tokenizer *t);
+tp_tokenizer *tp_model_tokenizer(const tp_module *m); /* made; without one an error */
 
 /* ---- writing ---- */
 

@@ -6,13 +6,9 @@
  */
 #include "nn/internal.h"
 
-#include "tensor/file.h"
-
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { MOST_META = 32 };
 
 /* Is the name left alone? */
 static bool left_out(const char *name, const char *skip, const char *only)
@@ -52,28 +48,45 @@ static bool gather_one(void *user, const char *name, tp_module *m, tp_entry *e)
     return true;
 }
 
+/* PyTorch's mark, the caller's texts, the module's notes. */
+static int gather_texts(const tp_module *m, const tp_save_opts *o, tp_meta *to)
+{
+    int n = 0;
+
+    to[n++] = (tp_meta){ "format", "pt" };
+    for (int i = 0; i < o->n_meta; i++)
+        to[n++] = o->meta[i];
+    for (int i = 0; i < m->notes.n; i++)
+        to[n++] = (tp_meta){ m->notes.note[i].key, m->notes.note[i].text };
+    return n;
+}
+
+static bool write_file(tp_module *m, const char *path, gathering *g)
+{
+    int n = g->n, texts = 1 + g->o.n_meta + m->notes.n;
+    tp_meta *meta = tp__alloc(sizeof *meta * (size_t)texts);
+    bool ok;
+
+    g->n = 0;
+    g->list = tp__alloc(sizeof *g->list * (size_t)n), g->name = tp__alloc(sizeof *g->name * (size_t)n);
+    ok = g->list && g->name && meta && tp__entries(m, gather_one, g) &&
+         tp_file_save(path, g->list, n, meta, gather_texts(m, &g->o, meta));
+    tp__release(g->list, sizeof *g->list * (size_t)n), tp__release(g->name, sizeof *g->name * (size_t)n);
+    tp__release(meta, sizeof *meta * (size_t)texts);
+    return ok;
+}
+
 bool tp_nn_save_with(tp_module *m, const char *path, tp_save_opts o)
 {
     gathering g = { .o = o };
-    tp_meta meta[MOST_META];
-    int n;
-    bool ok;
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN("tp_nn_save", m, TP_ERR_ARG, "missing module");
     if (!tp__entries(m, count_one, &g)) return false;
     TP_REQUIRE_IN("tp_nn_save", g.n || (!o.skip && !o.only), TP_ERR_ARG,
                   "no name is left by skip \"%s\" and only \"%s\"", o.skip ? o.skip : "", o.only ? o.only : "*");
-    TP_REQUIRE_IN("tp_nn_save", o.n_meta >= 0 && o.n_meta < MOST_META && (o.meta || !o.n_meta), TP_ERR_ARG,
-                  "%d texts: at most %d", o.n_meta, MOST_META - 1);
-    meta[0] = (tp_meta){ "format", "pt" };
-    for (int i = 0; i < o.n_meta; i++)
-        meta[1 + i] = o.meta[i];
-    n = g.n, g.n = 0;
-    g.list = tp__alloc(sizeof *g.list * (size_t)n), g.name = tp__alloc(sizeof *g.name * (size_t)n);
-    ok = g.list && g.name && tp__entries(m, gather_one, &g) && tp_file_save(path, g.list, n, meta, 1 + o.n_meta);
-    tp__release(g.list, sizeof *g.list * (size_t)n), tp__release(g.name, sizeof *g.name * (size_t)n);
-    return ok;
+    TP_REQUIRE_IN("tp_nn_save", o.n_meta >= 0 && (o.meta || !o.n_meta), TP_ERR_ARG, "%d texts, and where?", o.n_meta);
+    return write_file(m, path, &g);
 }
 
 bool tp_nn_save(tp_module *m, const char *path)
@@ -219,13 +232,16 @@ static bool accept(const loading *l, const char *path)
 static bool load(loading *l)
 {
     size_t bytes = sizeof *l->fresh * (size_t)l->n;
+    tp_notes notes = { 0 }, gone;
     bool ok;
 
     if (!(l->fresh = tp__alloc_zeroed(bytes))) return false;
     l->fetch = true;
-    ok = tp__entries(l->m, visit, l);
+    ok = tp__notes_copy(&notes, &l->m->notes) && tp__notes_read(&notes, l->f) && tp__entries(l->m, visit, l);
     l->at = 0;
     ok = ok && tp__entries(l->m, commit, l);
+    if (ok) gone = l->m->notes, l->m->notes = notes, notes = gone;
+    tp__notes_free(&notes);
     for (int i = 0; i < l->n; i++)
         tp__free(l->fresh[i]);
     tp__release(l->fresh, bytes);

@@ -6,6 +6,7 @@
 
 #include "autograd/op.h"
 #include "nn/layers.h"
+#include "tensor/file.h"
 
 /* A parameter or a buffer: described at first, drawn by tp_nn_init. */
 typedef struct tp_entry {
@@ -30,6 +31,16 @@ typedef struct tp_nn_hook {
     void *user;
 } tp_nn_hook;
 
+/* Texts, by the keys that they have in files. */
+typedef struct tp_note {
+    char *key, *text;
+} tp_note;
+
+typedef struct tp_notes {
+    tp_note *note;
+    int n, room;
+} tp_notes;
+
 struct tp_module {
     char *kind;
     const char *name; /* in its parent; "" for a root */
@@ -45,7 +56,13 @@ struct tp_module {
     int running; /* forwards that computed entries are there for */
     size_t opts_bytes;
     void *opts; /* a layer's own: plain data, copied by clone */
+    tp_notes notes;
 };
+
+void tp__notes_free(tp_notes *l);
+/* What is there already stays, but for what gets another text; after a failure, a part is there. */
+bool tp__notes_copy(tp_notes *to, const tp_notes *from);
+bool tp__notes_read(tp_notes *to, const tp_file *f);
 
 /* m, or, when a parameter could not be described, NULL with m freed. */
 tp_module *tp__made(tp_module *m, bool ok);

@@ -90,6 +90,7 @@ static void free_tree(tp_module *m)
     tp__release(m->entry, sizeof *m->entry * (size_t)m->room_entry);
     tp__release(m->hook, sizeof *m->hook * (size_t)m->n_hook);
     tp__release(m->opts, m->opts_bytes);
+    tp__notes_free(&m->notes);
     free_text(m->kind);
     tp__release(m, sizeof *m);
 }

@@ -121,6 +121,12 @@ size_t tp_summary_text(tp_module *m, tp_list in, char *text, size_t room);
 bool tp_nn_copy(tp_module *to, tp_module *from); /* values, by name */
 tp_module *tp_nn_clone(tp_module *m);            /* not of modules made with a self */
 
+/* A text that goes with m, which copies it: names of classes, a vocabulary, where data came from.  NULL takes
+ * it away.  tp_nn_save writes those of the module that it is given, as metadata "note.NAME", and
+ * tp_nn_load reads them; clones have them too.  UTF-8. */
+bool tp_nn_note(tp_module *m, const char *name, const char *text);
+const char *tp_nn_noted(const tp_module *m, const char *name); /* the module's; NULL where there is none */
+
 /* What a load has found; filled also where it refuses. */
 typedef struct tp_load_report {
     int loaded, missing, unexpected, misshaped;

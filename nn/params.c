@@ -176,7 +176,7 @@ static tp_module *clone_tree(tp_module *m)
                   "%s was made with a self: build another and tp_nn_copy", m->kind);
     to = tp_nn_layer(m->kind, m->forward, m->opts, m->opts_bytes);
     if (to) to->training = m->training, to->settle = m->settle;
-    ok = to != NULL;
+    ok = to && tp__notes_copy(&to->notes, &m->notes);
     for (int i = 0; ok && i < m->n_entry; i++)
         ok = clone_entry(to, &m->entry[i]);
     for (int i = 0; ok && i < m->n_child; i++)

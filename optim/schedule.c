@@ -218,10 +218,20 @@ int tp__sched_numbers(const tp_sched *s, int64_t *v)
     return TP_SCHED_NUMBERS;
 }
 
+/* Seeks; another rate than the optimizer had there is told: the schedule, or its first rate, isn't what it was. */
+static bool note_rate(tp_sched *s, double had, int64_t at)
+{
+    if (!tp_sched_seek(s, at)) return false;
+    if (fabs(tp_optim_lr(s->o, 0) - had) > 1e-9 * had)
+        tp__log(1, "step %lld goes on with a rate of %g, and the run that is resumed had %g: the schedule is another",
+                (long long)at, tp_optim_lr(s->o, 0), had);
+    return true;
+}
+
 /* The rates that a plateau has set are the optimizer's state. */
 bool tp__sched_restore(tp_sched *s, const int64_t *v)
 {
-    if (!s->values) return tp_sched_seek(s, v[0]);
+    if (!s->values) return note_rate(s, tp_optim_lr(s->o, 0), v[0]);
     s->at = v[0], s->plateau.bad = v[2], s->plateau.cooling = v[3];
     memcpy(&s->plateau.best, &v[4], sizeof *v);
     return true;

@@ -7,6 +7,7 @@
 #     sh scripts/deps.sh build fuzz   and the fuzzers
 #     sh scripts/deps.sh texts        for scripts/texts.sh
 #     sh scripts/deps.sh emoji        for scripts/emoji.sh
+#     sh scripts/deps.sh series       for scripts/series.sh
 #     sh scripts/deps.sh build test coverage docs   and to count covered lines, and check headers
 set -eu
 
@@ -20,9 +21,10 @@ for what; do
     docs) wanted="$wanted doxygen" ;;
     texts) wanted="$wanted bible-kjv sword-text-kjv sword-text-sparv libsword-utils" ;;
     emoji) wanted="$wanted fonts-noto-color-emoji python3-fonttools python3-pil" ;;
+    series) wanted="$wanted python3-vega-datasets" ;;
     fuzz) wanted="$wanted clang libclang-rt-14-dev" ;;
     *)
-        echo "deps.sh: build, data, test, fuzz, coverage, docs, texts or emoji, not \"$what\"" >&2
+        echo "deps.sh: build, data, test, fuzz, coverage, docs, texts, emoji or series, not \"$what\"" >&2
         exit 2
         ;;
     esac

@@ -65,6 +65,43 @@ Test(texts, tables, IN_FOLDER)
     tp_data_table_free(NULL);
 }
 
+/* Rows below the header that is found, of a table of a first line and `n` times two others. */
+static int64_t rows_below(const char *first, int n, const char *a, const char *b)
+{
+    char text[8192];
+    size_t at = (size_t)sprintf(text, "%s\n", first);
+
+    for (int i = 0; i < n; i++)
+        at += (size_t)sprintf(text + at, "%s%d\n%s%d\n", a, i, b, -i);
+    tp_table *t = tp_data_table(put_text("h.tsv", text), (tp_csv_opts){ .delimiter = '\t' });
+    int64_t rows = tp_data_table_rows(t);
+
+    tp_data_table_free(t);
+    return rows;
+}
+
+Test(texts, headers_of_tables, IN_FOLDER)
+{
+    CASE("a name above categories");
+    CHECK(rows_below("label\ttext", 10, "good\ta", "bad\tb") == 20);
+    CHECK(rows_below("text\tlabel\tnumber", 10, "a\tgood\t", "b\tbad\t") == 20);
+    CASE("a category above them");
+    CHECK(rows_below("bad\ttext", 10, "good\ta", "bad\tb") == 21);
+    CASE("few rows tell nothing");
+    CHECK(rows_below("label\ttext", 9, "good\ta", "bad\tb") == 19);
+    CASE("texts that all differ have no name");
+    CHECK(rows_below("text", 20, "a", "c") == 41);
+    CASE("a name above numbers");
+    CHECK(rows_below("text\tscore", 20, "a\t", "c\t") == 40);
+    CASE("a number is no name");
+    CHECK(rows_below("text\t1", 20, "a\t", "c\t") == 41 && rows_below("7\ttext", 20, "good\ta", "bad\tb") == 41);
+    CASE("one row, and one option that is wrong");
+    CHECK(rows_below("label\ttext", 0, "", "") == 1);
+    CHECK_REFUSED(tp_data_table(put_text("t", "a\n"), (tp_csv_opts){ .header = (tp_header)7 }), TP_ERR_ARG, "tp_data_table: header 7: a tp_header is wanted");
+    CHECK_REFUSED(tp_data_table(put_text("t", "a\n"), (tp_csv_opts){ .skip = -1 }), TP_ERR_ARG, "tp_data_table: skip -1");
+    CHECK_REFUSED(tp_data_table(put_text("t", "a\n"), (tp_csv_opts){ .header = TP_HEADER_YES }), TP_ERR_FORMAT, "tp_data_table: ");
+}
+
 /* ---- byte pairs ---- */
 
 enum { MOST_LINES = 200 };
@@ -191,8 +228,6 @@ Test(texts, pieces_are_berts, IN_FOLDER)
     CASE("refused");
     CHECK_REFUSED(tp_data_encode(lower, "a\xFF", 2), TP_ERR_FORMAT,
                   "byte 1 of the text is no UTF-8");
-    CHECK_REFUSED(tp_data_tokenizer_save(lower, in_folder("v")), TP_ERR_ARG,
-                  "or of pieces of words");
     CHECK_REFUSED(tp_data_wordpiece(put_text("v", "a\nb\n"), true), TP_ERR_FORMAT,
                   "there is no [UNK] among its 2 tokens");
     CHECK_REFUSED(tp_data_wordpiece(put_text("v", "a\n\n[UNK]\n"), true), TP_ERR_FORMAT,

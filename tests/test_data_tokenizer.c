@@ -155,7 +155,6 @@ Test(tokenizer, byte_pairs_are_gpt2s, IN_FOLDER)
     tp_tensor *ids = tp_data_encode(t, "z<|endoftext|>z", 15);
     CHECK(tp_count(ids) == 3 && check_at(ids, 1) == (double)end);
     CHECK(tp_data_special(t, "[new]") && tp_data_tokens(t) == end + 2 && check_at(tp_data_encode(t, "[new]", 5), 0) == (double)end + 1);
-    CHECK_REFUSED(tp_data_tokenizer_save(t, in_folder("v")), TP_ERR_ARG, "byte pairs, which has its files");
     CHECK_REFUSED(tp_data_encode(t, "ab \x80", 4), TP_ERR_FORMAT, "byte 3 of the text is no UTF-8");
     tp_data_tokenizer_free(t);
 }
@@ -270,6 +269,88 @@ static bool use_characters(void)
     return ok;
 }
 
+static bool use_text(void)
+{
+    tp_tokenizer *t = tp_data_bpe(VOCAB, MERGES, NULL), *u = NULL;
+    size_t n = t ? tp_data_tokenizer_text(t, NULL, 0) : 0;
+    char *text = malloc(n + 1);
+
+    if (text && n && tp_data_tokenizer_text(t, text, n + 1)) u = tp_data_tokenizer_parse(text, n);
+    free(text), tp_data_tokenizer_free(t), tp_data_tokenizer_free(u);
+    return u != NULL;
+}
+
+/* ---- as JSON ---- */
+
+static void check_ids(const tp_tokenizer *t, const char *s, const int64_t *id, int64_t n)
+{
+    tp_tensor *ids = tp_data_encode(t, s, strlen(s));
+
+    CHECK(tp_count(ids) == n);
+    for (int64_t i = 0; i < n && i < tp_count(ids); i++)
+        CHECK(check_at(ids, i) == (double)id[i]);
+}
+
+/* t, which goes, becomes text and a file: what is read again encodes s alike. */
+static void check_json(tp_tokenizer *t, const char *s)
+{
+    size_t n = tp_data_tokenizer_text(t, NULL, 0);
+    char *text = malloc(n + 1), back[256], cut[8];
+    int64_t id[64];
+    tp_tokenizer *by_text, *by_file;
+    TP_SCOPE;
+    tp_tensor *ids = tp_data_encode(t, s, strlen(s));
+
+    cr_assert(text);
+    CHECK(n > 8 && tp_data_tokenizer_text(t, text, n + 1) == n && strlen(text) == n && tp_data_tokenizer_save(t, in_folder("t.json")));
+    CHECK(tp_data_tokenizer_text(t, cut, sizeof cut) == n && !strncmp(cut, text, 7) && !cut[7]);
+    by_text = tp_data_tokenizer_parse(text, n), by_file = tp_data_tokenizer_load(in_folder("t.json"));
+    CHECK(tp_data_tokens(by_text) == tp_data_tokens(t) && tp_data_tokens(by_file) == tp_data_tokens(t));
+    CHECK(tp_count(ids) <= TP_LEN(id) && tp_read(ids, id, sizeof *id * (size_t)tp_count(ids)));
+    check_ids(by_text, s, id, tp_count(ids)), check_ids(by_file, s, id, tp_count(ids));
+    CHECK(tp_data_decode(t, ids, back, sizeof back) && *back);
+    free(text), tp_data_tokenizer_free(t), tp_data_tokenizer_free(by_text), tp_data_tokenizer_free(by_file);
+}
+
+Test(tokenizer, all_kinds_as_json, IN_FOLDER)
+{
+    tp_tokenizer *t;
+
+    CASE("characters");
+    check_json(tp_data_chars("ab\"\\\n", 5, "<unk>"), "a\"b\\z\n");
+    CASE("words");
+    check_json(tp_data_words("red apple", 9, "<unk>"), "red pear");
+    CASE("byte pairs");
+    t = tp_data_bpe(VOCAB, MERGES, NULL);
+    CHECK(tp_data_special(t, "[new]"));
+    check_json(t, "the [new] \xC3\xA9 thing ");
+    CASE("pieces of words");
+    t = tp_data_wordpiece(put_text("v.txt", "[UNK]\n[CLS]\nrun\n##ning\n"), true);
+    CHECK(tp_data_special(t, "[CLS]"));
+    check_json(t, "[CLS]Running z");
+    t = tp_data_wordpiece(put_text("v.txt", "[UNK]\nrun\nRun\n##ning\n"), false), check_json(t, "Running running");
+}
+
+Test(tokenizer, json_refused)
+{
+    static const struct {
+        const char *json, *why;
+    } bad[] = { { "", "line 1" },
+                { "[1]", "no JSON object" },
+                { "{\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}", "what it makes is not in the vocabulary" },
+                { "{\"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2}, \"merges\": [\"a b\", \"a b\"]}", "a pair that was there before" },
+                { "{\"vocab\": {\"a\": 0}, \"merges\": [7]}", "merge 0 is no text" },
+                { "{\"vocab\": {\"a\": 0}, \"merges\": [\"\"]}", "no pair with a space between" },
+                { "{\"vocab\": {\"a\": 0}, \"wordpiece\": {}}", "pieces of words have an unknown token" } };
+
+    for (int i = 0; i < TP_LEN(bad); i++) {
+        CASE("%s", bad[i].json);
+        CHECK_REFUSED(tp_data_tokenizer_parse(bad[i].json, strlen(bad[i].json)), TP_ERR_FORMAT, bad[i].why);
+    }
+    CHECK_REFUSED(tp_data_tokenizer_parse(NULL, 3), TP_ERR_ARG, "missing text");
+    CHECK_REFUSED(tp_data_tokenizer_text(NULL, NULL, 0), TP_ERR_ARG, "missing tokenizer");
+}
+
 Test(tokenizer, out_of_memory, IN_FOLDER)
 {
     tp_data_tokenizer_free(small("{\"a\": 0, \"b\": 1, \"ab\": 2}", "a b\n", NULL));
@@ -277,4 +358,6 @@ Test(tokenizer, out_of_memory, IN_FOLDER)
     check_memory(use_pairs);
     CASE("characters");
     check_memory(use_characters);
+    CASE("as text");
+    check_memory(use_text);
 }

@@ -31,7 +31,7 @@ arrows autograd tensor kernels
 arrows nn autograd tensor kernels
 arrows data tensor kernels
 arrows optim nn autograd tensor kernels
-arrows models nn autograd tensor kernels
+arrows models nn data autograd tensor kernels
 arrows train optim nn data autograd tensor kernels
 found=$(grep -rn '#[[:space:]]*include[[:space:]]*"' examples)
 [ -z "$found" ] || fail "an example includes more than <taper.h>: $found"

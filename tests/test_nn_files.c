@@ -154,6 +154,40 @@ ON_EACH_DEVICE(nn_files, names_that_begin_otherwise)
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(under), remove_test_folder();
 }
 
+ON_EACH_DEVICE(nn_files, notes_go_with_a_module)
+{
+    tp_module *a = filled(4, 10, dev), *b = filled(4, 20, dev), *c;
+    char name[16], *text = NULL;
+
+    make_test_folder();
+    CHECK(!tp_nn_noted(a, "x") && tp_nn_note(a, "x", "one\n\"two\"") && tp_nn_note(a, "y", "") && tp_nn_note(a, "x", "\xC3\xA9"));
+    CHECK(!strcmp(tp_nn_noted(a, "x"), "\xC3\xA9") && !strcmp(tp_nn_noted(a, "y"), ""));
+    for (int i = 0; i < 100; i++)
+        CHECK(snprintf(name, sizeof name, "class.%d", i) && tp_nn_note(a, name, name));
+    CHECK(tp_nn_note(a, "class.50", NULL) && !tp_nn_noted(a, "class.50") && !strcmp(tp_nn_noted(a, "class.99"), "class.99"));
+    CASE("copied");
+    c = tp_nn_clone(a);
+    CHECK(!strcmp(tp_nn_noted(c, "class.7"), "class.7"));
+    tp_nn_free(c);
+    CASE("saved and loaded");
+    CHECK(tp_nn_save_with(a, in_folder("w"), (tp_save_opts){ .meta = &(tp_meta){ "own", "text" }, .n_meta = 1 }));
+    CHECK(tp_nn_note(b, "mine", "stays") && tp_nn_note(b, "x", "goes") && tp_nn_load(b, in_folder("w"), (tp_load_opts){ 0 }));
+    CHECK(!strcmp(tp_nn_noted(b, "x"), "\xC3\xA9") && !strcmp(tp_nn_noted(b, "mine"), "stays") && !strcmp(tp_nn_noted(b, "class.99"), "class.99"));
+    CASE("a load that is refused changes none");
+    c = tp_nn_linear(1, 1);
+    CHECK_REFUSED(tp_nn_load(c, in_folder("w"), (tp_load_opts){ 0 }), TP_ERR_FORMAT, "doesn't fit");
+    CHECK(!tp_nn_noted(c, "x"));
+    CASE("refused");
+    CHECK_REFUSED(tp_nn_note(NULL, "x", "y"), TP_ERR_ARG, "missing module");
+    CHECK_REFUSED(tp_nn_note(a, "", "y"), TP_ERR_ARG, "\"\" can't be a name");
+    CHECK(!tp_nn_noted(NULL, "x") && !tp_nn_noted(a, NULL) && (text = calloc(1, 1000)));
+    memset(text, 'n', 999);
+    CHECK_REFUSED(tp_nn_note(a, text, "y"), TP_ERR_ARG, "1 to 250 characters");
+    CHECK(tp_nn_note(a, "bad", "\xFF"));
+    CHECK_REFUSED(tp_nn_save(a, in_folder("w")), TP_ERR_ARG, "the metadata is not UTF-8 text");
+    tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), free(text), remove_test_folder();
+}
+
 /* A report keeps to its room, however much is wrong. */
 ON_EACH_DEVICE(nn_files, reports_of_large_models)
 {

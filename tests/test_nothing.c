@@ -251,7 +251,7 @@ Test(nothing, modules, WITH_ALL)
     S(tp_nn_training(NULL));
     S(tp_nn_freeze(NULL, NULL, 1));
     S(tp_nn_copy(NULL, NULL));
-    S(tp_nn_clone(NULL));
+    S(tp_nn_clone(NULL), tp_nn_note(NULL, NULL, NULL), tp_nn_noted(NULL, NULL));
     S(tp_nn_load(NULL, NULL, (tp_load_opts){ 0 }));
     S(tp_nn_load(m, NULL, (tp_load_opts){ 0 }));
     S(tp_nn_save(NULL, NULL));
@@ -595,6 +595,7 @@ Test(nothing, texts, WITH_ALL)
 {
     TP_SCOPE;
     S(tp_data_table(NULL, (tp_csv_opts){ 0 }), tp_data_table_at(NULL, 0, 0), tp_data_table_free(NULL));
+    S(tp_data_tokenizer_text(NULL, NULL, 9), tp_data_tokenizer_parse(NULL, 9), tp_state_text(NULL, NULL, NULL));
     S(tp_data_bpe_learn(NULL, INT64_MAX, INT64_MIN), tp_data_bpe_save(NULL, NULL), tp_data_wordpiece(NULL, true));
     S(tp_data_rows(NULL, NULL, INT64_MIN, (tp_rows_opts){ 0 }, NULL), tp_data_row(NULL, x, 0, tp_rows_defaults(), NULL, 9));
     S(tp_data_trim(NULL, NULL), tp_rows_marked(NULL, INT64_MIN), tp_data_by_length(NULL, -1), tp_data_by_length(x, 1));

@@ -414,6 +414,21 @@ Test(state, a_loader_must_be_the_one_that_was_saved, .init = make_test_folder, .
     l = counted_loader(40, o);
     CHECK(with_loader(l, &done, false) && noted == 0);
     tp_set_log(NULL, NULL);
+    CASE("a schedule of another length is said, or of another rate");
+    for (int i = 0; i < 3; i++) {
+        tp_module *m = tp_nn_init(tp_nn_linear(1, 1), tp_device_open("cpu"));
+        tp_optim *opt = tp_optim_sgd(tp_nn_params(m, "*"), tp_sgd(i == 2 ? 0.2 : 0.1));
+        tp_sched *sched = tp_sched_cosine(opt, 0, i == 1 ? 200 : 100, 0);
+        tp_state *s = tp_state_new();
+
+        noted = 0;
+        tp_set_log(note, (void *)"step 10 goes on with a rate of");
+        CHECK(tp_state_sched(s, "sched", sched) && tp_state_optim(s, "optim", opt)); /* in either order */
+        CHECK(i ? tp_state_load(s, in_folder("s")) : tp_sched_seek(sched, 10) && tp_state_save(s, in_folder("s")) && tp_state_load(s, in_folder("s")));
+        CHECK(noted == (i > 0) && tp_sched_at(sched) == 10);
+        tp_state_free(s), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m);
+    }
+    tp_set_log(NULL, NULL);
     CASE("a count below zero");
     done = -1085102592571149730;
     CHECK(with_loader(l, &done, true));

@@ -12,19 +12,47 @@ awk 'BEGIN {
 small="--device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --width 8"
 resumed forecast forecast.safetensors "$forecast" $small --epochs 240
 ok forecast "$forecast" $small --epochs 2 --out f --plot
-number mse mae rmse naive_mse season_mse
+number mse mae naive_mse season_mse
 picture f/forecast_0.png f/forecast_1.png f/curve.png
 ok "what is next" "$forecast" --device cpu --data series.csv --out f --sample
 [ "$(wc -l <stdout)" -eq 9 ] && [ "$(head -n 1 stdout)" = "up,wave" ] || fail "what is next: $(cat stdout)"
 ok "one column" "$forecast" $small --epochs 1 --columns wave --out w
 refused "another number of columns" 1 "(N, steps_in, columns)" "$forecast" --device cpu --data series.csv --columns up --out f --sample
-refused "no data" 1 "--data FILE.csv is wanted" "$forecast" --device cpu --out f
-refused "no such column" 1 "there is no column" "$forecast" $small --columns sea --out f
-refused "more rows than there are" 1 "900 rows of 400" "$forecast" $small --train 500 --validation 200 --out f
-refused "a long season" 1 "a season of 50 in 24" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 50 --out f
-refused "a segment that doesn't divide" 1 "segment 5 doesn't divide" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 5 --season 8 --out f
+refused "no data" 1 "none/.cache/taper/series.csv can't be read: scripts/series.sh makes it" env HOME="$dir/none" "$forecast" --device cpu --out f
+refused "no data named that is there" 1 "none.csv can't be read: No such file" "$forecast" --device cpu --data none.csv --out f
+mkdir -p home/.cache/taper
+cp series.csv home/.cache/taper
+ok "the data that scripts/series.sh makes" env HOME="$dir/home" "$forecast" $small --data home/.cache/taper/series.csv --epochs 1 --out g
+cp stdout named.out
+ok "the data that scripts/series.sh makes" env HOME="$dir/home" "$forecast" ${small#--device cpu --data series.csv} --device cpu --epochs 1 --out g
+cmp -s stdout named.out || fail "the data that scripts/series.sh makes: $(cat stdout named.out)"
+tr , ';' <series.csv >semicolons.csv
+tr , '\t' <series.csv >tabs.csv
+ok "semicolons" "$forecast" $small --data semicolons.csv --delimiter ';' --epochs 1 --out g
+cmp -s stdout named.out || fail "semicolons: $(cat stdout)"
+ok "tabs" "$forecast" $small --data tabs.csv --delimiter '\t' --epochs 1 --out g
+cmp -s stdout named.out || fail "tabs: $(cat stdout)"
+ok "a pipe without dates" sh -c "cut -d, -f2,3 series.csv | '$forecast' $small --data /dev/stdin --epochs 1 --out g"
+cmp -s stdout named.out || fail "a pipe without dates: $(cat stdout)"
+refused "another delimiter" 1 'column 0 (date;up;wave): "day 0;0.0;0.000" is no number' "$forecast" $small --data semicolons.csv --out f
+refused "a long delimiter" 1 '--delimiter "ab": one character, or \\t, is wanted' "$forecast" $small --delimiter ab --out f
+refused "no delimiter" 1 '--delimiter "": one character' "$forecast" $small --delimiter "" --out f
+sed '9s/,[^,]*$/,1,5/; s/,/;/; s/,/;/' series.csv >commas.csv
+refused "a decimal comma" 1 'line 9, column 2 (wave): "1,5" is no number: decimals come after a point' "$forecast" $small --data commas.csv --delimiter ';' --out f
+sed '9s/[^,]*$/inf/' series.csv >infinite.csv
+refused "an infinity" 1 'infinite.csv: line 9, column 2 (wave): "inf" is infinite' "$forecast" $small --data infinite.csv --out f
+cut -d, -f2,3 series.csv | sed '9s/^[^,]*/lost/' >stray.csv
+refused "a text in the first column" 1 'line 9, column 0 (up): "lost" is no number' "$forecast" $small --data stray.csv --out f
+refused "no such column" 1 "there is no column \"sea\": there are 3" "$forecast" $small --columns sea --out f
+refused "no column" 1 "x names no column" "$forecast" $small --columns "" --out f
+refused "a column of text" 1 'column 0 (date): "day 0" is no number' "$forecast" $small --columns date --out f
+refused "more rows than there are" 1 "400 rows are there: 500 to train (at least 32) and twice 200 (8) are wanted" "$forecast" $small --train 500 --validation 200 --out f
+refused "few rows to train" 1 "400 rows are there: 31 to train (at least 32) and twice 80 (8) are wanted" "$forecast" $small --train 31 --out f
+refused "few rows to validate" 1 "386 to train (at least 32) and twice 7 (8) are wanted" "$forecast" $small --validation 7 --out f
+refused "a long season" 1 "--season 50 is more than --steps_in 24" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 4 --season 50 --out f
+refused "a segment that doesn't divide" 1 "segment 5 doesn't divide both steps_in 24 and ahead 8" "$forecast" --device cpu --data series.csv --steps_in 24 --ahead 8 --segment 5 --season 8 --out f
 head -n 20 series.csv >short.csv
-refused "a short table" 1 "a window of 24 places" "$forecast" --device cpu --data short.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --out f
+refused "a short table" 1 "19 rows are there: 13 to train (at least 32) and twice 3 (8) are wanted" "$forecast" --device cpu --data short.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --out f
 : >empty
 refused "an empty file" 1 "there are no rows" "$forecast" --device cpu --data empty --out f
 ok --help "$forecast" --help

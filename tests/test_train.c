@@ -463,7 +463,7 @@ Test(flags, right_ones, IN_FOLDER)
     char *all[] = { (char *)"prog", (char *)"--device", (char *)"cpu", (char *)"--epochs=7", (char *)"--steps", (char *)"9",
                     (char *)"--batch", (char *)"32", (char *)"--lr", (char *)"0.5", (char *)"--seed", (char *)"42",
                     (char *)"--threads", (char *)"1", (char *)"--data", (char *)"d", (char *)"--out", (char *)"o",
-                    (char *)"--resume", (char *)"r", (char *)"--amp", (char *)"bf16", (char *)"--plot", NULL };
+                    (char *)"--amp", (char *)"bf16", (char *)"--plot", NULL };
     tp_train_args a = { .about = "does something", .lr = 2e-3 };
 
     CASE("--help");
@@ -484,7 +484,7 @@ Test(flags, right_ones, IN_FOLDER)
     a = (tp_train_args){ 0 };
     CHECK(tp_train_parse(&a, TP_LEN(all) - 1, all) == -1);
     CHECK(!strcmp(a.device, "cpu") && a.epochs == 7 && a.steps == 9 && a.batch == 32 && a.lr == 0.5 && a.seed == 42 &&
-          a.threads == 1 && !strcmp(a.data, "d") && !strcmp(a.out, "o") && !strcmp(a.resume, "r") &&
+          a.threads == 1 && !strcmp(a.data, "d") && !strcmp(a.out, "o") &&
           !strcmp(a.amp, "bf16") && a.plot);
     CHECK(tp_threads() == 1 && tp_rng_save().seed == 42);
     CASE("flags of one's own");

@@ -1,7 +1,7 @@
 /*
  * args.c - the flags that every program here understands, and Ctrl-C.
  */
-#include "train/train.h"
+#include "train/args.h"
 
 #include "tensor/internal.h"
 #include "tensor/plain.h"
@@ -15,9 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP, OWN = 256 /* beyond any letter */ };
-enum { MOST_FLAGS = 32 };
 
 static const struct option common[] = {
     { "device", required_argument, NULL, DEVICE }, { "epochs", required_argument, NULL, EPOCHS },
@@ -70,14 +67,14 @@ static int help(const tp_train_args *a)
     printf("%s - %s\n\n", a->program, a->about ? a->about : "trains a model");
     printf("  --device NAME   cpu, cuda, cuda:1 or auto (%s)\n", a->device);
     printf("  --epochs N      passes over the data (%d)\n", a->epochs);
-    printf("  --steps N       stop after so many steps in all; 0: by epochs (%lld)\n", (long long)a->steps);
+    printf("  --steps N       stop after so many steps in all; 0, or --epochs alone: by epochs (%lld)\n", (long long)a->steps);
     printf("  --batch N       samples a step (%lld)\n", (long long)a->batch);
     printf("  --lr X          learning rate (%g)\n", a->lr);
     printf("  --seed N        of weights, shuffling and dropout (%llu)\n", (unsigned long long)a->seed);
     printf("  --threads N     of the CPU; 0: all (%d)\n", a->threads);
     printf("  --data DIR      where the data is (%s)\n", a->data ? a->data : "as packaged");
     printf("  --out DIR       for log, curve, pictures and checkpoint (%s)\n", a->out);
-    printf("  --resume FILE   go on from a checkpoint\n");
+    printf("  --resume FILE   go on from a checkpoint, with the flags of its run\n");
     printf("  --amp MODE      off, or bf16: products in bf16 (%s)\n", a->amp);
     printf("  --plot          write the curves as PNG\n");
     for (int i = 0; i < a->n_flags; i++)
@@ -163,7 +160,7 @@ static int take_own(const tp_train_args *a, const tp_train_flag *f, const char *
     }
 }
 
-static int take(tp_train_args *a, int flag, const char *text)
+int tp__take_flag(tp_train_args *a, int flag, const char *text)
 {
     if (flag >= OWN && flag < OWN + a->n_flags) return take_own(a, &a->flags[flag - OWN], text);
     switch (flag) {
@@ -238,6 +235,8 @@ static void list_flags(const tp_train_args *a, struct option *to)
 int tp_train_parse(tp_train_args *a, int argc, char **argv)
 {
     struct option options[TP_LEN(common) + MOST_FLAGS + 1];
+    tp_given given = { 0 };
+    int status;
 
     TP_PLAIN;
     if (!complete(a, argc, argv)) return 2;
@@ -245,15 +244,17 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
     fill_in(a, argv[0]);
     opterr = 0, optind = 0;
     for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
-        int status;
-
         if (c == '?' || c == ':') return unknown(a, argv, c == ':');
-        if ((status = take(a, c, optarg)) >= 0) return status;
+        if ((status = tp__take_flag(a, c, optarg)) >= 0) return status;
+        *(c >= OWN ? &given.own[c - OWN] : &given.common[c]) = true;
     }
     if (optind < argc) {
         fprintf(stderr, "%s: what is \"%s\"?  --help lists the flags\n", a->program, argv[optind]);
         return 2;
     }
+    if (a->resume && (status = tp__options_resume(a, &given)) >= 0) return status;
+    if (given.common[EPOCHS] && !given.common[STEPS]) a->steps = 0;
+    if ((status = tp__options_write(a)) >= 0) return status;
     tp_set_log(say, (void *)a->program);
     tp_set_threads(a->threads);
     tp_seed(a->seed);

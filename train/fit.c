@@ -316,7 +316,7 @@ bool tp_train_fit(tp_module *m, tp_fit_opts o, tp_fit_result *r)
     bool ok;
 
     k.c.steps = o.steps, k.c.epochs = o.epochs, k.c.user = o.user;
-    k.c.checkpoint = o.checkpoint, k.c.resume = o.resume;
+    k.c.checkpoint = o.checkpoint, k.c.resume = o.resume, k.c.options = o.options;
     if (!k.o.accumulate) k.o.accumulate = 1;
     if (!k.o.average_every) k.o.average_every = 1;
     if (options_ok(m, &o)) {

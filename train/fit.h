@@ -62,6 +62,8 @@ typedef struct tp_fit_opts {
     int64_t checkpoint_every; /* steps; 0: after each pass */
     const char *resume;       /* a checkpoint of a run with the same options, or NULL: all goes on, bit
                                * by bit, as if it had not ended */
+    const char *options;      /* how the program was called, as a text in its checkpoints; those of
+                               * tp_train_parse are read by it where a run is resumed; or NULL */
     tp_log_opts log;          /* loss and score; with dir or bar.  total, from and append are filled in */
 } tp_fit_opts;
 

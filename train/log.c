@@ -11,10 +11,12 @@
 #include "tensor/plain.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -132,12 +134,22 @@ static bool read_columns(tp_logger *l, const char *path)
     return tp_ok();
 }
 
+/* The folder is ours until the log is closed.  Where it can't be locked at all (some network file systems
+ * have no locks) it is ours too. */
+static bool lock_folder(tp_logger *l)
+{
+    l->folder = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    TP_REQUIRE_IN("tp_log_open", l->folder < 0 || !flock(l->folder, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK,
+                  TP_ERR_IO, "another run writes its log into %s: give each a folder of its own", l->dir);
+    return true;
+}
+
 static bool open_csv(tp_logger *l)
 {
     char path[4096];
 
     if (!l->dir) return true;
-    if (!tp_train_folder(l->dir)) return false;
+    if (!tp_train_folder(l->dir) || !lock_folder(l)) return false;
     snprintf(path, sizeof path, "%s/log.csv", l->dir);
     if (l->o.append && !read_columns(l, path)) return false;
     l->csv = fopen(path, l->o.append ? "a" : "w");
@@ -152,7 +164,7 @@ tp_logger *tp_log_open(tp_log_opts o)
     if (!l) return NULL;
     l->o = o, l->step = o.from, l->start = tp__now();
     l->thread = tp__me();
-    l->json_at = -1;
+    l->json_at = -1, l->folder = -1;
     l->terminal = o.bar && isatty(STDERR_FILENO);
     if ((!o.dir || (l->dir = tp__strdup(o.dir))) && open_csv(l) && tp__log_json_open(l) && tp__log_events_open(l))
         return enlist(l), l;
@@ -420,6 +432,7 @@ void tp__log_free(tp_logger *l)
         tp_free(t->added), tp_free(t->due);
         tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
     }
+    if (l->folder >= 0) close(l->folder);
     if (l->dir) tp__release(l->dir, strlen(l->dir) + 1);
     tp__release(l, sizeof *l);
 }

@@ -25,6 +25,7 @@ struct tp_logger {
     tp_log_opts o;
     char *dir;
     FILE *csv, *json, *events; /* the last two where they are wanted */
+    int folder;                /* open, and locked; -1: none */
     bool terminal, drawn, incomplete, json_lost, events_lost;
     int columns; /* of the header that log.csv has; 0: none yet */
     int64_t step, row;

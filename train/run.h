@@ -19,9 +19,9 @@ typedef struct course {
     tp_fit_at at;
     tp_fit_why why;
     bool ended;
-    int64_t steps, epochs;           /* the ends; 0: no such end */
-    const char *checkpoint, *resume; /* or NULL */
-    void *user;                      /* of the callbacks */
+    int64_t steps, epochs; /* the ends; 0: no such end */
+    const char *checkpoint, *resume, *options; /* or NULL */
+    void *user; /* of the callbacks */
     tp_state *state;
     tp_logger *log;
 } course;
@@ -106,6 +106,7 @@ static inline bool open_log(course *c, tp_log_opts o, int64_t a_pass)
 /* With everything registered; also where a checkpoint is already at its end, or was saved at it. */
 static inline bool set_out(course *c, tp_log_opts o, int64_t a_pass)
 {
+    if (c->options && !tp_state_text(c->state, "options", c->options)) return false;
     if ((c->resume && !tp_state_load(c->state, c->resume)) || !open_log(c, o, a_pass)) return false;
     end_where_done(c);
     return !c->checkpoint || tp_state_try(c->state, c->checkpoint);

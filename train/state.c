@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, AVERAGES, SCALER, SCHED, LOADER, TENSOR, I64, COUNT, F64, RNG } kind;
+typedef enum kind { MODULE, OPTIM, AVERAGES, SCALER, SCHED, LOADER, TENSOR, I64, COUNT, F64, TEXT, RNG } kind;
 
 /* The numbers of a loader: where it stands, and what makes its order. */
 enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
@@ -43,8 +43,12 @@ tp_state *tp_state_new(void)
 void tp_state_free(tp_state *s)
 {
     if (!s) return;
-    for (int i = 0; i < s->n; i++)
-        tp__release(s->entries[i].name, strlen(s->entries[i].name) + 1);
+    for (int i = 0; i < s->n; i++) {
+        entry *e = &s->entries[i];
+
+        if (e->kind == TEXT) tp__release(e->what, strlen(e->what) + 1);
+        tp__release(e->name, strlen(e->name) + 1);
+    }
     tp__release(s->entries, sizeof *s->entries * (size_t)s->room);
     tp__release(s, sizeof *s);
 }
@@ -127,6 +131,19 @@ bool tp_state_f64(tp_state *s, const char *name, double *v)
     return add(s, F64, name, v);
 }
 
+bool tp_state_text(tp_state *s, const char *name, const char *text)
+{
+    char *copy;
+
+    if (!tp_ok()) return false;
+    TP_REQUIRE(!name || (strcmp(name, "format") && strcmp(name, "threads") && strcmp(name, "processor")), TP_ERR_ARG,
+               "%s is a text of every state", name);
+    copy = text ? tp__strdup(text) : NULL;
+    if (add(s, TEXT, name, copy)) return true;
+    if (copy) tp__release(copy, strlen(copy) + 1);
+    return false;
+}
+
 /* ---- all of it as a list of tensors ---- */
 
 typedef struct item {
@@ -204,6 +221,7 @@ static bool gather_one(list *l, const entry *e)
     if (e->kind == SCALER) return tp_scaler_each(e->what, push_each, l) >= 0;
     if (e->kind == AVERAGES) return tp_ema_each(e->what, push_each, l) >= 0;
     l->prefix = NULL;
+    if (e->kind == TEXT) return true;
     if (e->kind == TENSOR && !*(tp_tensor **)e->what) return true; /* nothing kept yet */
     return push(l, e->name, host_value(e));
 }
@@ -224,6 +242,7 @@ static void free_list(list *l)
 
 /* ---- saving ---- */
 
+enum { OF_MACHINE = 3 };
 static const char format[] = "taper state 1";
 
 /* What the same bits depend on beside the file. */
@@ -235,25 +254,34 @@ static void machine(char *threads, size_t room, tp_meta *meta)
     meta[2] = (tp_meta){ "processor", tp_device_describe(tp__cpu()) };
 }
 
+static bool write_list(tp_state *s, const list *l, const char *path, bool trial)
+{
+    size_t bytes = sizeof(tp_named) * (size_t)l->n, more = sizeof(tp_meta) * (size_t)(OF_MACHINE + s->n);
+    tp_named *named = tp__alloc(bytes);
+    tp_meta *meta = tp__alloc(more);
+    int n = OF_MACHINE;
+    char threads[16];
+    bool ok = named && meta;
+
+    for (int i = 0; ok && i < l->n; i++)
+        named[i] = (tp_named){ l->items[i].name, l->items[i].t };
+    if (ok) machine(threads, sizeof threads, meta);
+    for (int i = 0; ok && i < s->n; i++)
+        if (s->entries[i].kind == TEXT) meta[n++] = (tp_meta){ s->entries[i].name, s->entries[i].what };
+    ok = ok && (trial ? tp__file_try : tp_file_save)(path, named, l->n, meta, n);
+    tp__release(named, bytes), tp__release(meta, more);
+    return ok;
+}
+
 static bool save(const char *where, tp_state *s, const char *path, bool trial)
 {
-    char threads[16];
-    tp_meta meta[3];
-    tp_named *named = NULL;
     list l = { 0 };
-    size_t bytes = 0;
     bool ok;
 
     TP_SCOPE;
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, s && path, TP_ERR_ARG, "missing state or path");
-    ok = gather(s, &l);
-    if (ok) bytes = sizeof *named * (size_t)l.n, ok = (named = tp__alloc(bytes)) != NULL;
-    for (int i = 0; ok && i < l.n; i++)
-        named[i] = (tp_named){ l.items[i].name, l.items[i].t };
-    machine(threads, sizeof threads, meta);
-    ok = ok && (trial ? tp__file_try : tp_file_save)(path, named, l.n, meta, 3);
-    tp__release(named, bytes);
+    ok = gather(s, &l) && write_list(s, &l, path, trial);
     free_list(&l);
     return ok;
 }
@@ -398,6 +426,7 @@ static bool apply_host(const entry *e, const list *l)
     switch (e->kind) {
     case MODULE:
     case AVERAGES:
+    case TEXT:
     case SCALER: return true;
     case OPTIM: return tp_optim_load_end(e->what);
     case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
@@ -421,17 +450,19 @@ static bool apply(tp_state *s, const list *l)
     for (int i = 0; i < l->n; i++)
         if (l->items[i].read != l->items[i].t && !tp_copy_(l->items[i].t, l->items[i].read)) return false;
     for (int i = 0; i < s->n; i++)
-        if (s->entries[i].kind != LOADER && !apply_host(&s->entries[i], l)) return false;
+        if (s->entries[i].kind != LOADER && s->entries[i].kind != SCHED && !apply_host(&s->entries[i], l)) return false;
+    for (int i = 0; i < s->n; i++) /* which look at the rates that optimizers have by now */
+        if (s->entries[i].kind == SCHED && !apply_host(&s->entries[i], l)) return false;
     return apply_host(&generator, l);
 }
 
 static void note_machine(const tp_file *f)
 {
     char threads[16];
-    tp_meta meta[3];
+    tp_meta meta[OF_MACHINE];
 
     machine(threads, sizeof threads, meta);
-    for (int i = 1; i < 3; i++) {
+    for (int i = 1; i < OF_MACHINE; i++) {
         const char *then = tp_file_meta(f, meta[i].key);
 
         if (then && strcmp(then, meta[i].value) != 0)

@@ -35,10 +35,12 @@ bool tp_state_tensor(tp_state *s, const char *name, tp_tensor **t); /* as tp_sto
 bool tp_state_i64(tp_state *s, const char *name, int64_t *v);
 bool tp_state_count(tp_state *s, const char *name, int64_t *v); /* a file with less than 0 is refused */
 bool tp_state_f64(tp_state *s, const char *name, double *v);
+/* A text for who reads the file: metadata, of tp_file_meta.  It is copied; loading doesn't look at it. */
+bool tp_state_text(tp_state *s, const char *name, const char *text);
 /* With the thread's generator.  Loading checks all of the file before it changes anything: a
  * loader of another batch size or number of samples is refused.  It notes through tp_set_log
- * when threads, processor or BLAS differ, so that the same bits can't be promised, and when a
- * loader is shuffled by another seed. */
+ * when threads, processor or BLAS differ, so that the same bits can't be promised, when a
+ * loader is shuffled by another seed, and when a schedule goes on with another rate. */
 bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_result));
 /* Could it be saved there?  Writes all of it to a temporary file beside path and takes it away, so
  * that a full disk or a wrong folder is found before the training. */
@@ -87,15 +89,22 @@ typedef struct tp_train_args {
     const char *program, *about, *device, *data, *out, *amp;
     const char *resume; /* a checkpoint, or NULL */
     int epochs, threads;
-    int64_t steps, batch; /* steps 0: by epochs */
+    int64_t steps, batch; /* steps 0: by epochs, and so it becomes where --epochs is given alone */
     double lr;
     uint64_t seed;
     bool plot;
     const tp_train_flag *flags; /* more of them, and how many; at most 32 */
     int n_flags;
+    const char *may_differ;     /* names of those, blanks between, that may be others in a run that is resumed:
+                                 * of what is shown, not of what is learned */
+    char options[4096]; /* all of them as JSON, but for device, threads and resume: becomes tp_fit_opts.options */
 } tp_train_args;
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
- * is wrong, 1 when help can't be written.  Sets threads and the seed; notes and warnings go to stderr from here on. */
+ * is wrong, 1 when help can't be written, or the checkpoint not read.  Sets threads and the seed; notes
+ * and warnings go to stderr from here on.
+ * With --resume a flag that isn't given is that of the run that is resumed, where its checkpoint has them
+ * ("options").  One that is given may be another where that changes no number that the run has learned
+ * by: data, out, epochs, steps, plot, and those that may_differ. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
 /* Makes the folder, those above it too, where it isn't there; false and an error where it can't be
  * written to. */

@@ -154,7 +154,7 @@ bool tp_train_turns(tp_module *m, tp_turns_opts o, tp_fit_result *r)
     run k = { .c = course_of(__func__, m), .o = o };
 
     k.c.steps = o.steps, k.c.epochs = o.epochs, k.c.user = o.user;
-    k.c.checkpoint = o.checkpoint, k.c.resume = o.resume;
+    k.c.checkpoint = o.checkpoint, k.c.resume = o.resume, k.c.options = o.options;
     if (options_ok(m, o)) {
         if (begin(&k)) loop(&k);
         if (tp_ok() && k.c.ended && save(&k.c)) tell(&k.c, o.on_end);

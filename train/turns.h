@@ -32,6 +32,7 @@ typedef struct tp_turns_opts {
     tp_fit_fn *on_epoch, *on_end;
     const char *checkpoint; /* the whole run as a file, or NULL; after each epoch and at the end */
     const char *resume;     /* a checkpoint of a run with the same options, or NULL */
+    const char *options;    /* as tp_fit_opts has them */
     tp_log_opts log;        /* the losses by name; as tp_fit_opts has it */
 } tp_turns_opts;
 
