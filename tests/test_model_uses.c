@@ -260,6 +260,43 @@ ON_EACH_DEVICE(models, files_that_tell_none)
 
 /* ---- drawing and writing ---- */
 
+/* m, which goes, keeps t in its file. */
+static void check_tokens_kept(tp_module *m, const tp_tokenizer *t, tp_device *dev)
+{
+    tp_module *back = NULL;
+    tp_tokenizer *own = NULL;
+
+    CASE("tokens of a %s", tp_nn_kind(m));
+    CHECK(tp_model_set_tokenizer(m, t) && tp_model_save(tp_nn_init(m, dev), in_folder("m")) && (back = tp_model_load(in_folder("m"), NULL, dev)));
+    CHECK((own = tp_model_tokenizer(back)) && tp_data_tokens(own) == 3 && tp_data_token_id(own, "c") == 2);
+    tp_nn_free(m), tp_nn_free(back), tp_data_tokenizer_free(own);
+}
+
+ON_EACH_DEVICE_WITH(models, files_know_their_tokens, conv2d)
+{
+    tp_tokenizer *t = tp_data_chars("abc", 3, NULL);
+    tp_diffusion_opts o = { .unet = { .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1 }, .size = 8, .text = { .vocabulary = 3, .context = 4 } };
+    tp_module *m, *cnn = tp_model_cnn((tp_cnn_opts){ 0 });
+
+    make_test_folder();
+    check_tokens_kept(tp_model_gpt((tp_gpt_opts){ .vocabulary = 3, .context = 4, .layers = 1, .heads = 1, .width = 8 }), t, dev);
+    check_tokens_kept(tp_model_lstm((tp_lstm_model_opts){ .vocabulary = 3, .width = 8 }), t, dev);
+    check_tokens_kept(tp_model_bert((tp_bert_opts){ .vocabulary = 3, .context = 4, .classes = 2, .layers = 1, .heads = 1, .width = 8 }), t, dev);
+    check_tokens_kept(tp_model_translate((tp_translate_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 1, .width = 8 }), t, dev);
+    check_tokens_kept(tp_model_diffusion(o), t, dev);
+    CASE("refused");
+    m = tp_model_gpt((tp_gpt_opts){ .vocabulary = 2, .context = 4, .layers = 1, .heads = 1, .width = 8 });
+    CHECK_REFUSED(tp_model_set_tokenizer(m, t), TP_ERR_ARG, "3 tokens, and a gpt of 2");
+    CHECK_REFUSED(tp_model_tokenizer(m), TP_ERR_ARG, "the gpt came without one");
+    CHECK_REFUSED(tp_model_set_tokenizer(cnn, t), TP_ERR_ARG, "3 tokens, and a cnn of 0");
+    CHECK_REFUSED(tp_model_set_tokenizer(m, NULL), TP_ERR_ARG, "missing model or tokenizer");
+    CHECK_REFUSED(tp_model_set_tokenizer(NULL, t), TP_ERR_ARG, "missing model or tokenizer");
+    CHECK_REFUSED(tp_model_tokenizer(NULL), TP_ERR_ARG, "missing model");
+    CHECK(tp_nn_note(m, "tokenizer", "{}"));
+    CHECK_REFUSED(tp_model_tokenizer(m), TP_ERR_FORMAT, "it has no tokens");
+    tp_nn_free(m), tp_nn_free(cnn), tp_data_tokenizer_free(t), remove_test_folder();
+}
+
 ON_EACH_DEVICE(models, drawing)
 {
     TP_SCOPE;

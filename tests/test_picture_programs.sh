@@ -29,7 +29,7 @@ refused "an empty folder" 1 "empty" "$gan" --data empty --out e
 refused "an empty folder of pictures" 1 "empty" "$gan" --data empty --out e --pictures
 refused "a rate that is too large" 1 "the loss of the discriminator in step" "$gan" $small --width 2 --wgan --lr 1e8 --epochs 20 --out e
 refused "a number of pictures" 2 "a whole number from 0 to 10000" "$gan" --sample -3
-refused "another run's state" 1 "state" "$gan" $small --width 3 --epochs 2 --out c2 --resume c/state.safetensors
+refused "another run's state" 2 "was begun with --width 2" "$gan" $small --width 3 --epochs 2 --out c2 --resume c/state.safetensors
 ok "--help" "$gan" --help
 grep -q -- "--wgan" stdout || fail "--help: $(cat stdout)"
 
@@ -65,6 +65,20 @@ ok "vqvae's prior" "$vqvae" $small --epochs 1 --out q --prior
 number test_loss
 ok "vqvae draws" "$vqvae" $small --out q --sample
 picture q/samples.png
+cp -r q other
+ok "another codebook" "$vqvae" $small --epochs 1 --codes 8 --seed 2 --out other
+refused "a prior of another codebook" 1 "prior.safetensors is of another codebook" "$vqvae" $small --out other --sample
+
+# ---- one folder, two runs; and a run that is cut short in a folder with weights ----
+cp v/vae.safetensors before
+rm v/log.csv
+"$vae" $small --conv --conditional --epochs 1000 --hidden 16 --latent 3 --out v >/dev/null 2>cut.err &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -f v/log.csv ]; do sleep 0.01; done
+refused "two runs into one folder" 1 "another run writes its log into v" "$vae" $small --conv --conditional --hidden 16 --latent 3 --out v
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] && cmp -s v/vae.safetensors before || fail "cut short: $(cat cut.err)"
 
 # ---- judged ----
 ok cnn "$cnn" --device cpu --data data --epochs 2 --out n

@@ -204,11 +204,11 @@ Test(plots, confusion, IN_FOLDER)
 Test(plots, refusals, IN_FOLDER)
 {
     static const double v[] = { 1, 2 };
-    tp_series s = { "s", NULL, v, 2 }, less = { "s", v, v, -1 };
+    tp_series s = { "s", NULL, v, 2 }, none = { "s", v, NULL, 2 }, less = { "s", v, v, -1 };
     tp_plot_opts plain = { 0 };
 
     CASE("refusals");
-    CHECK_REFUSED(tp_plot_scatter(in_folder("p"), &s, 1, plain), TP_ERR_ARG, "tp_plot_scatter: curve 0 has 2 points, and no numbers");
+    CHECK_REFUSED(tp_plot_scatter(in_folder("p"), &none, 1, plain), TP_ERR_ARG, "tp_plot_scatter: curve 0 has 2 points, and no numbers");
     CHECK_REFUSED(tp_plot_scatter(in_folder("p"), &less, 1, plain), TP_ERR_ARG, "curve 0 has -1 points");
     CHECK_REFUSED(tp_plot_scatter(in_folder("p"), &s, 1, (tp_plot_opts){ .log_x = true, .diagonal = true }), TP_ERR_ARG, "two axes of one kind");
     CHECK_REFUSED(tp_plot_histogram(in_folder("p"), &s, 1, -1, plain), TP_ERR_ARG, "tp_plot_histogram: -1 bins");

@@ -115,20 +115,21 @@ interrupt()
     [ $got -eq 0 ] || [ $got -eq 130 ] || fail "interrupted: status $got and $(cat part.err)"
     grep -q 'stopped at step' part.err && { [ $got -eq 130 ] || fail "stopped with status $got"
         tail -n 1 part.err | grep -q 'stopped at step' || fail "the last line is $(tail -n 1 part.err)"; }
-    sed -n 's/.*stopped at step \([0-9]*\); go on with --resume part\/state.safetensors$/\1/p' part.err
+    sed -n 's/.*stopped at step \([0-9]*\); go on with --resume piece\/state.safetensors$/\1/p' part.err
 }
 
 at=
 for pause in 0.3 0.15 0.5 0.08 0.8 1.5 3 6; do # until one hits the middle
-    rm -rf part
-    at=$(interrupt $pause INT $run --out part)
+    rm -rf piece
+    at=$(interrupt $pause INT $run --out piece)
     [ -n "$at" ] && [ "$at" -gt 0 ] && [ "$at" -lt $steps ] && break
 done
 if [ -n "$at" ] && [ "$at" -lt $steps ]; then
     [ ! -s part.out ] || fail "interrupted, and yet a result: $(cat part.out)"
-    timeout 300 "$cnn" $run --out part --resume part/state.safetensors >part.out 2>part.err || fail "resumed: $(cat part.err)"
+    timeout 300 "$cnn" $run --out piece --resume piece/state.safetensors >part.out 2>part.err || fail "resumed: $(cat part.err)"
     for f in cnn.safetensors state.safetensors log.csv predictions.png; do
-        cmp whole/$f part/$f || fail "stopped at step $at and resumed: another $f"
+        # the checkpoint tells its folder too
+        LC_ALL=C sed 's/"out\\":\\"piece/"out\\":\\"whole/' piece/$f | cmp whole/$f - || fail "stopped at step $at and resumed: another $f"
     done
     [ "$(cut -d' ' -f1-4 whole.out)" = "$(cut -d' ' -f1-4 part.out)" ] || fail "resumed: $(cat part.out)"
 else
@@ -161,8 +162,8 @@ refused_in_a_line "cut checkpoint" 1 "cut.safetensors is not a safetensors file"
 refused_in_a_line "weights as checkpoint" 1 "no state of this version" $run --resume whole/cnn.safetensors
 refused_in_a_line "folder as checkpoint" 1 "Is a directory" $run --resume whole
 refused_in_a_line "text as checkpoint" 1 "not a safetensors file" $run --resume whole.out
-timeout 300 "$cnn" ${run%--steps*} --steps 20 --out batch >/dev/null 2>part.err
-refused_in_a_line "other batch size" 1 "batch size" $run --batch 200 --resume batch/state.safetensors
+timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 20 --out batch >/dev/null 2>part.err
+refused_in_a_line "other batch size" 2 "was begun with --batch 16" $run --batch 200 --resume batch/state.safetensors
 
 refused_in_a_line "other data" 1 "400 samples there and 40 here" $run --data few --resume batch/state.safetensors
 

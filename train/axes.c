@@ -52,7 +52,7 @@ void tp__axes_range(const tp_series *s, int n, tp_frame *f)
     f->x0 = f->y0 = INFINITY, f->x1 = f->y1 = -INFINITY;
     for (int k = 0; k < n; k++)
         for (int64_t i = 0; i < s[k].n; i++) {
-            double x = s[k].x[i], y = s[k].y[i];
+            double x = tp__x_of(&s[k], i), y = s[k].y[i];
 
             if (!tp__axes_drawable(f, x, y)) continue;
             any = true, x = on_axis(f->log_x, x), y = on_axis(f->log_y, y);
@@ -192,25 +192,22 @@ void tp__plot_x_label(tp_canvas *c, const tp_frame *f, const char *x_label)
                     x_label, tp__ink);
 }
 
-static bool series_ok(const char *where, const tp_series *s, int n, bool must_x)
+static bool series_ok(const char *where, const tp_series *s, int n)
 {
     for (int k = 0; k < n; k++) {
-        bool there = s[k].y && (s[k].x || !must_x);
-
-        TP_REQUIRE_IN(where, s[k].n >= 0 && (!s[k].n || there), TP_ERR_ARG, "curve %d has %lld points%s", k,
-                      (long long)s[k].n, there ? "" : ", and no numbers");
+        TP_REQUIRE_IN(where, s[k].n >= 0 && (!s[k].n || s[k].y), TP_ERR_ARG, "curve %d has %lld points%s", k,
+                      (long long)s[k].n, s[k].y ? "" : ", and no numbers");
     }
     return true;
 }
 
-bool tp__plot_begin(const char *where, const char *png, const tp_series *s, int n, bool must_x, tp_plot_opts o, tp_canvas *c,
-                    tp_frame *f)
+bool tp__plot_begin(const char *where, const char *png, const tp_series *s, int n, tp_plot_opts o, tp_canvas *c, tp_frame *f)
 {
     int scale, below;
 
     if (!tp_ok()) return false;
     TP_REQUIRE_IN(where, png && s && n > 0, TP_ERR_ARG, "missing path or curves");
-    if (!series_ok(where, s, n, must_x)) return false;
+    if (!series_ok(where, s, n)) return false;
     if (!o.width) o.width = 960;
     if (!o.height) o.height = 540;
     TP_REQUIRE_IN(where, o.width >= 200 && o.height >= 150 && o.width <= 8192 && o.height <= 8192, TP_ERR_ARG,

@@ -18,6 +18,11 @@ typedef struct tp_frame {
 enum { TP_PENS = 6 };
 extern const tp_color tp__paper, tp__ink, tp__rule, tp__pen[TP_PENS];
 
+static inline double tp__x_of(const tp_series *s, int64_t i)
+{
+    return s->x ? s->x[i] : (double)i;
+}
+
 /* Finite, and above 0 on an axis of logarithms. */
 bool tp__axes_drawable(const tp_frame *f, double x, double y);
 double tp__axes_x(const tp_frame *f, double x); /* in pixels */
@@ -34,9 +39,8 @@ int tp__put_text(tp_canvas *c, int x, int y, int scale, const char *text, int ro
 
 int tp__plot_title(tp_canvas *c, int scale, const char *title); /* gives the row below it */
 /* A picture of o's size, with its title, and the frame below it; false and an error, which names
- * `where`, when the size or one of n curves can't be.  must_x: they need x. */
-bool tp__plot_begin(const char *where, const char *png, const tp_series *s, int n, bool must_x, tp_plot_opts o, tp_canvas *c,
-                    tp_frame *f);
+ * `where`, when the size or one of n curves can't be. */
+bool tp__plot_begin(const char *where, const char *png, const tp_series *s, int n, tp_plot_opts o, tp_canvas *c, tp_frame *f);
 /* The curves' names in a row above the frame, after y_label, each with its share of the room. */
 void tp__plot_names(tp_canvas *c, const tp_frame *f, const tp_series *s, int n, const char *y_label, int first_pen);
 void tp__plot_x_label(tp_canvas *c, const tp_frame *f, const char *x_label);

@@ -12,13 +12,13 @@ enum { FEW = 40 }; /* points that are marked, so that one alone is seen */
 static void draw_curve(tp_canvas *c, const tp_frame *f, const tp_series *s, tp_color pen)
 {
     for (int64_t i = 0; i < s->n; i++) {
-        bool joined = i > 0 && tp__axes_drawable(f, s->x[i - 1], s->y[i - 1]);
+        bool joined = i > 0 && tp__axes_drawable(f, tp__x_of(s, i - 1), s->y[i - 1]);
         int64_t from = joined ? i - 1 : i;
         double x, y;
 
-        if (!tp__axes_drawable(f, s->x[i], s->y[i])) continue;
-        x = tp__axes_x(f, s->x[i]), y = tp__axes_y(f, s->y[i]);
-        tp__canvas_line(c, tp__axes_x(f, s->x[from]), tp__axes_y(f, s->y[from]), x, y, 0.8 + 0.8 * f->scale, pen);
+        if (!tp__axes_drawable(f, tp__x_of(s, i), s->y[i])) continue;
+        x = tp__axes_x(f, tp__x_of(s, i)), y = tp__axes_y(f, s->y[i]);
+        tp__canvas_line(c, tp__axes_x(f, tp__x_of(s, from)), tp__axes_y(f, s->y[from]), x, y, 0.8 + 0.8 * f->scale, pen);
         if (!joined || s->n <= FEW) tp__canvas_line(c, x, y, x, y, 3 + 2 * f->scale, pen);
     }
 }
@@ -51,7 +51,7 @@ bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
     tp_canvas c;
     tp_frame f;
 
-    if (!tp__plot_begin(__func__, png, s, n, true, o, &c, &f)) return false;
+    if (!tp__plot_begin(__func__, png, s, n, o, &c, &f)) return false;
     draw_panel(&c, f, (panel){ s, n, n, 0, o.x_label, o.y_label });
     return tp__canvas_end(__func__, &c, png);
 }

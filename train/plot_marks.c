@@ -14,8 +14,8 @@ static void draw_dots(tp_canvas *c, const tp_frame *f, const tp_series *s, tp_co
     for (int64_t i = 0; i < s->n; i++) {
         double x, y;
 
-        if (!tp__axes_drawable(f, s->x[i], s->y[i])) continue;
-        x = tp__axes_x(f, s->x[i]), y = tp__axes_y(f, s->y[i]);
+        if (!tp__axes_drawable(f, tp__x_of(s, i), s->y[i])) continue;
+        x = tp__axes_x(f, tp__x_of(s, i)), y = tp__axes_y(f, s->y[i]);
         tp__canvas_line(c, x, y, x, y, 2 + 2 * f->scale, pen);
     }
 }
@@ -34,7 +34,7 @@ bool tp_plot_scatter(const char *png, const tp_series *s, int n, tp_plot_opts o)
     tp_frame f;
 
     TP_REQUIRE(!o.diagonal || o.log_x == o.log_y, TP_ERR_ARG, "a diagonal needs two axes of one kind");
-    if (!tp__plot_begin(__func__, png, s, n, true, o, &c, &f)) return false;
+    if (!tp__plot_begin(__func__, png, s, n, o, &c, &f)) return false;
     tp__axes_range(s, n, &f);
     if (o.diagonal) f.x0 = f.y0 = fmin(f.x0, f.y0), f.x1 = f.y1 = fmax(f.x1, f.y1);
     tp__axes_widen(&f);
@@ -127,7 +127,7 @@ bool tp_plot_histogram(const char *png, const tp_series *s, int n, int bins, tp_
 
     TP_REQUIRE(bins >= 0 && bins <= 4096 && !o.log_x, TP_ERR_ARG, "%d bins%s: up to 4096, on an axis of numbers", bins,
                o.log_x ? " of logarithms" : "");
-    if (!tp__plot_begin(__func__, png, s, n, false, o, &c, &f)) return false;
+    if (!tp__plot_begin(__func__, png, s, n, o, &c, &f)) return false;
     seen = range_of_y(s, n, &f);
     f.y0 = 0, f.y1 = 1, tp__axes_widen(&f);
     if (!bins) bins = (int)fmin(100, fmax(5, 2 * ceil(log2((double)seen + 1))));

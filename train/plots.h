@@ -14,7 +14,7 @@ TP_API_BEGIN
 /* One curve, or one cloud of dots. */
 typedef struct tp_series {
     const char *name;
-    const double *x, *y; /* NaN: a gap */
+    const double *x, *y; /* NaN: a gap; x NULL: 0, 1, 2 ... */
     int64_t n;
 } tp_series;
 typedef struct tp_plot_opts {
@@ -30,7 +30,7 @@ bool tp_plot_lines(const char *png, const tp_series *s, int n, tp_plot_opts o)
 bool tp_plot_scatter(const char *png, const tp_series *s, int n, tp_plot_opts o)
     __attribute__((warn_unused_result));
 /* How many of each series' y lie in each of `bins` parts of the range of all (0: about log2 of their
- * number, from 5 to 100).  x may be NULL.  One series is drawn as bars, several as outlines.  NaN
+ * number, from 5 to 100).  x isn't read.  One series is drawn as bars, several as outlines.  NaN
  * and infinities don't count.  log_x is refused. */
 bool tp_plot_histogram(const char *png, const tp_series *s, int n, int bins, tp_plot_opts o)
     __attribute__((warn_unused_result));
