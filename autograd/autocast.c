@@ -1,9 +1,12 @@
 /*
- * autocast.c - what runs in which dtype while autocast is on, as torch.autocast("cpu").
+ * autocast.c - what runs in which dtype while autocast is on, as torch.autocast("cpu"), and with
+ * f16, whose numbers end at 65504, as torch.autocast("cuda").
  *
  *   down, to its dtype   products: linear, matmul, einsum, conv*, conv_transpose*, attention,
  *                        lstm, gru, rnn
- *   up, to f32           losses, and prod
+ *   up, to f32           losses, and prod; with f16 also exp, expm1, log, log1p, pow, reciprocal,
+ *                        rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
+ *                        cumprod, layer_norm, group_norm, rms_norm
  *   as operands are      all else
  *
  * A parameter is used several times in one region and cast once: leaves that require a gradient
@@ -41,8 +44,8 @@ tp_mode tp_autocast_begin(tp_dtype d)
     tp_thread *me = tp__me();
     tp_mode m = { TP_MODE_AUTOCAST, (unsigned char)me->autocast };
 
-    if (d == TP_F32 || d == TP_BF16) me->autocast = d;
-    else tp__fail(TP_ERR_DTYPE, "autocast", "to %s isn't offered: bf16", tp_dtype_name(d));
+    if (d == TP_F32 || d == TP_BF16 || d == TP_F16) me->autocast = d;
+    else tp__fail(TP_ERR_DTYPE, "autocast", "to %s isn't offered: bf16 or f16", tp_dtype_name(d));
     return m;
 }
 
@@ -57,7 +60,7 @@ static tp_made *find(tp_thread *me, const tp_tensor *x)
 {
     for (tp_made **at = &me->casts, *c; (c = *at); at = &c->next) {
         if (c->storage != x->storage || c->offset != x->offset) continue;
-        if (c->version == x->storage->version && tp__same(&c->made->shape, &x->shape) &&
+        if (c->made->dtype == me->autocast && c->version == x->storage->version && tp__same(&c->made->shape, &x->shape) &&
             (c->leaf ? c->leaf == x->node : me->no_grad))
             return c;
         *at = c->next;
@@ -90,7 +93,7 @@ tp_tensor *tp__autocast(tp_tensor *x)
 {
     tp_thread *me = tp__me();
 
-    if (!x || me->autocast == TP_F32 || (x->dtype != TP_F32 && x->dtype != TP_F16)) return x;
+    if (!x || me->autocast == TP_F32 || x->dtype == me->autocast || !tp__is_float(x) || x->dtype == TP_F64) return x;
     return lasting(me, x) ? cast_once(me, x) : tp_cast(x, me->autocast);
 }
 
@@ -99,4 +102,9 @@ tp_tensor *tp__autocast_loss(tp_tensor *x)
     bool narrow = x && (x->dtype == TP_BF16 || x->dtype == TP_F16);
 
     return narrow && tp__me()->autocast != TP_F32 ? tp_cast(x, TP_F32) : x;
+}
+
+tp_tensor *tp__autocast_wide(tp_tensor *x)
+{
+    return x && x->dtype == TP_F16 && tp__me()->autocast == TP_F16 ? tp_cast(x, TP_F32) : x;
 }

@@ -60,15 +60,18 @@ typedef struct tp_mode {
 #define TP_NO_GRAD         TP__MODE(tp_grad_begin(false)) /* nothing is recorded */
 #define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))  /* recorded again, inside TP_NO_GRAD */
 /* As torch.autocast("cpu"): products (linear, matmul, einsum, convolutions, attention, recurrent
- * layers) take f32 operands in dtype and give it; losses and prod take theirs in f32; all other ops
- * run in what they are given.  A parameter is cast once in the outermost region, and again after
+ * layers) take narrower or f32 operands in dtype and give it; losses and prod take theirs in f32; all
+ * other ops run in what they are given.  To f16, on a GPU alone, as torch.autocast("cuda"): exp,
+ * expm1, log, log1p, pow, reciprocal, rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean,
+ * norm, var, cumsum, cumprod and layer, group and rms norms take theirs in f32 too, and gradients want
+ * a scaler (optim/optim.h).  A parameter is cast once in the outermost region, and again after
  * tp_copy_, tp_fill_ or an optimizer's step; what is written through tp_f32 isn't seen. */
 #define TP_AUTOCAST(dtype) TP__MODE(tp_autocast_begin(dtype))
 #define TP_ANOMALY         TP__MODE(tp_anomaly_begin(true))   /* the first NaN is an error */
 
 /* The same without the cleanup attribute: end each, the last begun first. */
 tp_mode tp_grad_begin(bool on);
-tp_mode tp_autocast_begin(tp_dtype d); /* TP_BF16; TP_F32 turns it off */
+tp_mode tp_autocast_begin(tp_dtype d); /* TP_BF16 or TP_F16; TP_F32 turns it off */
 tp_mode tp_anomaly_begin(bool on);
 void tp_mode_end(tp_mode m); /* as it was before m began */
 void tp__mode_close(tp_mode *m);

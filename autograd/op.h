@@ -53,11 +53,13 @@ bool tp__will_record(tp_list in);
 /* a and b in the dtype where PyTorch's result_type lets them meet: themselves or recorded
  * casts.  false and an error when one is missing or they are on different devices. */
 bool tp__meet(const char *where, tp_tensor **a, tp_tensor **b);
-/* x in the autocast dtype while autocast is on and x is f32 or f16; else x.  A leaf's cast is made
- * once in a region. */
+/* x in the autocast dtype while autocast is on and x is a float but f64; else x.  A leaf's cast is
+ * made once in a region. */
 tp_tensor *tp__autocast(tp_tensor *x);
 /* The other way, for losses and prod: x in f32 while autocast is on and x is narrower; else x. */
 tp_tensor *tp__autocast_loss(tp_tensor *x);
+/* For what f16 is too short for: f16 x in f32 while autocast is to f16; else x. */
+tp_tensor *tp__autocast_wide(tp_tensor *x);
 
 /* A leaf's gradient itself, not a handle of the caller's; NULL when nothing has arrived. */
 tp_tensor *tp__grad_peek(const tp_tensor *t);

@@ -105,7 +105,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0.01);
     tp_fit_result f;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = testing, .forward = logits, .user = &o.padding, .steps = total,
-                        .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = tp_train_amp(a),
                         .log = { .dir = a->out, .unit = "texts", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld texts, %lld cut; %lld classes, %lld tokens; %lld parameters\n", (long long)n, (long long)cut, (long long)classes, (long long)k.vocabulary, (long long)tp_nn_count(m));

@@ -18,19 +18,25 @@ static tp_tensor *loss_of(tp_module *net, tp_batch b)
     return tp_cross_entropy(tp_nn_forward(net, b.x), b.y);
 }
 
-static void step(tp_module *net, tp_optim *opt, tp_batch b, bool bf16, tp_logger *log)
+/* scaler: of f16, whose small numbers end early; else NULL */
+static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, tp_dtype amp, int64_t at, tp_logger *log)
 {
     TP_SCOPE; /* every tensor made here dies at the closing brace */
-    TP_AUTOCAST(bf16 ? TP_BF16 : TP_F32);
+    TP_AUTOCAST(amp);
     tp_tensor *loss = loss_of(net, b);
 
     if (!isfinite(tp_item(loss))) { /* again, to say which op first gave that; nothing is saved any more */
+        char why[512] = "no op gave NaN";
         TP_ANOMALY;
-        tp_backward(loss_of(net, b)), tp_fail(TP_ERR_NONFINITE, "the loss isn't finite");
+
+        tp_backward(loss_of(net, b));
+        if (!tp_ok()) snprintf(why, sizeof why, "%s", tp_error()), tp_clear_error();
+        tp_fail(TP_ERR_NONFINITE, "the loss of step %lld isn't finite: %s", (long long)at, why);
     }
     tp_optim_zero_grad(opt);
-    tp_backward(loss);
-    tp_optim_step(opt);            /* nothing moves if anything above failed */
+    tp_backward(scaler ? tp_scaler_scale(scaler, loss) : loss);
+    if (scaler) tp_scaler_step(scaler, opt), tp_scaler_update(scaler);
+    else tp_optim_step(opt); /* nothing moves if anything above failed */
     tp_log_add(log, "loss", loss);
 }
 
@@ -92,7 +98,10 @@ int main(int argc, char **argv)
     tp_module *net = tp_nn_init(tp_model_cnn(o), dev); /* draws the weights, in layer order */
     tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
     tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
+    tp_dtype amp = tp_train_amp(&a);
+    tp_scaler *scaler = amp == TP_F16 ? tp_scaler_new(dev, tp_scaler_options()) : NULL;
     tp_state *run = tp_state_new();
+    if (scaler) tp_state_scaler(run, "scaler", scaler);
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
     tp_state_loader(run, "train", train), tp_state_count(run, "done", &done), tp_state_text(run, "options", a.options);
     if (a.resume && tp_state_load(run, a.resume) && done > total) total = done; /* nothing is left to train */
@@ -106,7 +115,7 @@ int main(int argc, char **argv)
     tp_train_catch_interrupt();
     while (there && tp_ok() && done < total && !tp_train_interrupted()) {
         if (tp_data_next(train, &b)) { /* the loader's, until its next call */
-            step(net, opt, b, !strcmp(a.amp, "bf16"), log);
+            step(net, opt, scaler, b, amp, done + 1, log);
             tp_sched_advance(sched), tp_log_items(log, b.size);
             tp_log_step(log), done++, images += b.size;
         } else if (tp_ok()) { /* a pass has ended */
@@ -129,7 +138,7 @@ int main(int argc, char **argv)
     if (!stopped && tp_ok()) tell_result(accuracy, done / tp_data_batches(train), images, seconds);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     else if (stopped) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)done, state);
-    tp_state_free(run), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
+    tp_state_free(run), tp_scaler_free(scaler), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
     tp_data_free(train), tp_data_free(test);
     return stopped || !tp_ok() ? tp_train_status() : 0;
 }

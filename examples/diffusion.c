@@ -72,7 +72,7 @@ static void train(const tp_train_args *a)
     tp_ema *average = tp_ema_new_warm(m, 0.999);
     tp_fit_result r;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .average = average, .train = train, .forward = loss, .steps = total, .clip_norm = 1,
-                        .checkpoint = state, .checkpoint_every = 500, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .checkpoint = state, .checkpoint_every = 500, .resume = a->resume, .options = a->options, .amp = tp_train_amp(a),
                         .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
     if (words) tp_model_set_tokenizer(m, words);

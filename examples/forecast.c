@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     if (!sample && tp_data_measure(seen = tp_data_range(tp_data_retain(table), 0, end[1]), 0, &mean, &scale)) tp_nn_set(m, "scale", scale = tp_to(scale, dev));
     tp_fit_opts fit = { .optim = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr)), .train = l[0], .validation = l[1], .loss = scaled_squares,
                         .user = scale, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state,
-                        .resume = a.resume, .options = a.options, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16, .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
+                        .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a), .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
     if (sample) write_next(m, b.x);
     else if (tp_train_fit(m, fit, &r) && r.why != TP_FIT_INTERRUPTED && tp_model_save(m, weights)) {
         test(m, l[2], scale, r.at.epoch);

@@ -106,7 +106,7 @@ static void train(const tp_train_args *a)
                        { "generator", tp_optim_adam(tp_nn_params(both, "g.*"), adam), generator_loss, 0 } };
     tp_turns_opts opts = { .turn = turn, .n = 2, .train = all, .on_epoch = show, .on_end = show,
                            .epochs = a->steps ? 0 : a->epochs, .steps = a->steps, .checkpoint = state, .resume = a->resume, .options = a->options,
-                           .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                           .amp = tp_train_amp(a),
                            .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
     if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE && tp_model_save(g, weights))

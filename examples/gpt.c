@@ -76,7 +76,7 @@ static void train(tp_train_args *a, const char *weights, const char *state)
     tp_fit_result r;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = validation, .loss = next_token_loss,
                         .steps = total, .clip_norm = 1, .validate_every = every, .checkpoint = state, .checkpoint_every = every,
-                        .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .resume = a->resume, .options = a->options, .amp = tp_train_amp(a),
                         .log = { .dir = a->out, .unit = "sequences", .bar = true, .plot = a->plot } };
 
     if (t && o.vocabulary < 2) tp_fail(TP_ERR_ARG, "%s has one symbol: there is nothing to learn", a->data);

@@ -81,7 +81,7 @@ static void train(tp_train_args *a, const char *weights, const char *state)
     tp_fit_result r;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = validation, .loss = next_symbol_loss,
                         .score = validate, .steps = total, .clip_norm = 1, .validate_every = every, .checkpoint = state,
-                        .checkpoint_every = every, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .checkpoint_every = every, .resume = a->resume, .options = a->options, .amp = tp_train_amp(a),
                         .log = { .dir = a->out, .unit = "windows", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld characters, %lld symbols; %lld parameters\n", (long long)n, (long long)tp_data_tokens(t), (long long)tp_nn_count(m));

@@ -60,14 +60,16 @@ static tp_module *network(int64_t inputs)
     return tp_nn_sequential(layers, TP_LEN(layers));
 }
 
-static void step(tp_module *net, tp_optim *opt, tp_batch b, tp_logger *log)
+static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, tp_dtype amp, tp_logger *log)
 {
     TP_SCOPE;
+    TP_AUTOCAST(amp);
     tp_tensor *loss = tp_mse(tp_nn_forward(net, b.x), b.y);
 
     tp_optim_zero_grad(opt);
-    tp_backward(loss);
-    tp_optim_step(opt);
+    tp_backward(scaler ? tp_scaler_scale(scaler, loss) : loss);
+    if (scaler) tp_scaler_step(scaler, opt), tp_scaler_update(scaler);
+    else tp_optim_step(opt);
     tp_log_add(log, "loss", loss);
 }
 
@@ -118,17 +120,19 @@ int main(int argc, char **argv)
     tp_module *net = tp_nn_init(network(inputs), dev);
     tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
     tp_sched *sched = tp_sched_cosine(opt, total / 20, total, 0.01);
+    tp_scaler *scaler = tp_train_amp(&a) == TP_F16 ? tp_scaler_new(dev, tp_scaler_options()) : NULL;
     tp_state *run = tp_state_new();
 
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt), tp_state_sched(run, "sched", sched);
     tp_state_loader(run, "train", l[0]), tp_state_i64(run, "done", &done), tp_state_text(run, "options", a.options);
+    if (scaler) tp_state_scaler(run, "scaler", scaler);
     if (a.resume && !tp_state_load(run, a.resume)) done = total;
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch, .unit = "rows",
                                                 .bar = true, .plot = a.plot, .append = a.resume != NULL });
 
     tp_train_catch_interrupt();
     while (tp_ok() && done < total && !tp_train_interrupted()) {
-        if (tp_data_next(l[0], &b)) step(net, opt, b, log), tp_sched_advance(sched), tp_log_step(log), done++;
+        if (tp_data_next(l[0], &b)) step(net, opt, scaler, b, tp_train_amp(&a), log), tp_sched_advance(sched), tp_log_step(log), done++;
         else if (tp_ok()) tp_log_value(log, "validation_loss", evaluate(net, l[1], &r2)); /* a pass has ended */
     }
     if (tp_state_save(run, state) && !tp_train_interrupted()) mse = evaluate(net, l[2], &r2);
@@ -137,7 +141,7 @@ int main(int argc, char **argv)
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     else if (tp_train_interrupted()) fprintf(stderr, "\n%s: stopped; go on with --resume %s\n", a.program, state);
     else printf("result model=regression rmse=%.6g r2=%.4f mse=%.6g steps=%lld\n", sqrt(mse), r2, mse, (long long)done);
-    tp_state_free(run), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
+    tp_state_free(run), tp_scaler_free(scaler), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net);
     for (int k = 0; k < 3; k++)
         tp_data_free(l[k]);
     return tp_train_status();

@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0);
     tp_fit_result r = { .why = TP_FIT_FAILED };
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = train, .validation = test, .score = accuracy, .higher_is_better = true,
-                        .steps = total, .checkpoint = state, .resume = a.resume, .options = a.options, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .steps = total, .checkpoint = state, .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();

@@ -107,7 +107,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
     tp_sched *sched = tp_sched_cosine(opt, total / 10, total, 0.01);
     tp_fit_result f;
     tp_fit_opts fit = { .optim = opt, .sched = sched, .train = training, .validation = testing, .forward = run, .loss = next_token_loss, .user = m,
-                        .steps = total, .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = strcmp(a->amp, "bf16") ? TP_F32 : TP_BF16,
+                        .steps = total, .clip_norm = 1, .checkpoint = state, .resume = a->resume, .options = a->options, .amp = tp_train_amp(a),
                         .log = { .dir = a->out, .unit = "pairs", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld pairs, %lld held; %lld of their texts cut; %lld tokens; %lld parameters\n", (long long)n, (long long)(n - rest), (long long)cut, (long long)k.vocabulary, (long long)tp_nn_count(m));

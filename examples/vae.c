@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     tp_fit_result r = { .why = TP_FIT_DONE };
     tp_fit_opts fit = { .optim = opt, .train = train, .validation = test, .forward = nats,
                         .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state, .resume = a.resume, .options = a.options,
-                        .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
     tp_train_catch_interrupt();

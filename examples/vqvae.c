@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     tp_loader *train = tp_data_loader(tp_data_fashion_mnist(a.data, "train"), (tp_loader_opts){ .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev });
     tp_loader *test = tp_data_loader(tp_data_fashion_mnist(a.data, "test"), (tp_loader_opts){ .batch = 500, .device = dev });
     tp_fit_opts fit = { .train = train, .validation = test, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state,
-                        .resume = a.resume, .options = a.options, .forward = prior ? next_symbol : autoencode, .amp = strcmp(a.amp, "bf16") ? TP_F32 : TP_BF16,
+                        .resume = a.resume, .options = a.options, .forward = prior ? next_symbol : autoencode, .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
     tp_fit_result r = { .why = TP_FIT_DONE };
     vqvae = prior || sample ? tp_model_load(weights, "vqvae", dev) : tp_nn_init(tp_model_vqvae((tp_vqvae_opts){ .codes = codes }), dev);

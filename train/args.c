@@ -75,7 +75,7 @@ static int help(const tp_train_args *a)
     printf("  --data DIR      where the data is (%s)\n", a->data ? a->data : "as packaged");
     printf("  --out DIR       for log, curve, pictures and checkpoint (%s)\n", a->out);
     printf("  --resume FILE   go on from a checkpoint, with the flags of its run\n");
-    printf("  --amp MODE      off, or bf16: products in bf16 (%s)\n", a->amp);
+    printf("  --amp MODE      off, bf16, or f16 on a GPU: dtype of products (%s)\n", a->amp);
     printf("  --plot          write the curves as PNG\n");
     for (int i = 0; i < a->n_flags; i++)
         help_own(&a->flags[i]);
@@ -173,7 +173,7 @@ int tp__take_flag(tp_train_args *a, int flag, const char *text)
     case HELP: return help(a);
     case AMP:
         a->amp = text;
-        return !strcmp(text, "off") || !strcmp(text, "bf16") ? -1 : wrong(a, "amp", text, "off or bf16");
+        return !strcmp(text, "off") || !strcmp(text, "bf16") || !strcmp(text, "f16") ? -1 : wrong(a, "amp", text, "off, bf16 or f16");
     case LR: return positive(text, &a->lr) ? -1 : wrong(a, "lr", text, "a number above 0 and below 1e9");
     default: return take_number(a, flag, text);
     }
@@ -259,6 +259,13 @@ int tp_train_parse(tp_train_args *a, int argc, char **argv)
     tp_set_threads(a->threads);
     tp_seed(a->seed);
     return -1;
+}
+
+tp_dtype tp_train_amp(const tp_train_args *a)
+{
+    const char *amp = a && a->amp ? a->amp : "off";
+
+    return !strcmp(amp, "bf16") ? TP_BF16 : !strcmp(amp, "f16") ? TP_F16 : TP_F32;
 }
 
 /* ---- the folder --out ---- */

@@ -14,6 +14,7 @@ typedef struct run {
     course c;
     tp_fit_opts o;
     copies best;
+    tp_scaler *scaler; /* of f16; or NULL */
     int64_t judged; /* the step of the last validation; 0: none yet */
     int64_t waited, samples; /* validations since the best; of this step */
 } run;
@@ -108,7 +109,7 @@ static bool learn(run *k, tp_batch b, int64_t share, double *sum)
     lesson l = { k, b };
     double v;
 
-    if (!learn_from(&k->c, loss_of_lesson, &l, share, NULL, &v)) return false;
+    if (!learn_from(&k->c, loss_of_lesson, &l, share, NULL, k->scaler, &v)) return false;
     *sum += v / (double)share, k->samples += b.size;
     return true;
 }
@@ -127,8 +128,9 @@ static int64_t share_of(const run *k)
 static bool move(run *k)
 {
     TP_SCOPE;
+    if (k->o.clip_norm > 0 && k->scaler && !tp_scaler_unscale(k->scaler, k->o.optim)) return false;
     if (k->o.clip_norm > 0 && !tp_optim_clip_norm(k->o.optim, k->o.clip_norm)) return false;
-    return tp_optim_step(k->o.optim) && (!k->o.sched || tp_sched_advance(k->o.sched));
+    return step_by(k->o.optim, k->scaler) && (!k->o.sched || tp_sched_advance(k->o.sched));
 }
 
 static bool averages_now(const run *k)
@@ -279,7 +281,8 @@ static bool register_all(run *k)
            tp_state_count(s, "step", &k->c.at.step) && tp_state_count(s, "epoch", &k->c.at.epoch) &&
            tp_state_count(s, "waited", &k->waited) && tp_state_count(s, "judged", &k->judged) &&
            tp_state_f64(s, "loss", &k->c.at.loss) &&
-           tp_state_f64(s, "score", &k->c.at.score) && tp_state_f64(s, "best", &k->c.at.best) && make_copies(k);
+           tp_state_f64(s, "score", &k->c.at.score) && tp_state_f64(s, "best", &k->c.at.best) &&
+           scale_for(&k->c, k->o.amp, "scaler", &k->scaler) && make_copies(k);
 }
 
 static bool begin(run *k)
@@ -326,6 +329,6 @@ bool tp_train_fit(tp_module *m, tp_fit_opts o, tp_fit_result *r)
     ok = arrive(&k.c, r);
     for (int i = 0; i < k.best.n; i++)
         tp_free(k.best.t[i]);
-    free(k.best.t);
+    free(k.best.t), tp_scaler_free(k.scaler);
     return ok;
 }

@@ -45,7 +45,8 @@ typedef struct tp_fit_opts {
     int64_t accumulate;       /* batches a step, the loss being their mean; 0: 1.  What is left at a pass's
                                * end is a step of fewer; of a stream it is divided by accumulate. */
     double clip_norm;         /* 0: no clipping */
-    tp_dtype amp;             /* TP_BF16: products run in it */
+    tp_dtype amp;             /* TP_BF16: products run in it; TP_F16, on a GPU: in that, with a tp_scaler
+                               * of PyTorch's defaults; where that skips a step, it counts all the same */
     tp_ema *average;          /* of m, or NULL: updated after a step, and in m's place, once it has
                                * been, in validations: score, on_validation, best and restore_best
                                * see the averages.  In the end m has its own weights, or the best */

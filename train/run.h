@@ -53,18 +53,42 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
                    (long long)c->at.step + 1, loss, why);
 }
 
-/* Gradients of a loss, which is one of `share` that a step has the mean of.  Its number is read
+/* Gradients of a loss, times the scale of s unless that is NULL, which is one of `share` that a step has the mean of.  Its number is read
  * when the backward is queued, so that a device has work meanwhile, and before any step: where it
  * is none, that is an error.  turn: whose loss it is, or NULL. */
-static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share,
-                              const char *turn, double *value)
+static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share, const char *turn,
+                              tp_scaler *s, double *value)
 {
     tp_rng rng = tp_rng_save();
-    tp_tensor *loss = f(user);
+    tp_tensor *loss = f(user), *part = share > 1 ? tp_scale(loss, 1 / (double)share) : loss;
 
-    if (!tp_backward(share > 1 ? tp_scale(loss, 1 / (double)share) : loss)) return false;
+    if (!tp_backward(s ? tp_scaler_scale(s, part) : part)) return false;
     *value = tp_item(loss);
     return tp_ok() && (isfinite(*value) || blame(c, f, user, turn, rng, *value));
+}
+
+/* ---- f16 ---- */
+
+static inline bool note_device(void *dev, const char *name, tp_tensor **t)
+{
+    (void)name;
+    *(tp_device **)dev = tp_device_of(*t);
+    return true;
+}
+
+/* A scaler, part of the checkpoint, where amp is f16; *s stays NULL where it isn't. */
+static inline bool scale_for(course *c, tp_dtype amp, const char *name, tp_scaler **s)
+{
+    tp_device *dev = NULL;
+
+    if (amp != TP_F16) return true;
+    return tp_nn_each(tp_nn_params(c->at.m, "*"), false, note_device, &dev) >= 0 &&
+           (*s = tp_scaler_new(dev, tp_scaler_options())) && tp_state_scaler(c->state, name, *s);
+}
+
+static inline bool step_by(tp_optim *o, tp_scaler *s)
+{
+    return s ? tp_scaler_step(s, o) && tp_scaler_update(s) : tp_optim_step(o);
 }
 
 /* ---- what happens now and then ---- */

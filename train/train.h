@@ -106,6 +106,7 @@ typedef struct tp_train_args {
  * ("options").  One that is given may be another where that changes no number that the run has learned
  * by: data, out, epochs, steps, plot, and those that may_differ. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
+tp_dtype tp_train_amp(const tp_train_args *a); /* what --amp says: TP_F32 (off), TP_BF16 or TP_F16 */
 /* Makes the folder, those above it too, where it isn't there; false and an error where it can't be
  * written to. */
 bool tp_train_folder(const char *dir);

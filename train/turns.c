@@ -9,6 +9,7 @@ typedef struct run {
     course c;
     tp_turns_opts o;
     double loss[MOST_TURNS]; /* of each turn's last update */
+    tp_scaler *scaler[MOST_TURNS];
     int64_t a_pass;          /* steps */
 } run;
 
@@ -36,7 +37,9 @@ static bool update(run *k, const tp_turn *t, tp_batch b, double *value)
     TP_AUTOCAST(k->o.amp);
     lesson l = { k, t, b };
 
-    return tp_optim_zero_grad(t->optim) && learn_from(&k->c, loss_of, &l, 1, t->name, value) && tp_optim_step(t->optim);
+    tp_scaler *s = k->scaler[t - k->o.turn];
+
+    return tp_optim_zero_grad(t->optim) && learn_from(&k->c, loss_of, &l, 1, t->name, s, value) && step_by(t->optim, s);
 }
 
 /* ---- one step ---- */
@@ -127,6 +130,8 @@ static bool register_all(run *k)
 
         snprintf(name, sizeof name, "optim.%s", k->o.turn[i].name);
         ok = tp_state_optim(s, name, k->o.turn[i].optim);
+        snprintf(name, sizeof name, "scaler.%s", k->o.turn[i].name);
+        ok = ok && scale_for(&k->c, k->o.amp, name, &k->scaler[i]);
     }
     return ok;
 }
@@ -159,5 +164,7 @@ bool tp_train_turns(tp_module *m, tp_turns_opts o, tp_fit_result *r)
         if (begin(&k)) loop(&k);
         if (tp_ok() && k.c.ended && save(&k.c)) tell(&k.c, o.on_end);
     }
+    for (int i = 0; i < MOST_TURNS; i++)
+        tp_scaler_free(k.scaler[i]);
     return arrive(&k.c, r);
 }

@@ -26,7 +26,7 @@ typedef struct tp_turns_opts {
     tp_loader *train;
     void *user;             /* of the losses and the callbacks */
     int64_t epochs, steps;  /* the end, whichever is first; 0: no such end.  One is needed. */
-    tp_dtype amp;           /* TP_BF16: products run in it */
+    tp_dtype amp;           /* as tp_fit_opts has it, with a tp_scaler for each turn */
     tp_ema *average;        /* updated after each step, or NULL */
     /* Each may be NULL, has a scope of its own, and isn't called after an error. */
     tp_fit_fn *on_epoch, *on_end;

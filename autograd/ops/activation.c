@@ -23,6 +23,7 @@ static const tp_op exp_op = { "exp", exp_backward, NULL };
 
 tp_tensor *tp_exp(tp_tensor *x)
 {
+    x = tp__autocast_wide(x);
     return tp__unary(TP_FRESH, &exp_op, TP_SLOT(x, exp), x, TP_KEEP_Y);
 }
 
@@ -35,6 +36,7 @@ static const tp_op log_op = { "log", log_backward, NULL };
 
 tp_tensor *tp_log(tp_tensor *x)
 {
+    x = tp__autocast_wide(x);
     return tp__unary(TP_FRESH, &log_op, TP_SLOT(x, log), x, TP_KEEP_X);
 }
 

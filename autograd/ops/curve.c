@@ -84,12 +84,12 @@ TP__BENT(clamp);
 
 tp_tensor *tp_reciprocal(tp_tensor *x)
 {
-    return tp__curve_of(&reciprocal_curve, x, 0, 0, 0);
+    return tp__curve_of(&reciprocal_curve, tp__autocast_wide(x), 0, 0, 0);
 }
 
 tp_tensor *tp_rsqrt(tp_tensor *x)
 {
-    return tp__curve_of(&rsqrt_curve, x, 0, 0, 0);
+    return tp__curve_of(&rsqrt_curve, tp__autocast_wide(x), 0, 0, 0);
 }
 
 tp_tensor *tp_sin(tp_tensor *x)
@@ -109,12 +109,12 @@ tp_tensor *tp_erf(tp_tensor *x)
 
 tp_tensor *tp_log1p(tp_tensor *x)
 {
-    return tp__curve_of(&log1p_curve, x, 0, 0, 0);
+    return tp__curve_of(&log1p_curve, tp__autocast_wide(x), 0, 0, 0);
 }
 
 tp_tensor *tp_expm1(tp_tensor *x)
 {
-    return tp__curve_of(&expm1_curve, x, 0, 0, 0);
+    return tp__curve_of(&expm1_curve, tp__autocast_wide(x), 0, 0, 0);
 }
 
 tp_tensor *tp_abs(tp_tensor *x)

@@ -90,6 +90,7 @@ tp_tensor *tp_group_norm(tp_tensor *x, int64_t groups, tp_tensor *weight, tp_ten
     tp_shape channels;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("group_norm", TP_LIST(x, weight, bias), 1)) return NULL;
     TP_REQUIRE_IN("group_norm", x->shape.rank >= 2, TP_ERR_SHAPE, "x must be (N, C, ...), not %s", tp__text(x));
     TP_REQUIRE_IN("group_norm", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
@@ -156,7 +157,7 @@ static tp_tensor *rms_norm(tp_tensor *x, tp_tensor *w, double eps)
 
 static double epsilon_of(const tp_tensor *x)
 {
-    return x->dtype == TP_F64 ? 0x1p-52 : x->dtype == TP_F32 ? 0x1p-23 : 0x1p-7;
+    return x->dtype == TP_F64 ? 0x1p-52 : x->dtype == TP_F32 ? 0x1p-23 : x->dtype == TP_F16 ? 0x1p-10 : 0x1p-7;
 }
 
 tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double eps)
@@ -166,6 +167,7 @@ tp_tensor *tp_rms_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, double e
     tp_tensor *y;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("rms_norm", TP_LIST(x, weight), 1) || !tp__shape_ok("rms_norm", shape)) return NULL;
     TP_REQUIRE_IN("rms_norm", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
     TP_REQUIRE_IN("rms_norm", shape.rank > 0, TP_ERR_SHAPE, "no axes to normalize over");

@@ -129,6 +129,7 @@ static tp_tensor *variance(const tp_op *op, tp_tensor *x, tp_axes axes, double c
     tp_tensor *y;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check(op->name, TP_LIST(x), 1) || !tp__fold_lanes(op->name, x, axes, &f)) return NULL;
     TP_REQUIRE_IN(op->name, isfinite(correction), TP_ERR_ARG, "the correction is %g", correction);
     if (!(y = tp__new_like(x, f.ones))) return NULL;
@@ -203,6 +204,7 @@ static tp_tensor *norm(tp_tensor *x, double p, tp_axes axes)
 tp_tensor *tp_norm(tp_tensor *x, double p, tp_axes axes)
 {
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("norm", TP_LIST(x), 1)) return NULL;
     TP_REQUIRE_IN("norm", p == p, TP_ERR_ARG, "p is no number");
     TP_REQUIRE_IN("norm", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
@@ -254,6 +256,7 @@ tp_tensor *tp_logsumexp(tp_tensor *x, tp_axes axes)
     tp_shape ones, left;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("logsumexp", TP_LIST(x), 1) || !tp__fold_shapes("logsumexp", x, axes, &ones, &left)) return NULL;
     TP_REQUIRE_IN("logsumexp", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
     return tp_pass(tp_reshape(logsumexp(x, axes, ones), left));

@@ -234,6 +234,7 @@ tp_tensor *tp_layer_norm(tp_tensor *x, tp_shape shape, tp_tensor *weight, tp_ten
     tp_tensor *y;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("layer_norm", TP_LIST(x, weight, bias), 1) || !tp__shape_ok("layer_norm", shape)) return NULL;
     s = x->shape, cols = tp__elements(&shape), flat = TP_SHAPE(cols);
     for (int i = 1; i <= shape.rank; i++)

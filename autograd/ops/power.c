@@ -46,6 +46,7 @@ tp_tensor *tp_pow(tp_tensor *a, tp_tensor *b)
     tp_loop l;
 
     TP_SCOPE;
+    a = tp__autocast_wide(a), b = tp__autocast_wide(b);
     if (!tp__meet("pow", &a, &b)) return NULL;
     s = tp__broadcast(&a->shape, &b->shape);
     TP_REQUIRE_IN("pow", s.rank >= 0, TP_ERR_SHAPE, "%s and %s don't broadcast", tp__text(a), tp__text(b));
@@ -78,8 +79,9 @@ static tp_tensor *one_of(tp_tensor *x)
 tp_tensor *tp_pow_scalar(tp_tensor *x, double p)
 {
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("pow_scalar", TP_LIST(x), 1)) return NULL;
-    TP_REQUIRE_IN("pow_scalar", tp__is_float(x) && x->dtype != TP_F16, TP_ERR_DTYPE, "not offered for %s", tp__text(x));
+    TP_REQUIRE_IN("pow_scalar", tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
     if (p == 0) return tp_pass(one_of(x));
     if (p == 0.5) return tp_pass(tp_sqrt(x));
     if (p == 1) return tp_pass(tp_scale(x, 1));

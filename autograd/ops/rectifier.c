@@ -96,7 +96,7 @@ tp_tensor *tp_selu(tp_tensor *x)
 tp_tensor *tp_softplus(tp_tensor *x, double beta, double threshold)
 {
     TP_REQUIRE_IN("softplus", beta != 0, TP_ERR_ARG, "beta is 0, and divides");
-    return tp__curve_of(&softplus_curve, x, beta, threshold, 0);
+    return tp__curve_of(&softplus_curve, tp__autocast_wide(x), beta, threshold, 0);
 }
 
 static bool is_width(const char *where, double lambda)

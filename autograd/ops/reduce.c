@@ -52,6 +52,7 @@ tp_tensor *tp_sum(tp_tensor *x, tp_axes axes)
     tp_shape ones, left;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("sum", TP_LIST(x), 1) || !tp__fold_shapes("sum", x, axes, &ones, &left)) return NULL;
     if (!tp__is_float(x)) return tp_pass(tp__total(x, axes));
     return tp_pass(tp_reshape(tp__sum_to(TP_FRESH, x, ones), left)); /* a new handle in any case */

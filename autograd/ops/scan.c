@@ -48,6 +48,7 @@ tp_tensor *tp_cumsum(tp_tensor *x, int axis)
     scan_attr k = { 0 };
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!starts("cumsum", x, axis, &k.axis)) return NULL;
     return tp_pass(cumsum(tp__is_float(x) ? x : tp_cast(x, TP_I64), k));
 }
@@ -86,6 +87,7 @@ tp_tensor *tp__cumprod(tp_tensor *x, int axis, bool reverse, bool exclusive)
 tp_tensor *tp_cumprod(tp_tensor *x, int axis)
 {
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check("cumprod", TP_LIST(x), 1)) return NULL;
     if (!tp__is_float(x)) x = tp_cast(x, TP_I64);
     return x ? tp_pass(tp__cumprod(x, axis, false, false)) : NULL;

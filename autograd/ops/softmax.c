@@ -117,6 +117,7 @@ static tp_tensor *softmax(tp_tensor *x, int axis, tp_softmax_kind kind)
     const char *name = ops[kind].name;
 
     TP_SCOPE;
+    x = tp__autocast_wide(x);
     if (!tp__check(name, TP_LIST(x), 1)) return NULL;
     TP_REQUIRE_IN(name, tp__is_float(x), TP_ERR_DTYPE, "not offered for %s", tp__text(x));
     if (x->shape.rank == 0) {
