@@ -147,36 +147,35 @@ tp_tokenizer *tp__bpe_bytes(void)
 
 static const char where[] = "tp_data_bpe";
 
-static bool refuse_line(const char *path, int line, const char *why, const char *text, size_t n)
+static bool refuse(tp_merge_at at, const char *why, const char *text, size_t n)
 {
-    tp__fail(TP_ERR_FORMAT, where, "%s: line %d: %s: \"%.*s\"", path, line, why,
+    tp__fail(TP_ERR_FORMAT, at.reader, "%s: %s %d: %s: \"%.*s\"", at.path, at.unit, at.number, why,
              (int)(n < 80 ? n : 80), text);
     return false;
 }
 
 /* A pair: both parts and their sum are in the vocabulary. */
-static bool add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n,
-                      char *sum)
+static bool add_merge(tp_tokenizer *t, tp_merge_at at, const char *s, size_t n, char *sum)
 {
     const char *gap = memchr(s, ' ', n);
     size_t left = gap ? (size_t)(gap - s) : 0, right = n - left - 1;
     int32_t a, b, c;
 
     if (!gap || !left || !right || memchr(gap + 1, ' ', right))
-        return refuse_line(path, line, "no pair with a space between", s, n);
+        return refuse(at, "no pair with a space between", s, n);
     memcpy(sum, s, left), memcpy(sum + left, gap + 1, right);
     a = tp__text_map_find(&t->keys, s, left), b = tp__text_map_find(&t->keys, gap + 1, right);
     c = tp__text_map_find(&t->keys, sum, left + right);
-    if (a < 0 || b < 0) return refuse_line(path, line, "a part is not in the vocabulary", s, n);
-    if (c < 0) return refuse_line(path, line, "what it makes is not in the vocabulary", s, n);
-    if (pair_of(t, a, b)) return refuse_line(path, line, "a pair that was there before", s, n);
+    if (a < 0 || b < 0) return refuse(at, "a part is not in the vocabulary", s, n);
+    if (c < 0) return refuse(at, "what it makes is not in the vocabulary", s, n);
+    if (pair_of(t, a, b)) return refuse(at, "a pair that was there before", s, n);
     return tp__bpe_merge(t, a, b, c);
 }
 
-bool tp__bpe_add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n)
+bool tp__bpe_add_merge(tp_tokenizer *t, tp_merge_at at, const char *s, size_t n)
 {
     char *sum = tp__alloc(n + 1);
-    bool ok = sum && add_merge(t, path, line, s, n, sum);
+    bool ok = sum && add_merge(t, at, s, n, sum);
 
     tp__release(sum, n + 1);
     return ok;
@@ -195,7 +194,7 @@ static bool add_merges(tp_tokenizer *t, const char *path, const tp_bytes *b)
         n = (size_t)(end - s);
         if (n && s[n - 1] == '\r') n--;
         if (!n || (line == 1 && n > 8 && !memcmp(s, "#version", 8))) continue;
-        if (!tp__bpe_add_merge(t, path, line, s, n)) return false;
+        if (!tp__bpe_add_merge(t, (tp_merge_at){ where, path, "line", line }, s, n)) return false;
     }
     return true;
 }
@@ -310,7 +309,7 @@ static bool chain_room(chain *c, size_t n)
     while (room < n)
         room *= 2;
     if (!(block = tp__alloc(chain_bytes(room)))) return false;
-    if (c->block) tp__release(c->block, chain_bytes(c->room));
+    tp__release(c->block, chain_bytes(c->room));
     c->block = block, c->room = room;
     c->heap = block, c->batch = c->heap + 3 * room;
     c->id = (int32_t *)(c->batch + 3 * room), c->next = c->id + room, c->before = c->next + room;
@@ -429,6 +428,6 @@ bool tp__encode_bpe(const tp_tokenizer *t, const char *text, size_t from, size_t
         ok = encode_piece(t, &c, text, from, n, out);
         from += n;
     }
-    if (c.block) tp__release(c.block, chain_bytes(c.room));
+    tp__release(c.block, chain_bytes(c.room));
     return ok;
 }

@@ -140,7 +140,7 @@ static bool more_slots(learner *l)
     l->slot = slot, l->slots = now;
     for (int32_t i = 0; i < l->n_pairs; i++)
         slot[slot_of(l, l->pair[i].left, l->pair[i].right)] = i + 1;
-    if (old) tp__release(old, sizeof *old * before);
+    tp__release(old, sizeof *old * before);
     return true;
 }
 
@@ -317,12 +317,12 @@ static void end(learner *l)
         if (l->pair[i].word)
             tp__release(l->pair[i].word,
                         sizeof *l->pair[i].word * (size_t)l->pair[i].room);
-    if (l->pair) tp__release(l->pair, sizeof *l->pair * (size_t)l->pair_room);
-    if (l->slot) tp__release(l->slot, sizeof *l->slot * l->slots);
-    if (l->heap) tp__release(l->heap, sizeof *l->heap * (size_t)l->heap_room);
-    if (l->changed) tp__release(l->changed, sizeof *l->changed * (size_t)l->changed_room);
-    if (l->word) tp__release(l->word, sizeof *l->word * (size_t)l->word_room);
-    if (l->ids) tp__release(l->ids, sizeof *l->ids * (l->n_ids + 1));
+    tp__release(l->pair, sizeof *l->pair * (size_t)l->pair_room);
+    tp__release(l->slot, sizeof *l->slot * l->slots);
+    tp__release(l->heap, sizeof *l->heap * (size_t)l->heap_room);
+    tp__release(l->changed, sizeof *l->changed * (size_t)l->changed_room);
+    tp__release(l->word, sizeof *l->word * (size_t)l->word_room);
+    tp__release(l->ids, sizeof *l->ids * (l->n_ids + 1));
     tp__text_map_free(&l->words);
 }
 
@@ -353,11 +353,13 @@ tp_tokenizer *tp_data_bpe_learn(const char *const *text, int64_t n, int64_t toke
 static bool write_file(const char *path, const tp_tokenizer *t, bool (*write)(FILE *f, const tp_tokenizer *t))
 {
     tp_part part;
-    bool ok = tp__part_open(&part, path);
+    bool ok;
 
+    errno = 0, ok = tp__part_open(&part, path);
     if (ok && !write(part.f, t)) tp__part_drop(&part), ok = false;
     ok = ok && tp__part_take(&part);
-    TP_REQUIRE_IN("tp_data_bpe_save", ok || !tp_ok(), TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
+    TP_REQUIRE_IN("tp_data_bpe_save", ok || !tp_ok(), TP_ERR_IO, "%s can't be written: %s", path,
+                  strerror(errno ? errno : ENOMEM));
     return ok;
 }
 

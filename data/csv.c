@@ -193,8 +193,8 @@ void tp__csv_free(tp_csv *c)
 {
     char **all = c->header ? c->header : c->field;
 
-    if (all) tp__release(all, sizeof *all * (size_t)c->field_room);
-    if (c->line) tp__release(c->line, sizeof *c->line * (size_t)c->row_room);
+    tp__release(all, sizeof *all * (size_t)c->field_room);
+    tp__release(c->line, sizeof *c->line * (size_t)c->row_room);
     tp__bytes_free(&c->text);
 }
 

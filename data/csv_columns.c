@@ -126,6 +126,32 @@ static bool choose(table *t, const char *list, column *to, int64_t *n)
     return true;
 }
 
+/* Text, and no number? */
+static bool texts_only(const table *t, int64_t col)
+{
+    bool some = false;
+    double v;
+
+    for (int64_t r = 0; r < t->c.rows; r++) {
+        const char *text = tp__csv_at(&t->c, r, col);
+
+        if (missing(text)) continue;
+        if (tp__number(text, &v)) return false;
+        some = true;
+    }
+    return some;
+}
+
+/* All but y, without those of text where they are left out: unless there are no others, to be refused. */
+static void choose_rest(table *t)
+{
+    bool leave_out = t->o.words == TP_WORDS_LEAVE_OUT;
+
+    for (int all = !leave_out; all < 2 && !t->n_x; all++)
+        for (int64_t i = 0; i < t->c.cols; i++)
+            if (!taken(t->y, t->n_y, i) && (all || !texts_only(t, i))) t->x[t->n_x++].at = i;
+}
+
 static bool choose_columns(table *t)
 {
     size_t bytes = sizeof(column) * (size_t)t->c.cols;
@@ -135,8 +161,7 @@ static bool choose_columns(table *t)
     TP_REQUIRE_IN(where, !t->o.y || t->n_y, TP_ERR_ARG, "%s: y names no column", t->c.path);
     if (t->o.x && !choose(t, t->o.x, t->x, &t->n_x)) return false;
     TP_REQUIRE_IN(where, !t->o.x || t->n_x, TP_ERR_ARG, "%s: x names no column", t->c.path);
-    for (int64_t i = 0; !t->o.x && i < t->c.cols; i++)
-        if (!taken(t->y, t->n_y, i)) t->x[t->n_x++].at = i;
+    if (!t->o.x) choose_rest(t);
     TP_REQUIRE_IN(where, t->n_x, TP_ERR_ARG, "%s: no column is left for x", t->c.path);
     return true;
 }
@@ -274,7 +299,7 @@ static bool describe_x(table *t, column *k)
 
     k->width = 1;
     k->words = !numbers_only(t, k->at, &row);
-    if (k->words && t->o.words == TP_WORDS_REFUSE) return refuse_words(t, row, k->at);
+    if (k->words && (t->o.words == TP_WORDS_REFUSE || t->o.words == TP_WORDS_LEAVE_OUT)) return refuse_words(t, row, k->at);
     if (k->words && !find_levels(t, k)) return false;
     TP_REQUIRE_IN(where, k->n <= MOST_WORDS, TP_ERR_FORMAT,
                   "%s: %s has %lld different texts: at most %d are categories", t->c.path,
@@ -492,8 +517,8 @@ static bool read_table(table *t, const char *path)
 static void free_columns(table *t, column *l)
 {
     for (int64_t i = 0; l && i < t->c.cols; i++)
-        if (l[i].levels) tp__release(l[i].levels, sizeof *l[i].levels * (size_t)l[i].room);
-    if (l) tp__release(l, sizeof *l * (size_t)t->c.cols);
+        tp__release(l[i].levels, sizeof *l[i].levels * (size_t)l[i].room);
+    tp__release(l, sizeof *l * (size_t)t->c.cols);
 }
 
 tp_dataset *tp_data_csv(const char *path, tp_csv_opts o)
@@ -504,7 +529,7 @@ tp_dataset *tp_data_csv(const char *path, tp_csv_opts o)
     if (!tp_ok()) return NULL;
     TP_REQUIRE((unsigned)o.missing <= TP_MISSING_DROP, TP_ERR_ARG,
                "missing %d: a tp_missing is wanted", o.missing);
-    TP_REQUIRE((unsigned)o.words <= TP_WORDS_ONE_HOT, TP_ERR_ARG,
+    TP_REQUIRE((unsigned)o.words <= TP_WORDS_LEAVE_OUT, TP_ERR_ARG,
                "words %d: a tp_words is wanted", o.words);
     d = read_table(&t, path) ? build(&t) : NULL;
     free_columns(&t, t.x), free_columns(&t, t.y);

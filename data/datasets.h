@@ -75,7 +75,9 @@ typedef enum tp_missing {
 typedef enum tp_words {
     TP_WORDS_REFUSE, /* text in x is an error that names line, column and text */
     TP_WORDS_CODES,  /* a column of text becomes 0, 1, ... in sorted order */
-    TP_WORDS_ONE_HOT /* ... becomes a column of 0 and 1 for each text, in sorted order */
+    TP_WORDS_ONE_HOT, /* ... becomes a column of 0 and 1 for each text, in sorted order */
+    TP_WORDS_LEAVE_OUT /* a column without any number, dates say, is left out unless x names it; text among
+                        * numbers is an error as in TP_WORDS_REFUSE */
 } tp_words;
 typedef struct tp_csv_opts {
     /* Columns by name, or by number from 0 (from -1, the last, backwards): "age,income", "0,3",

@@ -54,7 +54,7 @@ int32_t tp__text_map_find(const tp_text_map *m, const char *key, size_t n)
 
 void tp__text_map_free(tp_text_map *m)
 {
-    if (m->slot) tp__release(m->slot, sizeof *m->slot * m->room);
+    tp__release(m->slot, sizeof *m->slot * m->room);
     *m = (tp_text_map){ 0 };
 }
 
@@ -106,8 +106,8 @@ void tp_data_tokenizer_free(tp_tokenizer *t)
         if (k->bytes != k->key) tp__release(k->bytes, k->n + 1);
         tp__release(k->key, k->key_n + 1);
     }
-    if (t->token) tp__release(t->token, sizeof *t->token * (size_t)t->room);
-    if (t->pairs.slot) tp__release(t->pairs.slot, sizeof *t->pairs.slot * t->pairs.room);
+    tp__release(t->token, sizeof *t->token * (size_t)t->room);
+    tp__release(t->pairs.slot, sizeof *t->pairs.slot * t->pairs.room);
     tp__text_map_free(&t->keys);
     tp__release(t, sizeof *t);
 }
@@ -138,6 +138,14 @@ int64_t tp_data_token_id(const tp_tokenizer *t, const char *text)
     return id >= 0 ? id : tp__text_map_find(&t->keys, text, n);
 }
 
+/* Byte pairs write bytes by a code; a key that was found as it is, special, is its text. */
+static void stand_for_itself(tp_token *k, const char *text)
+{
+    if (k->bytes == k->key || strcmp(k->key, text)) return;
+    tp__release(k->bytes, k->n + 1);
+    k->bytes = k->key, k->n = k->key_n;
+}
+
 bool tp_data_special(tp_tokenizer *t, const char *text)
 {
     int64_t id;
@@ -150,10 +158,9 @@ bool tp_data_special(tp_tokenizer *t, const char *text)
     if (!tp_ok()) return false;
     for (int i = 0; i < t->specials; i++)
         if (t->special[i] == id) return true;
-    if (id < 0) {
-        id = t->n;
-        if (!tp__add_token(t, text, strlen(text), NULL, 0)) return false;
-    }
+    if (id < 0 && !tp__add_token(t, text, strlen(text), NULL, 0)) return false;
+    if (id < 0) id = t->n - 1;
+    stand_for_itself(&t->token[id], text);
     t->special[t->specials++] = (int32_t)id;
     return true;
 }

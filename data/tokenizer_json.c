@@ -25,12 +25,14 @@ json_t *tp__vocab_json(const tp_tokenizer *t)
     return vocab;
 }
 
+/* As texts have them. */
 static json_t *special_json(const tp_tokenizer *t)
 {
     json_t *special = json_array();
 
     for (int i = 0; i < t->specials; i++)
-        if (json_array_append_new(special, json_string(t->token[t->special[i]].key))) return json_decref(special), NULL;
+        if (json_array_append_new(special, json_string(t->token[t->special[i]].bytes)))
+            return json_decref(special), NULL;
     return special;
 }
 
@@ -71,11 +73,11 @@ bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     if (!tp_ok()) return false;
     TP_REQUIRE(t && path, TP_ERR_ARG, "missing tokenizer or path");
     if (!(all = as_json(t))) return false;
-    ok = tp__part_open(&part, path);
+    errno = 0, ok = tp__part_open(&part, path);
     if (ok && json_dumpf(all, part.f, JSON_INDENT(1))) tp__part_drop(&part), ok = false;
     ok = ok && tp__part_take(&part);
     json_decref(all);
-    TP_REQUIRE(ok, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
+    TP_REQUIRE(ok, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno ? errno : ENOMEM));
     return true;
 }
 
@@ -192,7 +194,7 @@ static bool add_merges(tp_tokenizer *t, const char *path, json_t *merges)
         const char *pair = json_string_value(v);
 
         TP_REQUIRE_IN(where, pair, TP_ERR_FORMAT, "%s: merge %zu is no text", path, i);
-        if (!tp__bpe_add_merge(t, path, (int)i, pair, strlen(pair))) return false;
+        if (!tp__bpe_add_merge(t, (tp_merge_at){ where, path, "merge", (int)i }, pair, strlen(pair))) return false;
     }
     return true;
 }
@@ -226,16 +228,13 @@ static bool set_special(tp_tokenizer *t, const char *path, json_t *special)
     json_t *v;
     size_t i;
 
-    TP_REQUIRE_IN(where, json_array_size(special) <= TP_LEN(t->special), TP_ERR_FORMAT,
-                  "%s: %d special tokens are the most", path, TP_LEN(t->special));
     json_array_foreach(special, i, v)
     {
-        const char *key = json_string_value(v);
-        int32_t id = key ? tp__text_map_find(&t->keys, key, strlen(key)) : -1;
+        const char *text = json_string_value(v);
 
-        TP_REQUIRE_IN(where, id >= 0, TP_ERR_FORMAT, "%s: special token \"%s\" is not in its vocabulary", path,
-                      key ? key : "");
-        t->special[t->specials++] = id;
+        TP_REQUIRE_IN(where, text && tp_data_token_id(t, text) >= 0, TP_ERR_FORMAT,
+                      "%s: special token \"%s\" is not in its vocabulary", path, text ? text : "");
+        if (!tp_data_special(t, text)) return false;
     }
     return true;
 }

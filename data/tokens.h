@@ -69,8 +69,13 @@ static inline bool tp__put_id(tp_bytes *out, int64_t id)
 tp_tokenizer *tp__bpe_bytes(void); /* of 256 tokens, GPT-2's first, and no pairs */
 /* One more pair of it, the last to be merged: it wasn't there. */
 bool tp__bpe_merge(tp_tokenizer *t, int32_t left, int32_t right, int32_t made);
-/* One more, as its keys with a blank between, a line of a file; and tokens by their keys. */
-bool tp__bpe_add_merge(tp_tokenizer *t, const char *path, int line, const char *s, size_t n);
+/* Where a pair is written, for errors: who reads, the file, "line" and its number. */
+typedef struct tp_merge_at {
+    const char *reader, *path, *unit;
+    int number;
+} tp_merge_at;
+/* One more, as its keys with a blank between; and tokens by their keys. */
+bool tp__bpe_add_merge(tp_tokenizer *t, tp_merge_at at, const char *s, size_t n);
 bool tp__bpe_vocab(tp_tokenizer *t, const char *const *keys, int64_t n);
 /* Its pairs by rank; released by the caller, with room for one more than there are. */
 const tp_pair **tp__bpe_in_order(const tp_tokenizer *t);

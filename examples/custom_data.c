@@ -79,14 +79,16 @@ static tp_module *network(void)
     return tp_nn_sequential(layers, TP_LEN(layers));
 }
 
-static void step(tp_module *net, tp_optim *opt, tp_batch b, tp_logger *log)
+static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, tp_dtype amp, tp_logger *log)
 {
     TP_SCOPE;
+    TP_AUTOCAST(amp);
     tp_tensor *loss = tp_cross_entropy(tp_nn_forward(net, b.x), b.y);
 
     tp_optim_zero_grad(opt);
-    tp_backward(loss);
-    tp_optim_step(opt);
+    tp_backward(scaler ? tp_scaler_scale(scaler, loss) : loss);
+    if (scaler) tp_scaler_step(scaler, opt), tp_scaler_update(scaler);
+    else tp_optim_step(opt);
     tp_log_add(log, "loss", loss);
 }
 
@@ -108,17 +110,19 @@ int main(int argc, char **argv)
     tp_module *net = tp_nn_init(network(), dev);
     tp_optim *opt = tp_optim_adamw(tp_nn_params(net, "*"), tp_adamw(a.lr));
     int64_t total = a.steps ? a.steps : a.epochs * tp_data_batches(train);
+    tp_scaler *scaler = tp_train_amp(&a) == TP_F16 ? tp_scaler_new(dev, tp_scaler_options()) : NULL;
     tp_state *run = tp_state_new();
 
     tp_state_module(run, "net", net), tp_state_optim(run, "opt", opt);
-    tp_state_loader(run, "train", train), tp_state_i64(run, "done", &done);
+    tp_state_loader(run, "train", train), tp_state_i64(run, "done", &done), tp_state_text(run, "options", a.options);
+    if (scaler) tp_state_scaler(run, "scaler", scaler);
     if (a.resume && !tp_state_load(run, a.resume)) done = total;
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch, .unit = "pictures",
                                                 .bar = true, .plot = a.plot, .append = a.resume != NULL });
 
     tp_train_catch_interrupt();
     for (; done < total && !tp_train_interrupted() && tp_data_next(train, &b); done++)
-        step(net, opt, b, log), tp_log_step(log);
+        step(net, opt, scaler, b, tp_train_amp(&a), log), tp_log_step(log);
     if (tp_state_save(run, path) && !tp_train_interrupted()) accuracy = tp_train_accuracy(net, test);
     double rate = tp_log_rate(log);
 
@@ -126,6 +130,6 @@ int main(int argc, char **argv)
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     else if (tp_train_interrupted()) fprintf(stderr, "\n%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)done, path);
     else printf("result model=custom_data test_accuracy=%.4f steps=%lld pictures_per_second=%.0f\n", accuracy, (long long)done, rate);
-    tp_state_free(run), tp_optim_free(opt), tp_nn_free(net), tp_data_free(train), tp_data_free(test);
-    return !tp_ok();
+    tp_state_free(run), tp_scaler_free(scaler), tp_optim_free(opt), tp_nn_free(net), tp_data_free(train), tp_data_free(test);
+    return tp_train_status();
 }

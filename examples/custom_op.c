@@ -108,14 +108,14 @@ int main(int argc, char **argv)
     tp_train_args a = { .about = "an op of one's own", .epochs = 200, .batch = 32, .lr = 0.01, .seed = 1 };
     int status = tp_train_parse(&a, argc, argv);
     double x[N], y[N];
-    char picture[4096];
+    char picture[4096], state[4096];
     tp_fit_result r = { TP_FIT_FAILED, { 0 } };
     TP_SCOPE;
 
     if (status >= 0) return status;
     for (int i = 0; i < N; i++)
         x[i] = 4.0 * i / (N - 1) - 2, y[i] = sin(3 * x[i]);
-    snprintf(picture, sizeof picture, "%s/fit.png", a.out);
+    snprintf(picture, sizeof picture, "%s/fit.png", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     tp_device *dev = tp_device_open(a.device), *cpu = tp_device_open("cpu");
     tp_loader *train = tp_data_loader(tp_data_tensors(TP_LIST(column(x, cpu), column(y, cpu))),
                                       (tp_loader_opts){ .batch = a.batch, .shuffle = true, .seed = a.seed, .device = dev });
@@ -123,9 +123,11 @@ int main(int argc, char **argv)
     tp_optim *opt = tp_optim_adam(tp_nn_params(net, "*"), tp_adam(a.lr));
 
     tp_train_catch_interrupt();
-    if (check() && tp_train_fit(net, (tp_fit_opts){ .optim = opt, .train = train, .loss = squares, .epochs = a.epochs, .steps = a.steps,
-                                                    .log = { .dir = a.out } }, &r) && draw(picture, net, x, y, dev))
+    if (check() && tp_train_fit(net, (tp_fit_opts){ .optim = opt, .train = train, .loss = squares, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps,
+                                                    .checkpoint = state, .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a),
+                                                    .log = { .dir = a.out } }, &r) && r.why == TP_FIT_DONE && draw(picture, net, x, y, dev))
         tp_train_print("result model=custom_op loss=%.5f steps=%lld\n", r.at.loss, (long long)r.at.step);
+    else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     tp_optim_free(opt), tp_nn_free(net), tp_data_free(train);
     return tp_train_status();

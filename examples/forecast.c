@@ -4,7 +4,7 @@
  *   forecast --data series.csv [--steps_in 96] [--ahead 24] ...     forecast --help
  *   forecast --data series.csv --sample >next.csv                   what comes after its end, from OUT/forecast.safetensors
  *
- * A row is a time, a column a series, but for dates in the first.  Without --data it reads what scripts/series.sh made: a day's weather a row.
+ * A row is a time, a column a series, but for those of text, dates say.  Without --data it reads what scripts/series.sh made: a day's weather a row.
  * Rows train, validate and test in this order.  Errors are in deviations of each column, beside those of the last value and of a --season before.
  */
 #include <taper.h>
@@ -17,7 +17,7 @@
 static const char *columns, *delimiter = ",";
 static int64_t steps_in = 96, ahead = 24, season = 24, segment = 12, width = 128, rows[2];
 static bool sample;
-static char weights[4096], state[4096], series[4096], names[8192]; /* of files; of the table's columns, commas between */
+static char weights[4096], state[4096], series[4096], names[1 << 16]; /* of files; of the table's columns, commas between */
 
 static const tp_train_flag flags[] = {
     { "steps_in", "rows that a forecast is made of", TP_FLAG_WHOLE, &steps_in, 1, 1 << 20 },
@@ -32,18 +32,11 @@ static const tp_train_flag flags[] = {
     { "sample", "forecast what is after the table's end, and no training", TP_FLAG_YES, &sample, 0, 0 },
 };
 
-static tp_dataset *read_table(const char *path)
+static tp_dataset *read_table(const char *path) /* columns of text are dates, or the like: they are passed over */
 {
-    tp_csv_opts o = { .x = columns, .delimiter = strcmp(delimiter, "\\t") ? *delimiter : '\t' };
-    tp_dataset *d = o.delimiter == '\t' || strlen(delimiter) == 1 ? tp_data_csv(path, o) : tp_fail(TP_ERR_ARG, "--delimiter \"%s\": one character, or \\t, is wanted", delimiter);
-    char *end = "";
+    tp_csv_opts o = { .x = columns, .delimiter = strcmp(delimiter, "\\t") ? *delimiter : '\t', .words = TP_WORDS_LEAVE_OUT };
 
-    if (d || columns || tp_error_code() != TP_ERR_FORMAT || !strstr(tp_error(), "column 0")) return d;
-    tp_clear_error(); /* dates in the first column, or one stray text?  Of dates the last is text, too */
-    tp_table *t = tp_data_table(path, o);
-    const char *last = tp_data_table_at(t, tp_data_table_rows(t) - 1, 0);
-    if (last && tp_data_table_columns(t) > 1 && (strtod(last, &end), *end)) o.y = "0", o.classes = true;
-    tp_data_table_free(t);
+    if (o.delimiter != '\t' && strlen(delimiter) != 1) tp_fail(TP_ERR_ARG, "--delimiter \"%s\": one character, or \\t, is wanted", delimiter);
     return tp_data_csv(path, o);
 }
 
@@ -96,13 +89,18 @@ static void draw(const char *dir, tp_module *m, tp_loader *l, const tp_dataset *
     free(v);
 }
 
-static void write_next(tp_module *m, tp_tensor *x) /* behind x, as CSV */
+static void write_next(tp_module *m, tp_tensor *x, const tp_dataset *table) /* behind x, as CSV */
 {
     const tp_forecast_opts *o = tp_nn_opts(m);
     int64_t n = tp_dim(x, 0), C = tp_dim(x, 1), first = o && o->steps_in < n ? n - o->steps_in : 0;
     tp_tensor *y = tp_to(tp_nn_predict(m, tp_to(tp_unsqueeze(tp_slice(x, 0, first, n), 0), tp_device_of(tp_nn_tensor(m, "scale")))), tp_device_open("cpu"));
 
-    tp_train_print("%s\n", names);
+    for (int64_t c = 0; tp_ok() && c < C; c++) {
+        const char *is = tp_data_column(table, c), *quotes = strpbrk(is, ",\"\n") ? "\"" : "";
+
+        for (tp_train_print("%s", quotes); *is; is++) tp_train_print(*is == '"' ? "\"\"" : "%c", *is);
+        tp_train_print("%s%s", quotes, c + 1 < C ? "," : "\n");
+    }
     for (int64_t i = 0; tp_ok() && i < tp_count(y); i++) tp_train_print("%.9g%s", (double)tp_f32(y)[i], (i + 1) % C ? "," : "\n");
 }
 
@@ -138,7 +136,7 @@ int main(int argc, char **argv)
     tp_fit_opts fit = { .optim = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr)), .train = l[0], .validation = l[1], .loss = scaled_squares,
                         .user = scale, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state,
                         .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a), .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
-    if (sample) write_next(m, b.x);
+    if (sample) write_next(m, b.x, table);
     else if (tp_train_fit(m, fit, &r) && r.why != TP_FIT_INTERRUPTED && tp_model_save(m, weights)) {
         test(m, l[2], scale, r.at.epoch);
         if (a.plot) draw(a.out, m, l[3] = windows(b.x, end[2], end[3], ahead, (tp_loader_opts){ .batch = 7, .device = dev }), table);

@@ -5,8 +5,8 @@
  *   gan --sample 80 [--class 3] [--cnn CNN.safetensors]   new pictures, from OUT/generator.safetensors
  *
  * Trains on Fashion-MNIST, a folder with MNIST's four files, or, with --pictures, one of pictures.  Into --out go
- * log.csv, state.safetensors and, after each pass, generator.safetensors and samples.png, always of the same
- * codes.  --cnn judges 2,000 samples by a network that the program cnn trained.
+ * log.csv, state.safetensors, after each pass samples.png, always of the same codes, and generator.safetensors at
+ * the end.  --cnn judges 2,000 samples by a network that the program cnn trained.
  */
 #include <taper.h>
 

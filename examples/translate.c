@@ -123,10 +123,12 @@ static void translate(const tp_train_args *a, const char *weights)
     tp_tokenizer *t = m ? tp_model_tokenizer(m) : NULL;
     const tp_translate_opts *k = tp_nn_opts(m);
     tp_rows_opts o = tp_rows_marked(t, k ? k->context : 4);
+    int64_t cut = 0;
     char own[65536];
 
-    how.begin = o.begin, how.end = o.end;
+    how.begin = o.begin, how.end = o.end, o.cut = &cut;
     if (tp_data_row(t, tp_model_beam(m, tp_data_rows(t, &text, 1, o, NULL), how), 0, o, own, sizeof own)) tp_train_print("%s\n", own);
+    if (cut) fprintf(stderr, "%s: the text is longer than the %lld tokens that are read\n", a->program, (long long)o.most);
     tp_nn_free(m), tp_data_tokenizer_free(t);
 }
 

@@ -2,7 +2,7 @@
  * vqvae.c - pictures as a few symbols each (van den Oord et al. 2017), and a Transformer that writes such symbols.
  *
  *   vqvae [--data DIR] [--epochs 8] ...       vqvae --help
- *   vqvae --prior [--epochs 3] ...            then: the Transformer, on the symbols of OUT/vqvae.safetensors
+ *   vqvae --prior [--epochs 8] ...            then: the Transformer, on the symbols of OUT/vqvae.safetensors
  *   vqvae --sample [--cnn CNN.safetensors]    then: new pictures, by both
  *
  * Trains on Fashion-MNIST, or a folder with MNIST's four files: 28x28 pixels become 7x7 symbols.  Into --out go log.csv,
@@ -79,12 +79,12 @@ static tp_tensor *invented(tp_module *gpt, int64_t n)
 /* What the prior's symbols mean is told by one codebook alone: its file says which. */
 static void tie(tp_module *gpt)
 {
-    const char *own = tp_nn_noted(gpt, "codebook");
-    char is[32];
+    float v[3] = { 0 };
+    char is[64] = "";
 
-    snprintf(is, sizeof is, "%.9g", tp_item(tp_norm(tp_nn_tensor(vqvae, "codebook.weight"), 2, TP_ALL)));
+    if (tp_read(tp_slice(tp_reshape(tp_nn_tensor(vqvae, "codebook.weight"), TP_SHAPE(-1)), 0, 0, 3), v, sizeof v)) snprintf(is, sizeof is, "%.9g %.9g %.9g", v[0], v[1], v[2]);
     if (!sample) tp_nn_note(gpt, "codebook", is);
-    else if (!own || strcmp(own, is)) tp_fail(TP_ERR_ARG, "prior.safetensors is of another codebook than vqvae.safetensors: train it again, with --prior");
+    else if (!tp_nn_noted(gpt, "codebook") || strcmp(tp_nn_noted(gpt, "codebook"), is)) tp_fail(TP_ERR_ARG, "prior.safetensors is of another codebook than vqvae.safetensors: train it again, with --prior");
 }
 
 static bool save_grid(const char *dir, const char *name, tp_tensor *x)

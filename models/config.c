@@ -242,7 +242,7 @@ static bool understand_one(void *text, const char *name, const field *f, int i, 
     return true;
 }
 
-/* ---- tokens ---- */
+/* ---- tokenizers ---- */
 
 static bool vocabulary_one(void *most, const char *name, const field *f, int i, void *opts)
 {
@@ -279,6 +279,32 @@ tp_tokenizer *tp_model_tokenizer(const tp_module *m)
     if (!tp_ok()) return NULL;
     if (!text) return tp_fail(TP_ERR_ARG, "tp_model_tokenizer: the %s came without one", m ? tp_nn_kind(m) : "missing model");
     return tp_data_tokenizer_parse(text, strlen(text));
+}
+
+/* ---- classes ---- */
+
+static const char *class_key(int64_t i, char room[NAME])
+{
+    snprintf(room, NAME, "class.%lld", (long long)i);
+    return room;
+}
+
+bool tp_model_set_classes(tp_module *m, const char *const *name, int64_t n)
+{
+    char key[NAME];
+
+    if (!tp_ok()) return false;
+    if (!m || (n && !name)) return tp_fail(TP_ERR_ARG, "tp_model_set_classes: missing model or names");
+    for (int64_t i = 0; i < n; i++)
+        if (!tp_nn_note(m, class_key(i, key), name[i] ? name[i] : "")) return false;
+    return true;
+}
+
+const char *tp_model_class(const tp_module *m, int64_t i)
+{
+    char key[NAME];
+
+    return tp_nn_noted(m, class_key(i, key));
 }
 
 /* ---- files ---- */

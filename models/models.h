@@ -157,6 +157,9 @@ tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev);
  * the caller's, and has as many tokens as m's vocabulary, or less. */
 bool tp_model_set_tokenizer(tp_module *m, const tp_tokenizer *t);
 tp_tokenizer *tp_model_tokenizer(const tp_module *m); /* made; without one an error */
+/* Names of its classes, as tp_nn_note "class.0" ... */
+bool tp_model_set_classes(tp_module *m, const char *const *name, int64_t n);
+const char *tp_model_class(const tp_module *m, int64_t i); /* the model's; NULL where there is none */
 
 /* ---- writing ---- */
 

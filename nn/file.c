@@ -216,6 +216,11 @@ static void find_unexpected(loading *l)
 
 /* ---- loading ---- */
 
+static bool is_partial(const tp_load_opts *o)
+{
+    return o->partial || o->skip || o->only;
+}
+
 static bool accept(const loading *l, const char *path)
 {
     const tp_load_report *r = &l->r;
@@ -237,7 +242,8 @@ static bool load(loading *l)
 
     if (!(l->fresh = tp__alloc_zeroed(bytes))) return false;
     l->fetch = true;
-    ok = tp__notes_copy(&notes, &l->m->notes) && tp__notes_read(&notes, l->f) && tp__entries(l->m, visit, l);
+    ok = tp__notes_copy(&notes, &l->m->notes) && (is_partial(&l->o) || tp__notes_read(&notes, l->f)) &&
+         tp__entries(l->m, visit, l);
     l->at = 0;
     ok = ok && tp__entries(l->m, commit, l);
     if (ok) gone = l->m->notes, l->m->notes = notes, notes = gone;

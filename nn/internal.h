@@ -6,7 +6,6 @@
 
 #include "autograd/op.h"
 #include "nn/layers.h"
-#include "tensor/file.h"
 
 /* A parameter or a buffer: described at first, drawn by tp_nn_init. */
 typedef struct tp_entry {

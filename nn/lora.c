@@ -88,7 +88,7 @@ static bool adapt(tp_module *m, const tp_lora_opts *o)
         return false;
     }
     *opts = k;
-    tp__release(m->opts, m->opts_bytes), tp__release(m->kind, strlen(m->kind) + 1);
+    tp__release(m->opts, m->opts_bytes), tp__free_text(m->kind);
     m->opts = opts, m->opts_bytes = sizeof k, m->kind = kind, m->forward = lora_linear;
     return true;
 }

@@ -8,11 +8,6 @@
 
 /* ---- making ---- */
 
-static void free_text(char *s)
-{
-    if (s) tp__release(s, strlen(s) + 1);
-}
-
 tp_module *tp_nn_from(const char *kind, void *self, tp_nn_fn *forward, void (*release)(void *self))
 {
     tp_module *m = tp_ok() && kind ? tp__alloc_zeroed(sizeof *m) : NULL;
@@ -82,16 +77,16 @@ static void free_tree(tp_module *m)
 {
     if (!m) return;
     for (int i = 0; i < m->n_child; i++)
-        free_tree(m->child[i].m), free_text(m->child[i].name);
+        free_tree(m->child[i].m), tp__free_text(m->child[i].name);
     for (int i = 0; i < m->n_entry; i++)
-        let_go(&m->entry[i]), free_text(m->entry[i].name);
+        let_go(&m->entry[i]), tp__free_text(m->entry[i].name);
     if (m->release) m->release(m->self);
     tp__release(m->child, sizeof *m->child * (size_t)m->room_child);
     tp__release(m->entry, sizeof *m->entry * (size_t)m->room_entry);
     tp__release(m->hook, sizeof *m->hook * (size_t)m->n_hook);
     tp__release(m->opts, m->opts_bytes);
     tp__notes_free(&m->notes);
-    free_text(m->kind);
+    tp__free_text(m->kind);
     tp__release(m, sizeof *m);
 }
 
@@ -278,7 +273,7 @@ tp_module *tp__child_of(const tp_module *m, const char *name)
 void tp__child_remove(tp_module *m, int i)
 {
     tp__entries(m->child[i].m, put_nothing, NULL);
-    free_tree(m->child[i].m), free_text(m->child[i].name);
+    free_tree(m->child[i].m), tp__free_text(m->child[i].name);
     memmove(m->child + i, m->child + i + 1, sizeof *m->child * (size_t)(m->n_child - i - 1));
     m->n_child--;
 }

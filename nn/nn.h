@@ -123,9 +123,12 @@ tp_module *tp_nn_clone(tp_module *m);            /* not of modules made with a s
 
 /* A text that goes with m, which copies it: names of classes, a vocabulary, where data came from.  NULL takes
  * it away.  tp_nn_save writes those of the module that it is given, as metadata "note.NAME", and
- * tp_nn_load reads them; clones have them too.  UTF-8. */
+ * tp_nn_load of a whole file reads them; clones have them too, and so have checkpoints (tp_state), which
+ * refuse other texts.  UTF-8. */
 bool tp_nn_note(tp_module *m, const char *name, const char *text);
 const char *tp_nn_noted(const tp_module *m, const char *name); /* the module's; NULL where there is none */
+/* Each of them: key "note.NAME" and the text, the module's; NULLs beyond the last. */
+tp_meta tp_nn_note_at(const tp_module *m, int i);
 
 /* What a load has found; filled also where it refuses. */
 typedef struct tp_load_report {

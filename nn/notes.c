@@ -10,14 +10,9 @@ static const char prefix[] = "note.";
 
 /* ---- a list of them ---- */
 
-static void free_text(char *s)
-{
-    if (s) tp__release(s, strlen(s) + 1);
-}
-
 static void free_note(tp_note *e)
 {
-    free_text(e->key), free_text(e->text);
+    tp__free_text(e->key), tp__free_text(e->text);
 }
 
 void tp__notes_free(tp_notes *l)
@@ -101,6 +96,7 @@ bool tp_nn_note(tp_module *m, const char *name, const char *text)
     if (!tp_ok()) return false;
     TP_REQUIRE(m && key_of(key, name), TP_ERR_ARG, "missing module, or \"%.64s\" can't be a name: 1 to %d characters",
                name ? name : "", (int)(TP_NAME - sizeof prefix));
+    TP_REQUIRE(tp__is_utf8(name) && (!text || tp__is_utf8(text)), TP_ERR_ARG, "\"%s\": name or text is no UTF-8", name);
     if (text) return put(&m->notes, key, text);
     take_away(&m->notes, find(&m->notes, key));
     return true;
@@ -112,4 +108,10 @@ const char *tp_nn_noted(const tp_module *m, const char *name)
     int i = m && key_of(key, name) ? find(&m->notes, key) : -1;
 
     return i < 0 ? NULL : m->notes.note[i].text;
+}
+
+tp_meta tp_nn_note_at(const tp_module *m, int i)
+{
+    if (!m || i < 0 || i >= m->notes.n) return (tp_meta){ NULL, NULL };
+    return (tp_meta){ m->notes.note[i].key, m->notes.note[i].text };
 }

@@ -32,7 +32,7 @@ void tp_ema_free(tp_ema *e)
 {
     if (!e) return;
     for (int i = 0; i < e->n; i++) {
-        tp__release(e->each[i].name, strlen(e->each[i].name) + 1);
+        tp__free_text(e->each[i].name);
         tp__free(e->each[i].live), tp__free(e->each[i].average);
     }
     tp__free(e->updates), tp__free(e->spare);

@@ -11,11 +11,6 @@
 
 /* ---- making ---- */
 
-static void free_text(char *s)
-{
-    if (s) tp__release(s, strlen(s) + 1);
-}
-
 /* Forgets all parameters but the first n. */
 static void take_back(tp_optim *o, int n)
 {
@@ -25,7 +20,7 @@ static void take_back(tp_optim *o, int n)
         tp__free(k->p), tp__free(k->step);
         for (int i = 0; i < TP_STATES; i++)
             tp__free(k->state[i]);
-        free_text(k->name);
+        tp__free_text(k->name);
     }
 }
 

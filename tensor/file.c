@@ -20,6 +20,14 @@ static size_t bytes_of(const tp_tensor *t)
     return (size_t)tp_count(t) * tp_dtype_size(tp_dtype_of(t));
 }
 
+bool tp__is_utf8(const char *text)
+{
+    json_t *s = json_string(text);
+
+    json_decref(s);
+    return s != NULL;
+}
+
 /* ---- the header ---- */
 
 static json_t *describe(const tp_tensor *t, uint64_t at)

@@ -176,7 +176,7 @@ void tp_file_close(tp_file *f)
     json_decref(f->header);
     if (f->map) munmap(f->map, f->size);
     tp__release(f->items, sizeof *f->items * (size_t)f->room);
-    if (f->path) tp__release(f->path, strlen(f->path) + 1);
+    tp__free_text(f->path);
     tp__release(f, sizeof *f);
 }
 

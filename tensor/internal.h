@@ -100,7 +100,8 @@ void *tp__alloc(size_t bytes); /* host, aligned to 64, not cleared; NULL records
 void *tp__alloc_zeroed(size_t bytes);
 void *tp__grow(void *p, size_t old_bytes, size_t bytes); /* keeps the content */
 void tp__release(void *p, size_t bytes);
-char *tp__strdup(const char *s); /* release with strlen + 1 */
+char *tp__strdup(const char *s);
+void tp__free_text(char *s); /* of tp__strdup; NULL is allowed */
 void *tp__pool_alloc(tp_device *d, size_t bytes); /* on a device */
 void tp__pool_release(tp_device *d, void *p, size_t bytes);
 void tp__pool_stats(tp_device *d, tp_memory *m);
@@ -112,6 +113,7 @@ long tp__live(void);
 /* tp_file_save into a temporary file that is taken away again. */
 struct tp_named;
 struct tp_meta;
+bool tp__is_utf8(const char *text); /* as JSON takes it */
 bool tp__file_try(const char *path, const struct tp_named *tensors, int n, const struct tp_meta *meta, int n_meta);
 
 /* ---- handles and storage ---- */

@@ -202,3 +202,8 @@ char *tp__strdup(const char *s)
 
     return p ? strcpy(p, s) : NULL;
 }
+
+void tp__free_text(char *s)
+{
+    if (s) tp__release(s, strlen(s) + 1);
+}

@@ -62,12 +62,12 @@ until_it_trains()
 }
 
 # resumed NAME FILE COMMAND...: ended by Ctrl-C and gone on with, a run leaves the bits of one in one go in
-# cut/FILE and whole/FILE
+# moved/FILE and whole/FILE
 resumed()
 {
     model=$1 file=$2
     shift 2
-    rm -rf whole cut
+    rm -rf whole cut moved
     ok "$model" "$@" --out whole
     cp stdout whole.out
     "$@" --out cut >cut.out 2>cut.err &
@@ -79,7 +79,8 @@ resumed()
     [ $status -eq 130 ] || fail "$model: Ctrl-C gives $status (0: it was done; let it run longer): $(cat cut.err)"
     grep -q -- "--resume cut/state.safetensors" cut.err || fail "$model: $(cat cut.err)"
     [ ! -f "cut/$file" ] || fail "$model: weights of a run that isn't done"
-    ok "$model resumed" "$1" --resume cut/state.safetensors # as it says: with the flags of the run
-    cmp -s "whole/$file" "cut/$file" || fail "$model: resumed, other bits"
+    mv cut moved
+    ok "$model resumed" "$1" --resume moved/state.safetensors # as it says: with the flags of the run, wherever it is now
+    cmp -s "whole/$file" "moved/$file" || fail "$model: resumed, other bits"
     cmp -s stdout whole.out || fail "$model: $(cat stdout whole.out)"
 }

@@ -160,6 +160,7 @@ Test(csv, missing, IN_FOLDER)
                 (double[]){ 3, 8, 0 }, y + 2);
     check_table("a,b\n1,\n3,8", (tp_csv_opts){ .missing = TP_MISSING_DROP }, 1, 2, drop, NULL);
     CASE("text");
+    check_table("day,a,note,b\nmon,1,,2\ntue,3,x,4\n", (tp_csv_opts){ .words = TP_WORDS_LEAVE_OUT }, 2, 2, (double[]){ 1, 2, 3, 4 }, NULL);
     check_table(text, (tp_csv_opts){ .x = "s", .missing = TP_MISSING_NAN, .words = TP_WORDS_ONE_HOT }, 3, 2,
                 (double[]){ 1, 0, 0, 0, 0, 1 }, NULL);
     check_table(text, (tp_csv_opts){ .x = "s", .missing = TP_MISSING_MEAN, .words = TP_WORDS_ONE_HOT }, 3, 2,
@@ -220,6 +221,10 @@ Test(csv, refuses, IN_FOLDER)
         { "a,b,c\n1,2,w\n", { .x = "a", .y = "b,c" }, TP_ERR_FORMAT, "\"w\" is no number" },
         { "a\n1\n", { .header = (tp_header)7 }, TP_ERR_ARG, "tp_data_csv: header 7: a tp_header is wanted" },
         { "a\n1\n", { .missing = (tp_missing)9 }, TP_ERR_ARG, "tp_data_csv: missing 9: a tp_missing is wanted" },
+        { "day,a\nmon,1\ntue,x\n", { .words = TP_WORDS_LEAVE_OUT }, TP_ERR_FORMAT, "line 3, column 1 (a): \"x\" is no number" },
+        { "day,a\nmon,1\n3,2\n", { .words = TP_WORDS_LEAVE_OUT }, TP_ERR_FORMAT, "line 2, column 0 (day): \"mon\" is no number" },
+        { "day,a\nmon,1\n", { .x = "day", .words = TP_WORDS_LEAVE_OUT }, TP_ERR_FORMAT, "line 2, column 0 (day): \"mon\" is no number" },
+        { "day\nmon\n", { .words = TP_WORDS_LEAVE_OUT }, TP_ERR_FORMAT, "\"mon\" is no number" },
         { "a\n1\n", { .words = (tp_words)-1 }, TP_ERR_ARG, "tp_data_csv: words -1: a tp_words is wanted" },
         { "a\n1\n", { .skip = -1 }, TP_ERR_ARG, "tp_data_csv: skip -1: 0 or more lines are wanted" },
         { "a\n1\n", { .delimiter = '"' }, TP_ERR_ARG, "a delimiter that" },

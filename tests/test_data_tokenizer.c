@@ -322,8 +322,8 @@ Test(tokenizer, all_kinds_as_json, IN_FOLDER)
     check_json(tp_data_words("red apple", 9, "<unk>"), "red pear");
     CASE("byte pairs");
     t = tp_data_bpe(VOCAB, MERGES, NULL);
-    CHECK(tp_data_special(t, "[new]"));
-    check_json(t, "the [new] \xC3\xA9 thing ");
+    CHECK(tp_data_special(t, "[new]") && tp_data_special(t, "[\xC3\xA9]") && tp_data_special(t, " the"));
+    check_json(t, "see the [new] \xC3\xA9 [\xC3\xA9] thing ");
     CASE("pieces of words");
     t = tp_data_wordpiece(put_text("v.txt", "[UNK]\n[CLS]\nrun\n##ning\n"), true);
     CHECK(tp_data_special(t, "[CLS]"));

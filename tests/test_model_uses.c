@@ -284,6 +284,11 @@ ON_EACH_DEVICE_WITH(models, files_know_their_tokens, conv2d)
     check_tokens_kept(tp_model_bert((tp_bert_opts){ .vocabulary = 3, .context = 4, .classes = 2, .layers = 1, .heads = 1, .width = 8 }), t, dev);
     check_tokens_kept(tp_model_translate((tp_translate_opts){ .vocabulary = 5, .context = 4, .layers = 1, .heads = 1, .width = 8 }), t, dev);
     check_tokens_kept(tp_model_diffusion(o), t, dev);
+    CASE("classes");
+    CHECK(tp_model_set_classes(cnn, (const char *const[]){ "cat", "dog" }, 2) && !strcmp(tp_model_class(cnn, 1), "dog") && !tp_model_class(cnn, 2));
+    CHECK(!tp_model_class(NULL, 0) && !tp_model_class(cnn, -1));
+    CHECK_REFUSED(tp_model_set_classes(NULL, NULL, 0), TP_ERR_ARG, "missing model or names");
+    CHECK_REFUSED(tp_model_set_classes(cnn, (const char *const[]){ "\xFF" }, 1), TP_ERR_ARG, "no UTF-8");
     CASE("refused");
     m = tp_model_gpt((tp_gpt_opts){ .vocabulary = 2, .context = 4, .layers = 1, .heads = 1, .width = 8 });
     CHECK_REFUSED(tp_model_set_tokenizer(m, t), TP_ERR_ARG, "3 tokens, and a gpt of 2");

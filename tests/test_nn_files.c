@@ -183,8 +183,9 @@ ON_EACH_DEVICE(nn_files, notes_go_with_a_module)
     CHECK(!tp_nn_noted(NULL, "x") && !tp_nn_noted(a, NULL) && (text = calloc(1, 1000)));
     memset(text, 'n', 999);
     CHECK_REFUSED(tp_nn_note(a, text, "y"), TP_ERR_ARG, "1 to 250 characters");
-    CHECK(tp_nn_note(a, "bad", "\xFF"));
-    CHECK_REFUSED(tp_nn_save(a, in_folder("w")), TP_ERR_ARG, "the metadata is not UTF-8 text");
+    CHECK_REFUSED(tp_nn_note(a, "bad", "\xFF"), TP_ERR_ARG, "\"bad\": name or text is no UTF-8");
+    CASE("a load of a part leaves them alone");
+    CHECK(tp_nn_note(b, "x", "mine") && tp_nn_load(b, in_folder("w"), (tp_load_opts){ .only = "0.*" }) && !strcmp(tp_nn_noted(b, "x"), "mine"));
     tp_nn_free(a), tp_nn_free(b), tp_nn_free(c), free(text), remove_test_folder();
 }
 

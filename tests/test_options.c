@@ -3,7 +3,7 @@
  */
 #include "tests/files.h"
 
-static const char *prompt;
+static const char *prompt, *style;
 static int64_t heads, shown;
 static double dropout;
 static bool tied;
@@ -11,7 +11,7 @@ static bool tied;
 static const tp_train_flag own[] = {
     { "prompt", "how it begins", TP_FLAG_TEXT, &prompt, 0, 0 },   { "heads", "of each layer", TP_FLAG_WHOLE, &heads, 1, 64 },
     { "shown", "pictures", TP_FLAG_WHOLE, &shown, 0, 100 },       { "dropout", "of all", TP_FLAG_REAL, &dropout, 0, 1 },
-    { "tied", "one table", TP_FLAG_YES, &tied, 0, 0 },
+    { "tied", "one table", TP_FLAG_YES, &tied, 0, 0 },          { "style", "of it", TP_FLAG_TEXT, &style, 0, 0 },
 };
 
 /* The program's defaults, then a command line, its words parted by blanks, changed here. */
@@ -20,7 +20,7 @@ static int parse(tp_train_args *a, char *line)
     char *argv[32] = { (char *)"prog" };
     int argc = 1;
 
-    prompt = NULL, heads = 4, shown = 8, dropout = 0.1, tied = false;
+    prompt = style = NULL, heads = 4, shown = 8, dropout = 0.1, tied = false;
     *a = (tp_train_args){ .epochs = 3, .lr = 1e-3, .seed = 1, .flags = own, .n_flags = TP_LEN(own), .may_differ = "shown prompt" };
     for (char *word; (word = strsep(&line, " ")) && argc < 31;)
         if (*word) argv[argc++] = word;
@@ -64,12 +64,12 @@ Test(options, a_run_goes_on_with_its_flags, IN_FOLDER)
     tp_train_args a;
 
     snprintf(path, sizeof path, "%s", in_folder("state"));
-    begin("--lr 0.25 --batch 32 --seed 9 --epochs 5 --data some --out there --amp bf16 --plot --prompt \xC3\xA9 --heads 2 --dropout 0.3 --tied", path);
+    begin("--lr 0.25 --batch 32 --seed 9 --epochs 5 --data some --out there --amp bf16 --plot --prompt a --style \xC3\xA9 --heads 2 --dropout 0.3 --tied", path);
     CASE("none is given");
     CHECK(resume(&a, path, "", NULL) == -1);
-    CHECK(a.lr == 0.25 && a.batch == 32 && a.seed == 9 && a.epochs == 5 && !strcmp(a.data, "some") && !strcmp(a.out, "there") &&
-          !strcmp(a.amp, "bf16") && a.plot && !strcmp(prompt, "\xC3\xA9") && heads == 2 && shown == 8 && dropout == 0.3 && tied);
-    CHECK(tp_rng_save().seed == 9);
+    CHECK(a.lr == 0.25 && a.batch == 32 && a.seed == 9 && a.epochs == 5 && !strcmp(a.data, "some") && !strcmp(a.amp, "bf16") &&
+          a.plot && !prompt && !strcmp(style, "\xC3\xA9") && heads == 2 && shown == 8 && dropout == 0.3 && tied);
+    CHECK(tp_rng_save().seed == 9 && !strcmp(a.out, folder)); /* where the checkpoint is, wherever it was then */
     CASE("the same are given, otherwise written");
     CHECK(resume(&a, path, "--lr 2.5e-1 --heads 02 --tied --batch=32", NULL) == -1 && a.lr == 0.25 && heads == 2);
     CASE("others, of what may differ");
@@ -110,9 +110,10 @@ Test(options, refused, IN_FOLDER)
     CHECK((s = tp_state_new()) && tp_state_text(s, "options", "{\"heads\":\"99\"}") && tp_state_save(s, other));
     CHECK(resume(&a, other, "", "--heads 99: a whole number from 1 to 64 is wanted") == 2);
     tp_state_free(s);
-    CASE("no options, or none that can be read");
+    CASE("no options, and none that can be read");
     CHECK((s = tp_state_new()) && tp_state_save(s, other) && resume(&a, other, "--lr 0.5", NULL) == -1 && a.lr == 0.5);
-    CHECK(tp_state_text(s, "options", "{") && tp_state_save(s, other) && resume(&a, other, "", NULL) == -1);
+    CHECK(tp_state_text(s, "options", "{") && tp_state_save(s, other));
+    CHECK(resume(&a, other, "", "the flags of the run that is resumed can't be read") == 1);
     CASE("no file");
     CHECK(resume(&a, in_folder("nothing"), "", "nothing can't be read") == 1 && tp_ok());
     CASE("texts of a state");
@@ -124,14 +125,19 @@ Test(options, refused, IN_FOLDER)
 
 Test(options, too_long)
 {
-    static char line[5000];
+    static char line[20000];
     tp_train_args a;
     char *text;
 
+    CASE("of what may differ");
     memset(line, 'x', sizeof line - 1), memcpy(line, "--prompt ", 9);
+    CHECK(parse(&a, line) == -1 && strlen(prompt) == sizeof line - 10);
+    CHECK(parse(&a, strcpy(line, "--prompt \xFF --data \xFE")) == -1);
+    CASE("of what may not");
+    memset(line, 'x', sizeof line - 1), memcpy(line, "--style ", 8);
     catch_begin(STDERR_FILENO);
     CHECK(parse(&a, line) == 2);
     text = catch_end();
-    CHECK(strstr(text, "prog: flags of more than 4096 characters"));
+    CHECK(strstr(text, "prog: flags of more than 16384 characters"));
     free(text);
 }

@@ -429,6 +429,17 @@ Test(state, a_loader_must_be_the_one_that_was_saved, .init = make_test_folder, .
         tp_state_free(s), tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(m);
     }
     tp_set_log(NULL, NULL);
+    CASE("another note is refused, as of other data");
+    for (int i = 0; i < 3; i++) {
+        tp_module *m = tp_nn_init(tp_nn_linear(1, 1), tp_device_open("cpu"));
+        tp_state *s = tp_state_new();
+
+        CHECK(tp_nn_note(m, "class.0", i == 1 ? "dog" : "cat") && (i < 2 || tp_nn_note(m, "class.1", "dog")) && tp_state_module(s, "model", m));
+        if (!i) CHECK(tp_state_save(s, in_folder("n")) && tp_state_load(s, in_folder("n")));
+        if (i == 1) CHECK_REFUSED(tp_state_load(s, in_folder("n")), TP_ERR_FORMAT, "model.note.class.0 is another text there: it is of other data");
+        if (i == 2) CHECK_REFUSED(tp_state_load(s, in_folder("n")), TP_ERR_FORMAT, "model.note.class.1 isn't there");
+        tp_state_free(s), tp_nn_free(m);
+    }
     CASE("a count below zero");
     done = -1085102592571149730;
     CHECK(with_loader(l, &done, true));

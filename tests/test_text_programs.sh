@@ -44,6 +44,14 @@ refused "an infinity" 1 'infinite.csv: line 9, column 2 (wave): "inf" is infinit
 cut -d, -f2,3 series.csv | sed '9s/^[^,]*/lost/' >stray.csv
 refused "a text in the first column" 1 'line 9, column 0 (up): "lost" is no number' "$forecast" $small --data stray.csv --out f
 refused "no such column" 1 "there is no column \"sea\": there are 3" "$forecast" $small --columns sea --out f
+ok "dates through a pipe" sh -c "cat series.csv | '$forecast' $small --data /dev/stdin --epochs 1 --out g"
+sed '1s/up/"a, ""b"""/' series.csv >quotes.csv
+ok "names with commas" "$forecast" $small --data quotes.csv --epochs 1 --out g
+ok "names with commas, next" "$forecast" --device cpu --data quotes.csv --out g --sample
+[ "$(head -n 1 stdout)" = '"a, ""b""",wave' ] || fail "names with commas: $(head -n 1 stdout)"
+grep -q nan stdout && fail "what is next: $(cat stdout)"
+printf 'x,\377\n1,2\n3,4\n' >latin.csv
+refused "a name that is no UTF-8" 1 "no UTF-8" "$forecast" --device cpu --data latin.csv --steps_in 24 --ahead 8 --segment 4 --season 8 --out f
 refused "no column" 1 "x names no column" "$forecast" $small --columns "" --out f
 refused "a column of text" 1 'column 0 (date): "day 0" is no number' "$forecast" $small --columns date --out f
 refused "more rows than there are" 1 "400 rows are there: 500 to train (at least 32) and twice 200 (8) are wanted" "$forecast" $small --train 500 --validation 200 --out f
@@ -94,6 +102,8 @@ resumed classify classify.safetensors "$classify" $small --steps 2000
 ok classify "$classify" $small --steps 200 --lr 3e-3 --out c --plot
 number test_accuracy f1 commonest
 grep -q "^pets  *[0-9][0-9]*  *[0-9][0-9]*$" stdout || fail "classify: $(cat stdout)"
+ok "a long line" "$classify" --device cpu --out c --text "$(yes cat | head -n 100 | tr '\n' ' ')"
+grep -q "longer than the 40 tokens" stderr || fail "a long line: $(cat stderr)"
 ok "a line" "$classify" --device cpu --out c --text "the cat and dog number 7"
 grep -q "^pets 0\.[5-9]" stdout || fail "a line: $(cat stdout)"
 printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\ncat\nwine\nnumber\n' >vocab.txt

@@ -185,7 +185,7 @@ tp_track *tp__log_track(tp_logger *l, const char *key)
                   !strpbrk(key, ",\"\n\r") && strcmp(key, "step") != 0, TP_ERR_ARG,
                   "\"%s\" can't be logged: at most %d keys of 63 characters, without commas, and not step",
                   key, TP_TRACKS);
-    TP_REQUIRE_IN("tp_log", (!l->json && !l->events) || tp__log_is_utf8(key), TP_ERR_ARG,
+    TP_REQUIRE_IN("tp_log", (!l->json && !l->events) || tp__is_utf8(key), TP_ERR_ARG,
                   "a key that isn't UTF-8 can't be logged as JSON or for TensorBoard");
     strcpy(l->track[l->n].key, key);
     l->track[l->n].now = NAN;
@@ -433,7 +433,7 @@ void tp__log_free(tp_logger *l)
         tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
     }
     if (l->folder >= 0) close(l->folder);
-    if (l->dir) tp__release(l->dir, strlen(l->dir) + 1);
+    tp__free_text(l->dir);
     tp__release(l, sizeof *l);
 }
 

@@ -42,7 +42,6 @@ struct tp_logger {
 
 double tp__now(void);
 tp_track *tp__log_track(tp_logger *l, const char *key); /* made if it isn't there */
-bool tp__log_is_utf8(const char *text);
 bool tp__log_json_open(tp_logger *l);
 void tp__log_json_row(tp_logger *l, const double *v);
 bool tp__log_events_open(tp_logger *l);

@@ -87,7 +87,7 @@ static bool wanted(const char *where, tp_logger *l, const char *key, const void 
 {
     if (!l || !l->events || !tp_ok()) return false;
     TP_REQUIRE_IN(where, key && what, TP_ERR_ARG, "missing key or value");
-    TP_REQUIRE_IN(where, tp__log_is_utf8(key), TP_ERR_ARG, "the key isn't UTF-8");
+    TP_REQUIRE_IN(where, tp__is_utf8(key), TP_ERR_ARG, "the key isn't UTF-8");
     return true;
 }
 
@@ -108,7 +108,7 @@ void tp_log_text(tp_logger *l, const char *key, const char *text)
     tp_message tensor = { 0 }, shape = { 0 }, dim = { 0 }, plugin = { 0 }, metadata = { 0 };
 
     if (!wanted(__func__, l, key, text)) return;
-    if (!tp__log_is_utf8(text)) {
+    if (!tp__is_utf8(text)) {
         tp__fail(TP_ERR_ARG, __func__, "the text of %s isn't UTF-8", key);
         return;
     }

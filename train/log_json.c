@@ -30,14 +30,6 @@ static long end_of_rows(FILE *f, int64_t from, long *last)
     return end;
 }
 
-bool tp__log_is_utf8(const char *text)
-{
-    json_t *s = json_string(text);
-
-    json_decref(s);
-    return s != NULL;
-}
-
 bool tp__log_json_open(tp_logger *l)
 {
     char path[4096];

@@ -11,7 +11,8 @@ TP_API_BEGIN
 typedef struct tp_logger tp_logger; /* tp_log is the logarithm */
 typedef struct tp_log_opts {
     /* log.csv and, with plot, curve.png go there; it is made.  NULL: none.  Rows are on disk within
-     * a second, and whenever a tp_state is saved. */
+     * a second, and whenever a tp_state is saved.  The folder is locked until the log is closed: another
+     * log into it, of this process too, is refused. */
     const char *dir;
     int64_t total, from; /* steps in all, and already done: for the time left */
     int64_t items;       /* per step, for the rate; 0: steps */

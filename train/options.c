@@ -12,14 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Not where it runs: device, threads. */
+/* Not where it runs, and into which folder: device, threads, out. */
 static const struct {
     const char *name;
     int flag;
     bool may_differ;
-} kept[] = { { "data", DATA, true },   { "out", OUT, true },    { "epochs", EPOCHS, true },
-             { "steps", STEPS, true }, { "plot", PLOT, true },  { "batch", BATCH, false },
-             { "lr", LR, false },      { "seed", SEED, false }, { "amp", AMP, false } };
+} kept[] = { { "data", DATA, true }, { "epochs", EPOCHS, true }, { "steps", STEPS, true }, { "plot", PLOT, true },
+             { "batch", BATCH, false }, { "lr", LR, false }, { "seed", SEED, false }, { "amp", AMP, false } };
 
 enum { VALUE = 64 };
 
@@ -44,7 +43,6 @@ static const char *common_text(const tp_train_args *a, int flag, char room[VALUE
 {
     switch (flag) {
     case DATA: return a->data;
-    case OUT: return a->out;
     case AMP: return a->amp;
     case PLOT: return yes(a->plot);
     case LR: return real_text(a->lr, room);
@@ -67,9 +65,20 @@ static const char *own_text(const tp_train_flag *f, char room[VALUE])
 
 /* ---- to be kept ---- */
 
-static bool put(json_t *all, const char *name, const char *text)
+/* A text that is no UTF-8 is left out where it is optional. */
+static bool put(json_t *all, const char *name, const char *text, bool optional)
 {
-    return !text || !json_object_set_new(all, name, json_string(text));
+    return !text || (optional && !tp__is_utf8(text)) || !json_object_set_new(all, name, json_string(text));
+}
+
+static bool may_differ(const tp_train_args *a, const char *name)
+{
+    size_t n = strlen(name);
+    const char *at = a->may_differ;
+
+    while (at && (at = strstr(at, name)) && ((at > a->may_differ && at[-1] != ' ') || (at[n] && at[n] != ' ')))
+        at++;
+    return at;
 }
 
 int tp__options_write(tp_train_args *a)
@@ -81,9 +90,10 @@ int tp__options_write(tp_train_args *a)
 
     TP_PLAIN;
     for (int i = 0; ok && i < TP_LEN(kept); i++)
-        ok = put(all, kept[i].name, common_text(a, kept[i].flag, room));
+        ok = put(all, kept[i].name, common_text(a, kept[i].flag, room), kept[i].may_differ);
     for (int i = 0; ok && i < a->n_flags; i++)
-        ok = put(all, a->flags[i].name, own_text(&a->flags[i], room));
+        if (a->flags[i].kind != TP_FLAG_TEXT || !may_differ(a, a->flags[i].name))
+            ok = put(all, a->flags[i].name, own_text(&a->flags[i], room), false);
     n = ok ? json_dumpb(all, a->options, sizeof a->options - 1, JSON_COMPACT) : sizeof a->options;
     json_decref(all);
     if (n < sizeof a->options) return a->options[n] = 0, -1;
@@ -124,16 +134,6 @@ static int settle(tp_train_args *a, int flag, const char *name, const char *then
     return then ? tp__take_flag(a, flag, then) : -1;
 }
 
-static bool may_differ(const tp_train_args *a, const char *name)
-{
-    size_t n = strlen(name);
-    const char *at = a->may_differ;
-
-    while (at && (at = strstr(at, name)) && ((at > a->may_differ && at[-1] != ' ') || (at[n] && at[n] != ' ')))
-        at++;
-    return at;
-}
-
 static int settle_all(tp_train_args *a, json_t *run, const tp_given *g)
 {
     char room[VALUE];
@@ -161,16 +161,35 @@ static int unknown(const tp_train_args *a, json_t *run)
     return -1;
 }
 
+/* Where the checkpoint is. */
+static const char *folder_of(const char *path)
+{
+    static char folder[4096];
+    const char *slash = strrchr(path, '/');
+
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    return *folder ? folder : "/";
+}
+
+static int refuse_file(const tp_train_args *a, const char *why)
+{
+    fprintf(stderr, "%s: %s\n", a->program, why);
+    return 1;
+}
+
 int tp__options_resume(tp_train_args *a, const tp_given *g)
 {
     static json_t *run; /* flags go on pointing to its texts */
     tp_file *f = tp_file_open(a->resume);
     const char *text = f ? tp_file_meta(f, "options") : NULL;
-    int status = -1;
+    bool there = text;
+    int status = f ? -1 : refuse_file(a, tp_error());
 
+    tp_clear_error();
     json_decref(run), run = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     tp_file_close(f);
-    if (!f) return fprintf(stderr, "%s: %s\n", a->program, tp_error()), tp_clear_error(), 1;
-    if (run) status = unknown(a, run);
+    if (there && !json_is_object(run)) status = refuse_file(a, "the flags of the run that is resumed can't be read");
+    if (status < 0 && !g->common[OUT]) a->out = folder_of(a->resume);
+    if (status < 0 && run) status = unknown(a, run);
     return run && status < 0 ? settle_all(a, run, g) : status;
 }

@@ -257,7 +257,7 @@ static void free_all(tp_profile *p)
     for (int i = 0; i < p->n_row; i++)
         free((char *)(uintptr_t)p->row[i].module);
     if (p->trace) fclose(p->trace);
-    if (p->path) tp__release(p->path, strlen(p->path) + 1);
+    tp__free_text(p->path);
     free(p->row), free(p->index), free(p->event), free(p->aside);
     tp__release(p, sizeof *p);
 }

@@ -46,8 +46,8 @@ void tp_state_free(tp_state *s)
     for (int i = 0; i < s->n; i++) {
         entry *e = &s->entries[i];
 
-        if (e->kind == TEXT) tp__release(e->what, strlen(e->what) + 1);
-        tp__release(e->name, strlen(e->name) + 1);
+        if (e->kind == TEXT) tp__free_text(e->what);
+        tp__free_text(e->name);
     }
     tp__release(s->entries, sizeof *s->entries * (size_t)s->room);
     tp__release(s, sizeof *s);
@@ -140,7 +140,7 @@ bool tp_state_text(tp_state *s, const char *name, const char *text)
                "%s is a text of every state", name);
     copy = text ? tp__strdup(text) : NULL;
     if (add(s, TEXT, name, copy)) return true;
-    if (copy) tp__release(copy, strlen(copy) + 1);
+    tp__free_text(copy);
     return false;
 }
 
@@ -254,22 +254,48 @@ static void machine(char *threads, size_t room, tp_meta *meta)
     meta[2] = (tp_meta){ "processor", tp_device_describe(tp__cpu()) };
 }
 
+/* A text of the program's, or a note of a module's, by its key in the file. */
+typedef struct text {
+    char key[400];
+    const char *text;
+    bool is_note;
+} text;
+
+/* How many there are; they go to `to` unless that is NULL. */
+static int texts_of(const tp_state *s, text *to)
+{
+    int n = 0;
+
+    for (int i = 0; i < s->n; i++) {
+        const entry *e = &s->entries[i];
+        const tp_module *m = e->kind == MODULE ? e->what : NULL;
+        tp_meta note;
+
+        if (e->kind == TEXT && to) to[n].text = e->what, to[n].is_note = false, snprintf(to[n].key, sizeof to->key, "%s", e->name);
+        n += e->kind == TEXT;
+        for (int k = 0; (note = tp_nn_note_at(m, k)).key; k++, n++)
+            if (to) to[n].text = note.value, to[n].is_note = true, snprintf(to[n].key, sizeof to->key, "%s.%s", e->name, note.key);
+    }
+    return n;
+}
+
 static bool write_list(tp_state *s, const list *l, const char *path, bool trial)
 {
-    size_t bytes = sizeof(tp_named) * (size_t)l->n, more = sizeof(tp_meta) * (size_t)(OF_MACHINE + s->n);
+    int n = texts_of(s, NULL), all = OF_MACHINE + n;
+    size_t bytes = sizeof(tp_named) * (size_t)l->n, more = sizeof(tp_meta) * (size_t)all, most = sizeof(text) * (size_t)n;
     tp_named *named = tp__alloc(bytes);
     tp_meta *meta = tp__alloc(more);
-    int n = OF_MACHINE;
+    text *texts = tp__alloc(most);
     char threads[16];
-    bool ok = named && meta;
+    bool ok = named && meta && texts;
 
     for (int i = 0; ok && i < l->n; i++)
         named[i] = (tp_named){ l->items[i].name, l->items[i].t };
-    if (ok) machine(threads, sizeof threads, meta);
-    for (int i = 0; ok && i < s->n; i++)
-        if (s->entries[i].kind == TEXT) meta[n++] = (tp_meta){ s->entries[i].name, s->entries[i].what };
-    ok = ok && (trial ? tp__file_try : tp_file_save)(path, named, l->n, meta, n);
-    tp__release(named, bytes), tp__release(meta, more);
+    if (ok) machine(threads, sizeof threads, meta), texts_of(s, texts);
+    for (int i = 0; ok && i < n; i++)
+        meta[OF_MACHINE + i] = (tp_meta){ texts[i].key, texts[i].text };
+    ok = ok && (trial ? tp__file_try : tp_file_save)(path, named, l->n, meta, all);
+    tp__release(named, bytes), tp__release(meta, more), tp__release(texts, most);
     return ok;
 }
 
@@ -384,6 +410,26 @@ static bool check_place(const entry *e, const char *path, const list *l)
     return true;
 }
 
+/* Notes tell what numbers mean: tokens, classes. */
+static bool check_notes(const tp_state *s, const tp_file *f, const char *path)
+{
+    int n = texts_of(s, NULL);
+    text *t = tp__alloc(sizeof *t * (size_t)n);
+    bool ok = t != NULL;
+
+    if (ok) texts_of(s, t);
+    for (int i = 0; ok && i < n; i++) {
+        const char *then = tp_file_meta(f, t[i].key);
+
+        if (!t[i].is_note || (then && !strcmp(then, t[i].text))) continue;
+        tp__fail(TP_ERR_FORMAT, "tp_state_load", "%s: %s %s: it is of other data", path, t[i].key,
+                 then ? "is another text there" : "isn't there");
+        ok = false;
+    }
+    tp__release(t, sizeof *t * (size_t)n);
+    return ok;
+}
+
 static bool check(tp_state *s, tp_file *f, const char *path, list *l)
 {
     int known = l->n, extra = 0;
@@ -395,7 +441,7 @@ static bool check(tp_state *s, tp_file *f, const char *path, list *l)
         if (!check_item(f, path, &l->items[i])) return false;
     for (int i = 0; i < s->n; i++)
         if (!check_place(&s->entries[i], path, l)) return false;
-    if (!read_unkept(s, f, l, &extra)) return false;
+    if (!check_notes(s, f, path) || !read_unkept(s, f, l, &extra)) return false;
     TP_REQUIRE_IN("tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
                   "%s holds %d tensors where %d are known: it is the state of another program", path,
                   tp_file_count(f), known + extra);

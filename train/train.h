@@ -38,7 +38,7 @@ bool tp_state_f64(tp_state *s, const char *name, double *v);
 /* A text for who reads the file: metadata, of tp_file_meta.  It is copied; loading doesn't look at it. */
 bool tp_state_text(tp_state *s, const char *name, const char *text);
 /* With the thread's generator.  Loading checks all of the file before it changes anything: a
- * loader of another batch size or number of samples is refused.  It notes through tp_set_log
+ * loader of another batch size or number of samples is refused, and a module with other notes.  It notes through tp_set_log
  * when threads, processor or BLAS differ, so that the same bits can't be promised, when a
  * loader is shuffled by another seed, and when a schedule goes on with another rate. */
 bool tp_state_save(tp_state *s, const char *path) __attribute__((warn_unused_result));
@@ -97,14 +97,15 @@ typedef struct tp_train_args {
     int n_flags;
     const char *may_differ;     /* names of those, blanks between, that may be others in a run that is resumed:
                                  * of what is shown, not of what is learned */
-    char options[4096]; /* all of them as JSON, but for device, threads and resume: becomes tp_fit_opts.options */
+    char options[16384]; /* what --resume finds again, as JSON: becomes tp_fit_opts.options */
 } tp_train_args;
 /* a holds the defaults.  -1: go on; else exit with it: 0 after --help, 2 after one line on what
  * is wrong, 1 when help can't be written, or the checkpoint not read.  Sets threads and the seed; notes
  * and warnings go to stderr from here on.
- * With --resume a flag that isn't given is that of the run that is resumed, where its checkpoint has them
- * ("options").  One that is given may be another where that changes no number that the run has learned
- * by: data, out, epochs, steps, plot, and those that may_differ. */
+ * With --resume a flag that isn't given is that of the run that is resumed, where its checkpoint has
+ * them ("options"; its texts stay until the next call with --resume), and out the checkpoint's folder.
+ * One that is given may be another where that takes no part in what was learned: data, epochs, steps,
+ * plot, and those that may_differ. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
 tp_dtype tp_train_amp(const tp_train_args *a); /* what --amp says: TP_F32 (off), TP_BF16 or TP_F16 */
 /* Makes the folder, those above it too, where it isn't there; false and an error where it can't be
