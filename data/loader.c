@@ -296,7 +296,7 @@ static bool close_pass(tp_loader *l)
     if (l->empty < 2) return true;
     l->empty = 1;
     TP_REQUIRE_IN("tp_data_next", l->n < 0, TP_ERR_ARG,
-                  "a second pass without a batch: %lld samples, batch %lld%s", (long long)l->n,
+                  "a second pass without a batch: %lld samples, batch %lld%s: a smaller batch is wanted", (long long)l->n,
                   (long long)l->o.batch, l->o.drop_last ? ", drop_last" : "");
     tp__fail(TP_ERR_ARG, "tp_data_next",
              "a second pass without a batch: the stream ends before one of %lld%s is whole",

@@ -25,6 +25,7 @@ static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, t
     TP_AUTOCAST(amp);
     tp_tensor *loss = loss_of(net, b);
 
+    if (!loss) return;
     if (!isfinite(tp_item(loss))) { /* again, to say which op first gave that; nothing is saved any more */
         char why[512] = "no op gave NaN";
         TP_ANOMALY;

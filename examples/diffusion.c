@@ -30,7 +30,7 @@ static const tp_train_flag flags[] = {
     { "base", "channels of the network's first level", TP_FLAG_WHOLE, &base, 8, 1024 },
     { "linear", "schedule of the noise, instead of the cosine", TP_FLAG_YES, &linear, 0, 0 },
     { "epsilon", "the noise is learned, instead of v", TP_FLAG_YES, &epsilon, 0, 0 },
-    { "sample", "pictures to draw of each class, and no training", TP_FLAG_WHOLE, &sample, 0, 100000 },
+    { "sample", "pictures of each class to draw into OUT/samples.png, and no training", TP_FLAG_WHOLE, &sample, 0, 100000 },
     { "class", "to draw; -1: all", TP_FLAG_WHOLE, &class, -1, 1 << 20 },
     { "prompt", "what to draw", TP_FLAG_TEXT, &prompt, 0, 0 },
     { "guidance", "how much the condition counts; 1: as learned", TP_FLAG_REAL, &guidance, 0, 100 },

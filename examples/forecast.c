@@ -136,6 +136,7 @@ int main(int argc, char **argv)
     tp_fit_opts fit = { .optim = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr)), .train = l[0], .validation = l[1], .loss = scaled_squares,
                         .user = scale, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state,
                         .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a), .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
+    if (sample && n < o.steps_in) tp_fail(TP_ERR_ARG, "%lld rows are there: %lld are wanted to go on from", (long long)n, (long long)o.steps_in);
     if (sample) write_next(m, b.x, table);
     else if (tp_train_fit(m, fit, &r) && r.why != TP_FIT_INTERRUPTED && tp_model_save(m, weights)) {
         test(m, l[2], scale, r.at.epoch);

@@ -28,7 +28,7 @@ static const tp_train_flag flags[] = {
     { "critic", "its steps for one of the generator; 0: 5 with --wgan, else 1", TP_FLAG_WHOLE, &critic, 0, 1000 },
     { "width", "of both networks", TP_FLAG_WHOLE, &width, 1, 4096 },
     { "pictures", "--data is a folder of pictures, by class if --conditional", TP_FLAG_YES, &pictures, 0, 0 },
-    { "sample", "pictures to draw, and no training", TP_FLAG_WHOLE, &sample, 0, 10000 },
+    { "sample", "pictures to draw into OUT/samples.png, and no training", TP_FLAG_WHOLE, &sample, 0, 2000 },
     { "class", "draw this one alone; -1: all", TP_FLAG_WHOLE, &only, -1, 1 << 30 },
     { "cnn", "judge samples by this classifier", TP_FLAG_TEXT, &cnn, 0, 0 },
 };

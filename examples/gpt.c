@@ -93,8 +93,7 @@ static bool show(int64_t symbol, void *tokenizer)
     size_t bytes;
     const char *text = tp_data_token(tokenizer, symbol, &bytes);
 
-    fwrite(text, 1, bytes, stdout), fflush(stdout);
-    return !tp_train_interrupted();
+    return tp_train_print("%.*s", (int)bytes, text) && !tp_train_interrupted();
 }
 
 static void write_text(const tp_train_args *a, const char *weights)
@@ -105,8 +104,9 @@ static void write_text(const tp_train_args *a, const char *weights)
     tp_draw_opts o = tp_draw_defaults();
 
     o.temperature = temperature, o.top_k = top_k, o.top_p = top_p, o.repetition = repetition;
-    printf("%s", prompt);
-    if (t && tp_model_write(gpt, tp_data_encode(t, prompt, strlen(prompt)), sample, o, show, t)) printf("\n");
+    tp_tensor *begin = t ? tp_data_encode(t, prompt, strlen(prompt)) : NULL;
+    if (begin && !*prompt) tp_fail(TP_ERR_ARG, "an empty prompt: there is nothing to go on from");
+    if (begin && tp_train_print("%s", prompt) && tp_model_write(gpt, begin, sample, o, show, t)) tp_train_print("\n");
     tp_nn_free(gpt), tp_data_tokenizer_free(t);
 }
 

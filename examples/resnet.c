@@ -72,6 +72,7 @@ int main(int argc, char **argv)
                         .flags = flags, .n_flags = TP_LEN(flags) };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096];
+    const char *name[1000] = { NULL };
     tp_dataset *part[2] = { NULL };
 
     if (status >= 0) return status;
@@ -99,7 +100,10 @@ int main(int argc, char **argv)
     tp_train_catch_interrupt();
     if (!read) tp_data_set_free(part[0]), tp_data_set_free(part[1]);
     if (tp_ok()) fprintf(stderr, "%lld pictures of %lld classes; %lld parameters\n", (long long)tp_data_count(part[0]), (long long)classes, (long long)tp_nn_count(net));
-    if (tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
+    for (int64_t i = 0; tp_ok() && i < classes && i < TP_LEN(name); i++)
+        name[i] = tp_data_class(part[0], i);
+    if (classes == 1) tp_fail(TP_ERR_ARG, "one class alone: there is nothing to tell apart");
+    if (tp_model_set_classes(net, name, classes < TP_LEN(name) ? classes : 0) && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
         tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

@@ -26,7 +26,7 @@ static const tp_train_flag flags[] = {
     { "hidden", "width of the hidden layers", TP_FLAG_WHOLE, &hidden, 1, 65536 },
     { "conv", "with convolutions", TP_FLAG_YES, &conv, 0, 0 },
     { "conditional", "by labels", TP_FLAG_YES, &conditional, 0, 0 },
-    { "sample", "draw from OUT/vae.safetensors, and no training", TP_FLAG_YES, &sample, 0, 0 },
+    { "sample", "draw from OUT/vae.safetensors into OUT/samples.png, and no training", TP_FLAG_YES, &sample, 0, 0 },
     { "cnn", "judge samples by this classifier", TP_FLAG_TEXT, &cnn, 0, 0 },
 };
 

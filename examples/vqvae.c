@@ -5,7 +5,7 @@
  *   vqvae --prior [--epochs 8] ...            then: the Transformer, on the symbols of OUT/vqvae.safetensors
  *   vqvae --sample [--cnn CNN.safetensors]    then: new pictures, by both
  *
- * Trains on Fashion-MNIST, or a folder with MNIST's four files: 28x28 pixels become 7x7 symbols.  Into --out go log.csv,
+ * Trains on Fashion-MNIST, or a folder with MNIST's four files: 28x28 pixels become 7x7 symbols.  Into --out go log.csv, prior/log.csv,
  * both models, states to resume from, reconstructions.png (pictures above, what becomes of them below) and samples.png.
  * Losses are nats a picture: the first's test_loss has all symbols equally likely, the second's is of symbols alone.
  */
@@ -26,7 +26,7 @@ static tp_module *vqvae;
 static const tp_train_flag flags[] = {
     { "codes", "how many symbols there are", TP_FLAG_WHOLE, &codes, 2, 65536 },
     { "prior", "train the Transformer", TP_FLAG_YES, &prior, 0, 0 },
-    { "sample", "draw, and no training", TP_FLAG_YES, &sample, 0, 0 },
+    { "sample", "draw into OUT/samples.png, and no training", TP_FLAG_YES, &sample, 0, 0 },
     { "cnn", "judge samples by this classifier", TP_FLAG_TEXT, &cnn, 0, 0 },
 };
 
@@ -119,17 +119,17 @@ int main(int argc, char **argv)
     tp_train_args a = { .about = "pictures as symbols, and symbols in turn", .epochs = 8, .batch = 64, .lr = 1e-3, .seed = 1,
                         .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "sample cnn" };
     int status = tp_train_parse(&a, argc, argv);
-    char weights[4096], state[4096], written_by[4096];
+    char weights[4096], state[4096], written_by[4096], logs[4096];
 
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/vqvae.safetensors", a.out), snprintf(written_by, sizeof written_by, "%s/prior.safetensors", a.out);
-    snprintf(state, sizeof state, "%s/%sstate.safetensors", a.out, prior ? "prior_" : ""), dev = tp_device_open(a.device), tp_train_catch_interrupt();
+    snprintf(state, sizeof state, "%s/%sstate.safetensors", a.out, prior ? "prior_" : ""), snprintf(logs, sizeof logs, "%s%s", a.out, prior ? "/prior" : ""), dev = tp_device_open(a.device), tp_train_catch_interrupt();
     TP_SCOPE;
     tp_loader *train = tp_data_loader(tp_data_fashion_mnist(a.data, "train"), (tp_loader_opts){ .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev });
     tp_loader *test = tp_data_loader(tp_data_fashion_mnist(a.data, "test"), (tp_loader_opts){ .batch = 500, .device = dev });
     tp_fit_opts fit = { .train = train, .validation = test, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .checkpoint = state,
                         .resume = a.resume, .options = a.options, .forward = prior ? next_symbol : autoencode, .amp = tp_train_amp(&a),
-                        .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
+                        .log = { .dir = logs, .unit = "pictures", .bar = true, .plot = a.plot } };
     tp_fit_result r = { .why = TP_FIT_DONE };
     vqvae = prior || sample ? tp_model_load(weights, "vqvae", dev) : tp_nn_init(tp_model_vqvae((tp_vqvae_opts){ .codes = codes }), dev);
     if (vqvae) codes = ((const tp_vqvae_opts *)tp_nn_opts(vqvae))->codes;

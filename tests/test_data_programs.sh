@@ -51,5 +51,9 @@ gzip -c r1/made.csv >made.csv.gz
 timeout 300 "$regression" --device cpu --out r3 --data made.csv.gz:y >r3.out 2>r3.err || fail "gzip: $(cat r3.err)"
 cmp r1.out r3.out || fail "the table in gzip is another"
 
+timeout 60 "$regression" --device cpu --out r1 --lr 9e8 --epochs 30 >stdout 2>stderr
+[ $? -eq 1 ] && grep -q "the loss of step [0-9]* is" stderr || fail "a wild rate: $(cat stderr)"
+[ -f r1/regression.safetensors ] || fail "regression: no weights"
+
 [ $bad -eq 0 ] && echo "all as it should be"
 exit $bad

@@ -254,8 +254,8 @@ ON_EACH_DEVICE(errors, dtypes_that_are_not_offered)
     ARG(!tp_f32(i) ? NULL : a, "contiguous f32 on the CPU is wanted");
     ARG(!tp_f32(tp_transpose(a, 0, 1)) ? NULL : a, "contiguous f32 on the CPU is wanted");
     {
-        TP_AUTOCAST(TP_F16);
-        REFUSED(tp_exp(a), TP_ERR_DTYPE, "autocast: to f16 isn't offered");
+        TP_AUTOCAST(TP_I32);
+        REFUSED(tp_exp(a), TP_ERR_DTYPE, "autocast: to i32 isn't offered");
     }
 }
 

@@ -455,7 +455,9 @@ Test(fit, refusals, IN_FOLDER)
     tp_loader *endless = tp_data_loader(tp_data_retain(tp_data_of(b.train)), (tp_loader_opts){ .batch = 5, .endless = true });
     o = good, o.train = endless;
     CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "an endless loader has no epochs: steps are wanted");
-    o.epochs = 0, o.steps = 11, o.accumulate = 2;
+    o = good, o.validation = endless;
+    CHECK_REFUSED(tp_train_fit(b.m, o, NULL), TP_ERR_ARG, "an endless loader can't validate: no pass ends");
+    o = good, o.train = endless, o.epochs = 0, o.steps = 11, o.accumulate = 2;
     tp_fit_result r;
     CHECK(tp_train_fit(b.m, o, &r) && r.at.step == 11 && r.at.epoch == 0);
     tp_data_free(endless);

@@ -28,7 +28,7 @@ refused "no generator" 1 "nothing" "$gan" --out nothing --sample 2
 refused "an empty folder" 1 "empty" "$gan" --data empty --out e
 refused "an empty folder of pictures" 1 "empty" "$gan" --data empty --out e --pictures
 refused "a rate that is too large" 1 "the loss of the discriminator in step" "$gan" $small --width 2 --wgan --lr 1e8 --epochs 20 --out e
-refused "a number of pictures" 2 "a whole number from 0 to 10000" "$gan" --sample -3
+refused "a number of pictures" 2 "a whole number from 0 to 2000" "$gan" --sample -3
 refused "another run's state" 2 "was begun with --width 2" "$gan" $small --width 3 --epochs 2 --out c2 --resume c/state.safetensors
 ok "--help" "$gan" --help
 grep -q -- "--wgan" stdout || fail "--help: $(cat stdout)"

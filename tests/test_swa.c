@@ -139,6 +139,8 @@ Test(swa, update_bn_refuses)
     ARG(tp_swa_update_bn(NULL, m), "missing loader or module");
     ARG(tp_swa_update_bn(l, NULL), "missing loader or module");
     ARG(tp_swa_update_bn(endless, m), "an endless loader has no pass that ends");
+    ARG(!isnan(tp_train_accuracy(m, endless)), "tp_train_accuracy: an endless loader has no pass that ends");
+    ARG(!isnan(tp_train_frechet(m, endless, endless)), "tp_train_frechet: an endless loader has no pass that ends");
     put(m, "norm.running_mean", tp_full(TP_SHAPE(3), 7, TP_F64, cpu));
     ARG(tp_swa_update_bn(empty, m), "the loader gave no batch");
     CHECK(at(m, "norm.running_mean", 0) == 7);

@@ -432,7 +432,7 @@ Test(flags, wrong_ones_give_one_line_and_2, IN_FOLDER)
         { "--steps", "-1" },   { "--batch", "0" },      { "--batch", "16777217" }, { "--lr", "0" },
         { "--lr", "-1" },      { "--lr", "nan" },       { "--lr", "inf" },         { "--lr", "1e-3x" },
         { "--lr", "" },        { "--seed", "-1" },      { "--threads", "257" },    { "--threads", "-1" },
-        { "--amp", "f16" },    { "--amp", "" },         { "--plot=1" },            { "--nonsense" },
+        { "--amp", "f8" },    { "--amp", "" },         { "--plot=1" },            { "--nonsense" },
         { "--nonsense=3" },    { "-x" },                { "--epochs", "2", "-xyz" }, { "-" }, { "word" },
         { "--epochs", "1", "word" }, { "--", "word" },  { "--d" },                 { "--device" }, { "--resume" },
     };
@@ -546,6 +546,20 @@ Test(flags, right_ones, IN_FOLDER)
         cr_expect(strstr(text, says[i]), "%s: %s", flag[i][0], text);
         free(text);
     }
+    CASE("two flags of one name");
+    for (int i = 0; i < 2; i++) {
+        int64_t v = 1;
+        const tp_train_flag own[] = { { i ? "steps" : "width", "x", TP_FLAG_WHOLE, &v, 0, 0 }, { "width", "y", TP_FLAG_WHOLE, &v, 0, 0 } };
+
+        a = (tp_train_args){ .flags = own, .n_flags = TP_LEN(own) };
+        catch_begin(STDERR_FILENO);
+        CHECK(tp_train_parse(&a, 1, all) == 2);
+        text = catch_end();
+        CHECK(strstr(text, "two flags of one name"));
+        free(text);
+    }
+    CASE("a folder that is none");
+    CHECK_REFUSED(tp_train_folder("/dev/full"), TP_ERR_IO, "/dev/full can't be written to: Not a directory");
     CASE("Ctrl-C");
     tp_train_catch_interrupt();
     CHECK(!tp_train_interrupted());

@@ -48,6 +48,14 @@ bool tp_train_print(const char *fmt, ...)
     return flush(__func__);
 }
 
+static void put_default(const char *text)
+{
+    printf(" (");
+    for (; *text; text++)
+        *text == '\n' ? printf("\\n") : printf("%c", *text);
+    printf(")");
+}
+
 /* "  --name VALUE    what it is (the default)" */
 static void help_own(const tp_train_flag *f)
 {
@@ -56,7 +64,7 @@ static void help_own(const tp_train_flag *f)
     snprintf(head, sizeof head, "--%s %s", f->name,
              f->kind == TP_FLAG_TEXT ? "TEXT" : f->kind == TP_FLAG_WHOLE ? "N" : f->kind == TP_FLAG_REAL ? "X" : "");
     printf("  %-15s %s", head, f->help);
-    if (f->kind == TP_FLAG_TEXT && *(const char *const *)f->to) printf(" (%s)", *(const char *const *)f->to);
+    if (f->kind == TP_FLAG_TEXT && *(const char *const *)f->to) put_default(*(const char *const *)f->to);
     if (f->kind == TP_FLAG_WHOLE) printf(" (%lld)", (long long)*(const int64_t *)f->to);
     if (f->kind == TP_FLAG_REAL) printf(" (%g)", *(const double *)f->to);
     printf("\n");
@@ -72,7 +80,7 @@ static int help(const tp_train_args *a)
     printf("  --lr X          learning rate (%g)\n", a->lr);
     printf("  --seed N        of weights, shuffling and dropout (%llu)\n", (unsigned long long)a->seed);
     printf("  --threads N     of the CPU; 0: all (%d)\n", a->threads);
-    printf("  --data DIR      where the data is (%s)\n", a->data ? a->data : "as packaged");
+    printf("  --data PATH     where the data is (%s)\n", a->data ? a->data : "as packaged");
     printf("  --out DIR       for log, curve, pictures and checkpoint (%s)\n", a->out);
     printf("  --resume FILE   go on from a checkpoint, with the flags of its run\n");
     printf("  --amp MODE      off, bf16, or f16 on a GPU: dtype of products (%s)\n", a->amp);
@@ -208,6 +216,16 @@ static int unknown(const tp_train_args *a, char **argv, bool known)
     return 2;
 }
 
+/* Is flag i of the program a common one, or one before it? */
+static bool is_taken(const tp_train_args *a, int i)
+{
+    for (int k = 0; k < TP_LEN(common); k++)
+        if (!strcmp(common[k].name, a->flags[i].name)) return true;
+    for (int k = 0; k < i; k++)
+        if (!strcmp(a->flags[k].name, a->flags[i].name)) return true;
+    return false;
+}
+
 /* A program's own mistake, but no reason to crash. */
 static bool complete(const tp_train_args *a, int argc, char **argv)
 {
@@ -217,8 +235,8 @@ static bool complete(const tp_train_args *a, int argc, char **argv)
         ok = argv[i] != NULL;
     ok = ok && a->n_flags >= 0 && a->n_flags <= MOST_FLAGS && (a->flags || !a->n_flags);
     for (int i = 0; ok && i < a->n_flags; i++)
-        ok = a->flags[i].name && a->flags[i].help && a->flags[i].to;
-    if (!ok) fprintf(stderr, "tp_train_parse: missing arguments\n");
+        ok = a->flags[i].name && a->flags[i].help && a->flags[i].to && !is_taken(a, i);
+    if (!ok) fprintf(stderr, "tp_train_parse: missing arguments, or two flags of one name\n");
     return ok;
 }
 
@@ -273,6 +291,7 @@ tp_dtype tp_train_amp(const tp_train_args *a)
 static bool make_folders(const char *dir)
 {
     char path[4096];
+    struct stat st;
 
     if (strlen(dir) >= sizeof path) return errno = ENAMETOOLONG, false;
     for (size_t i = 0; i <= strlen(dir); i++) {
@@ -280,6 +299,8 @@ static bool make_folders(const char *dir)
         memcpy(path, dir, i), path[i] = 0;
         if (mkdir(path, 0777) && errno != EEXIST) return false;
     }
+    if (stat(dir, &st)) return false;
+    if (!S_ISDIR(st.st_mode)) return errno = ENOTDIR, false;
     return access(dir, W_OK) == 0;
 }
 

@@ -252,6 +252,7 @@ static bool options_ok(tp_module *m, const tp_fit_opts *o)
     if (!m || !o->optim || !o->train) wrong = "a module, an optimizer and a loader to train from are wanted";
     else if (o->epochs < 0 || o->steps < 0 || (!o->epochs && !o->steps)) wrong = "epochs or steps, above 0, are wanted";
     else if (!o->steps && tp_data_opts(o->train).endless) wrong = "an endless loader has no epochs: steps are wanted";
+    else if (o->validation && tp_data_opts(o->validation).endless) wrong = "an endless loader can't validate: no pass ends";
     else if (o->accumulate < 0 || o->validate_every < 0 || o->patience < 0 || o->checkpoint_every < 0)
         wrong = "accumulate, validate_every, patience and checkpoint_every can't be below 0";
     else if (!(o->clip_norm >= 0) || !(o->min_delta >= 0)) wrong = "clip_norm and min_delta can't be below 0";

@@ -165,6 +165,7 @@ static bool look(void *user)
     question *q = user;
     int64_t seen = 0, n = tp_dim(q->made, 0);
 
+    TP_REQUIRE_IN("tp_train_judge", !tp_data_opts(q->real).endless, TP_ERR_ARG, "an endless loader has no pass that ends");
     if (q->labels && !choose(&q->j, q->real, q->labels)) return false;
     for (tp_batch b; tp_data_next(q->real, &b);)
         if (!see_real(&q->j, b, &seen)) return false;

@@ -40,6 +40,7 @@ double tp_train_accuracy(tp_module *m, tp_loader *l)
 
     if (tp_ok() && (!m || !l))
         tp__fail(TP_ERR_ARG, __func__, "missing %s", m ? "loader" : "module");
+    if (tp_ok() && tp_data_opts(l).endless) tp__fail(TP_ERR_ARG, __func__, "an endless loader has no pass that ends");
     for (tp_batch b; tp_data_next(l, &b);) {
         TP_SCOPE;
         right += hits(tp_nn_predict(m, b.x), b.y);

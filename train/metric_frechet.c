@@ -168,7 +168,11 @@ static bool gather(tp_metric **k, tp_module *m, tp_loader *l, bool made)
 double tp_train_frechet(tp_module *m, tp_loader *real, tp_loader *made)
 {
     tp_metric *k = NULL;
-    double d = gather(&k, m, real, false) && gather(&k, m, made, true) ? tp_metric_value(k) : (double)NAN;
+    double d;
+
+    if (tp_data_opts(real).endless || tp_data_opts(made).endless)
+        tp__fail(TP_ERR_ARG, __func__, "an endless loader has no pass that ends");
+    d = tp_ok() && gather(&k, m, real, false) && gather(&k, m, made, true) ? tp_metric_value(k) : (double)NAN;
 
     tp_metric_free(k);
     return d;

@@ -133,6 +133,7 @@ static inline bool set_out(course *c, tp_log_opts o, int64_t a_pass)
     if (c->options && !tp_state_text(c->state, "options", c->options)) return false;
     if ((c->resume && !tp_state_load(c->state, c->resume)) || !open_log(c, o, a_pass)) return false;
     end_where_done(c);
+    if (c->ended) c->checkpoint = NULL; /* as it is there already */
     return !c->checkpoint || tp_state_try(c->state, c->checkpoint);
 }
 
