@@ -21,7 +21,8 @@ json_t *tp__vocab_json(const tp_tokenizer *t)
     json_t *vocab = json_object();
 
     for (int64_t i = 0; i < t->n; i++)
-        if (!vocab || !put_new(vocab, t->token[i].key, json_integer(i))) return json_decref(vocab), NULL;
+        if (!vocab || !put_new(vocab, t->token[i].key, json_integer(i)))
+            return json_decref(vocab), NULL;
     return vocab;
 }
 
@@ -44,8 +45,9 @@ static json_t *merges_json(const tp_tokenizer *t)
     bool ok = merges;
 
     for (size_t i = 0; ok && i < t->pairs.n; i++)
-        ok = !json_array_append_new(merges, json_sprintf("%s %s", t->token[in_order[i]->key >> 32].key,
-                                                         t->token[in_order[i]->key & UINT32_MAX].key));
+        ok = !json_array_append_new(
+            merges, json_sprintf("%s %s", t->token[in_order[i]->key >> 32].key,
+                                 t->token[in_order[i]->key & UINT32_MAX].key));
     tp__release(in_order, bytes);
     return ok ? merges : (json_decref(merges), NULL);
 }
@@ -53,13 +55,19 @@ static json_t *merges_json(const tp_tokenizer *t)
 static json_t *as_json(const tp_tokenizer *t)
 {
     json_t *all = json_object();
-    bool ok = all && put_new(all, "vocab", tp__vocab_json(t)) && put_new(all, "special", special_json(t)) &&
-              put_new(all, "unknown", t->unknown < 0 ? json_null() : json_string(t->token[t->unknown].key)) &&
-              (!t->words || put_new(all, "words", json_true())) && (!t->bpe || put_new(all, "merges", merges_json(t))) &&
-              (!t->wordpiece || put_new(all, "wordpiece", json_pack("{s:b}", "lower", t->lower)));
+    bool ok =
+        all && put_new(all, "vocab", tp__vocab_json(t)) &&
+        put_new(all, "special", special_json(t)) &&
+        put_new(all, "unknown",
+                t->unknown < 0 ? json_null() : json_string(t->token[t->unknown].key)) &&
+        (!t->words || put_new(all, "words", json_true())) &&
+        (!t->bpe || put_new(all, "merges", merges_json(t))) &&
+        (!t->wordpiece ||
+         put_new(all, "wordpiece", json_pack("{s:b}", "lower", t->lower)));
 
     if (ok) return all;
-    tp__fail(TP_ERR_ARG, "tp_data_tokenizer", "a token is no UTF-8, or there is no memory for its vocabulary");
+    tp__fail(TP_ERR_ARG, "tp_data_tokenizer",
+             "a token is no UTF-8, or there is no memory for its vocabulary");
     json_decref(all);
     return NULL;
 }
@@ -77,7 +85,8 @@ bool tp_data_tokenizer_save(const tp_tokenizer *t, const char *path)
     if (ok && json_dumpf(all, part.f, JSON_INDENT(1))) tp__part_drop(&part), ok = false;
     ok = ok && tp__part_take(&part);
     json_decref(all);
-    TP_REQUIRE(ok, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno ? errno : ENOMEM));
+    TP_REQUIRE(ok, TP_ERR_IO, "%s can't be written: %s", path,
+               strerror(errno ? errno : ENOMEM));
     return true;
 }
 
@@ -125,21 +134,24 @@ json_t *tp__json_file(const char *at, const char *path)
     return v;
 }
 
-bool tp__vocab_keys(const char *at, const char *path, json_t *object, const char ***keys, int64_t *n)
+bool tp__vocab_keys(const char *at, const char *path, json_t *object, const char ***keys,
+                    int64_t *n)
 {
     const char *key;
     json_t *v;
 
     *n = (int64_t)json_object_size(object);
-    TP_REQUIRE_IN(at, *n > 0 && *n < INT32_MAX / 2, TP_ERR_FORMAT, "%s: it has no tokens", path);
+    TP_REQUIRE_IN(at, *n > 0 && *n < INT32_MAX / 2, TP_ERR_FORMAT, "%s: it has no tokens",
+                  path);
     if (!(*keys = tp__alloc_zeroed(sizeof **keys * (size_t)*n))) return false;
     json_object_foreach(object, key, v)
     {
         json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
 
         TP_REQUIRE_IN(at, id >= 0 && id < *n && !(*keys)[id] && *key, TP_ERR_FORMAT,
-                      "%s: token \"%s\" is number %lld: the numbers 0 to %lld are wanted, each once", path, key,
-                      (long long)id, (long long)*n - 1);
+                      "%s: token \"%s\" is number %lld: the numbers 0 to %lld are "
+                      "wanted, each once",
+                      path, key, (long long)id, (long long)*n - 1);
         (*keys)[id] = key;
     }
     return true;
@@ -157,27 +169,31 @@ static bool is_among(json_t *list, const char *key)
     json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v) if (json_is_string(v) && !strcmp(json_string_value(v), key)) return true;
+    json_array_foreach(list, i, v) if (json_is_string(v) &&
+                                       !strcmp(json_string_value(v), key)) return true;
     return false;
 }
 
 /* Characters or words; what is longer than a character is unknown or special. */
-static bool add_keys(tp_tokenizer *t, const char *path, const char *const *keys, int64_t n, json_t *all)
+static bool add_keys(tp_tokenizer *t, const char *path, const char *const *keys,
+                     int64_t n, json_t *all)
 {
     const char *unknown = json_string_value(json_object_get(all, "unknown"));
     json_t *special = json_object_get(all, "special");
 
     for (int64_t k = 0; k < n; k++) {
-        bool known = t->words || one_character(keys[k]) || (unknown && !strcmp(unknown, keys[k])) ||
-                     is_among(special, keys[k]);
+        bool known = t->words || one_character(keys[k]) ||
+                     (unknown && !strcmp(unknown, keys[k])) || is_among(special, keys[k]);
 
-        TP_REQUIRE_IN(where, known, TP_ERR_FORMAT, "%s: token \"%s\" is no single character", path, keys[k]);
+        TP_REQUIRE_IN(where, known, TP_ERR_FORMAT,
+                      "%s: token \"%s\" is no single character", path, keys[k]);
         if (!tp__add_token(t, keys[k], strlen(keys[k]), NULL, 0)) return false;
     }
     return true;
 }
 
-static bool add_pieces(tp_tokenizer *t, const char *path, const char *const *keys, int64_t n)
+static bool add_pieces(tp_tokenizer *t, const char *path, const char *const *keys,
+                       int64_t n)
 {
     for (int64_t k = 0; k < n; k++)
         if (!tp__wordpiece_add(t, path, keys[k], strlen(keys[k]))) return false;
@@ -194,7 +210,9 @@ static bool add_merges(tp_tokenizer *t, const char *path, json_t *merges)
         const char *pair = json_string_value(v);
 
         TP_REQUIRE_IN(where, pair, TP_ERR_FORMAT, "%s: merge %zu is no text", path, i);
-        if (!tp__bpe_add_merge(t, (tp_merge_at){ where, path, "merge", (int)i }, pair, strlen(pair))) return false;
+        if (!tp__bpe_add_merge(t, (tp_merge_at){ where, path, "merge", (int)i }, pair,
+                               strlen(pair)))
+            return false;
     }
     return true;
 }
@@ -205,8 +223,12 @@ static bool add_tokens(tp_tokenizer *t, const char *path, json_t *vocab, json_t 
     int64_t n = 0;
     bool ok = tp__vocab_keys(where, path, vocab, &keys, &n);
 
-    if (ok && t->bpe) ok = tp__bpe_vocab(t, keys, n) && add_merges(t, path, json_object_get(all, "merges"));
-    else if (ok) ok = t->wordpiece ? add_pieces(t, path, keys, n) : add_keys(t, path, keys, n, all);
+    if (ok && t->bpe)
+        ok = tp__bpe_vocab(t, keys, n) &&
+             add_merges(t, path, json_object_get(all, "merges"));
+    else if (ok)
+        ok =
+            t->wordpiece ? add_pieces(t, path, keys, n) : add_keys(t, path, keys, n, all);
     tp__release(keys, sizeof *keys * (size_t)n);
     return ok;
 }
@@ -215,11 +237,12 @@ static bool set_unknown(tp_tokenizer *t, const char *path, json_t *v)
 {
     const char *unknown = json_string_value(v);
 
-    TP_REQUIRE_IN(where, unknown || !t->wordpiece, TP_ERR_FORMAT, "%s: pieces of words have an unknown token", path);
+    TP_REQUIRE_IN(where, unknown || !t->wordpiece, TP_ERR_FORMAT,
+                  "%s: pieces of words have an unknown token", path);
     if (!unknown) return true;
     t->unknown = tp__text_map_find(&t->keys, unknown, strlen(unknown));
-    TP_REQUIRE_IN(where, t->unknown >= 0, TP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in its vocabulary", path,
-                  unknown);
+    TP_REQUIRE_IN(where, t->unknown >= 0, TP_ERR_FORMAT,
+                  "%s: the unknown token \"%s\" is not in its vocabulary", path, unknown);
     return true;
 }
 
@@ -233,7 +256,8 @@ static bool set_special(tp_tokenizer *t, const char *path, json_t *special)
         const char *text = json_string_value(v);
 
         TP_REQUIRE_IN(where, text && tp_data_token_id(t, text) >= 0, TP_ERR_FORMAT,
-                      "%s: special token \"%s\" is not in its vocabulary", path, text ? text : "");
+                      "%s: special token \"%s\" is not in its vocabulary", path,
+                      text ? text : "");
         if (!tp_data_special(t, text)) return false;
     }
     return true;
@@ -241,17 +265,21 @@ static bool set_special(tp_tokenizer *t, const char *path, json_t *special)
 
 static tp_tokenizer *from_json(const char *path, json_t *all)
 {
-    json_t *vocab = json_object_get(all, "vocab"), *pieces = json_object_get(all, "wordpiece");
+    json_t *vocab = json_object_get(all, "vocab"),
+           *pieces = json_object_get(all, "wordpiece");
     tp_tokenizer *t = tp__alloc_zeroed(sizeof *t);
 
     if (!t) return NULL;
     t->unknown = -1;
     if (!json_is_object(vocab)) vocab = all, all = NULL; /* {"a": 0, ...} alone */
     if (all) {
-        t->words = json_is_true(json_object_get(all, "words")), t->bpe = json_is_array(json_object_get(all, "merges"));
-        t->wordpiece = json_is_object(pieces), t->lower = json_is_true(json_object_get(pieces, "lower"));
+        t->words = json_is_true(json_object_get(all, "words")),
+        t->bpe = json_is_array(json_object_get(all, "merges"));
+        t->wordpiece = json_is_object(pieces),
+        t->lower = json_is_true(json_object_get(pieces, "lower"));
     }
-    if (add_tokens(t, path, vocab, all) && set_unknown(t, path, json_object_get(all, "unknown")) &&
+    if (add_tokens(t, path, vocab, all) &&
+        set_unknown(t, path, json_object_get(all, "unknown")) &&
         set_special(t, path, json_object_get(all, "special")))
         return t;
     tp_data_tokenizer_free(t);

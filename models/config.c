@@ -19,59 +19,94 @@ typedef struct field {
     const char *name;
     type type;
     size_t at;
-    int n; /* of an array, or of the fields of a part; 0: one */
+    int n;                    /* of an array, or of the fields of a part; 0: one */
     const struct field *part; /* options within these, "name." before their names */
 } field;
 
-#define F(opts, t, name)     { #name, t, offsetof(opts, name), 0, NULL }
-#define MANY(opts, name, n)  { #name, INT, offsetof(opts, name), n, NULL }
-#define WITHIN(opts, name, fields) { #name, PART, offsetof(opts, name), TP_LEN(fields), fields }
+/* clang-format off */
+#define F(opts, t, name)    { #name, t, offsetof(opts, name), 0, NULL }
+#define MANY(opts, name, n) { #name, INT, offsetof(opts, name), n, NULL }
+#define WITHIN(opts, name, fields) \
+    { #name, PART, offsetof(opts, name), TP_LEN(fields), fields }
+/* clang-format on */
 
-static const field cnn_fields[] = { F(tp_cnn_opts, I64, channels), F(tp_cnn_opts, I64, size), F(tp_cnn_opts, I64, classes),
-                                    F(tp_cnn_opts, I64, width), F(tp_cnn_opts, I64, hidden), F(tp_cnn_opts, REAL, dropout),
-                                    F(tp_cnn_opts, YES, norm) };
+static const field cnn_fields[] = {
+    F(tp_cnn_opts, I64, channels), F(tp_cnn_opts, I64, size),
+    F(tp_cnn_opts, I64, classes),  F(tp_cnn_opts, I64, width),
+    F(tp_cnn_opts, I64, hidden),   F(tp_cnn_opts, REAL, dropout),
+    F(tp_cnn_opts, YES, norm)
+};
 static const field resnet_fields[] = {
-    F(tp_resnet_opts, I64, channels), F(tp_resnet_opts, I64, classes), F(tp_resnet_opts, I64, width),
-    F(tp_resnet_opts, INT, stages), MANY(tp_resnet_opts, blocks, 4), F(tp_resnet_opts, YES, large),
+    F(tp_resnet_opts, I64, channels),    F(tp_resnet_opts, I64, classes),
+    F(tp_resnet_opts, I64, width),       F(tp_resnet_opts, INT, stages),
+    MANY(tp_resnet_opts, blocks, 4),     F(tp_resnet_opts, YES, large),
     F(tp_resnet_opts, YES, pad_shortcut)
 };
-static const field lstm_fields[] = { F(tp_lstm_model_opts, I64, vocabulary), F(tp_lstm_model_opts, I64, width),
-                                     F(tp_lstm_model_opts, INT, layers), F(tp_lstm_model_opts, REAL, dropout),
+static const field lstm_fields[] = { F(tp_lstm_model_opts, I64, vocabulary),
+                                     F(tp_lstm_model_opts, I64, width),
+                                     F(tp_lstm_model_opts, INT, layers),
+                                     F(tp_lstm_model_opts, REAL, dropout),
                                      F(tp_lstm_model_opts, YES, tied) };
-static const field gpt_fields[] = { F(tp_gpt_opts, I64, vocabulary), F(tp_gpt_opts, I64, context), F(tp_gpt_opts, INT, layers),
-                                    F(tp_gpt_opts, INT, heads), F(tp_gpt_opts, I64, width), F(tp_gpt_opts, REAL, dropout),
-                                    F(tp_gpt_opts, YES, no_bias), F(tp_gpt_opts, YES, untied), F(tp_gpt_opts, YES, rotary),
-                                    F(tp_gpt_opts, YES, erf_gelu) };
-static const field bert_fields[] = { F(tp_bert_opts, I64, vocabulary), F(tp_bert_opts, I64, context), F(tp_bert_opts, I64, classes),
-                                     F(tp_bert_opts, INT, layers), F(tp_bert_opts, INT, heads), F(tp_bert_opts, I64, width),
-                                     F(tp_bert_opts, I64, hidden), F(tp_bert_opts, I64, types), F(tp_bert_opts, REAL, dropout) };
+static const field gpt_fields[] = {
+    F(tp_gpt_opts, I64, vocabulary), F(tp_gpt_opts, I64, context),
+    F(tp_gpt_opts, INT, layers),     F(tp_gpt_opts, INT, heads),
+    F(tp_gpt_opts, I64, width),      F(tp_gpt_opts, REAL, dropout),
+    F(tp_gpt_opts, YES, no_bias),    F(tp_gpt_opts, YES, untied),
+    F(tp_gpt_opts, YES, rotary),     F(tp_gpt_opts, YES, erf_gelu)
+};
+static const field bert_fields[] = {
+    F(tp_bert_opts, I64, vocabulary), F(tp_bert_opts, I64, context),
+    F(tp_bert_opts, I64, classes),    F(tp_bert_opts, INT, layers),
+    F(tp_bert_opts, INT, heads),      F(tp_bert_opts, I64, width),
+    F(tp_bert_opts, I64, hidden),     F(tp_bert_opts, I64, types),
+    F(tp_bert_opts, REAL, dropout)
+};
 static const field translate_fields[] = {
-    F(tp_translate_opts, I64, vocabulary), F(tp_translate_opts, I64, context), F(tp_translate_opts, INT, layers),
-    F(tp_translate_opts, INT, heads), F(tp_translate_opts, I64, width), F(tp_translate_opts, I64, hidden),
-    F(tp_translate_opts, REAL, dropout), F(tp_translate_opts, I64, padding), F(tp_translate_opts, YES, norm_first),
-    F(tp_translate_opts, YES, learned)
+    F(tp_translate_opts, I64, vocabulary), F(tp_translate_opts, I64, context),
+    F(tp_translate_opts, INT, layers),     F(tp_translate_opts, INT, heads),
+    F(tp_translate_opts, I64, width),      F(tp_translate_opts, I64, hidden),
+    F(tp_translate_opts, REAL, dropout),   F(tp_translate_opts, I64, padding),
+    F(tp_translate_opts, YES, norm_first), F(tp_translate_opts, YES, learned)
 };
-static const field forecast_fields[] = { F(tp_forecast_opts, I64, columns), F(tp_forecast_opts, I64, steps_in),
-                                         F(tp_forecast_opts, I64, ahead), F(tp_forecast_opts, I64, segment),
-                                         F(tp_forecast_opts, I64, width), F(tp_forecast_opts, REAL, dropout) };
-static const field vae_fields[] = { F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden), F(tp_vae_opts, I64, latent),
-                                    F(tp_vae_opts, I64, classes), F(tp_vae_opts, YES, conv), F(tp_vae_opts, I64, channels),
-                                    F(tp_vae_opts, I64, size), F(tp_vae_opts, I64, width) };
-static const field vqvae_fields[] = { F(tp_vqvae_opts, I64, channels), F(tp_vqvae_opts, I64, width), F(tp_vqvae_opts, I64, codes),
-                                      F(tp_vqvae_opts, I64, dims), F(tp_vqvae_opts, INT, blocks) };
-static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels), F(tp_dcgan_opts, I64, latent), F(tp_dcgan_opts, I64, width),
-                                      F(tp_dcgan_opts, I64, classes), F(tp_dcgan_opts, YES, critic) };
-static const field unet_fields[] = { F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base), F(tp_unet_opts, INT, levels),
-                                     MANY(tp_unet_opts, mults, 6), F(tp_unet_opts, INT, blocks), F(tp_unet_opts, INT, attention),
-                                     F(tp_unet_opts, I64, classes), F(tp_unet_opts, I64, context), F(tp_unet_opts, REAL, dropout) };
+static const field forecast_fields[] = {
+    F(tp_forecast_opts, I64, columns), F(tp_forecast_opts, I64, steps_in),
+    F(tp_forecast_opts, I64, ahead),   F(tp_forecast_opts, I64, segment),
+    F(tp_forecast_opts, I64, width),   F(tp_forecast_opts, REAL, dropout)
+};
+static const field vae_fields[] = {
+    F(tp_vae_opts, I64, pixels), F(tp_vae_opts, I64, hidden),
+    F(tp_vae_opts, I64, latent), F(tp_vae_opts, I64, classes),
+    F(tp_vae_opts, YES, conv),   F(tp_vae_opts, I64, channels),
+    F(tp_vae_opts, I64, size),   F(tp_vae_opts, I64, width)
+};
+static const field vqvae_fields[] = { F(tp_vqvae_opts, I64, channels),
+                                      F(tp_vqvae_opts, I64, width),
+                                      F(tp_vqvae_opts, I64, codes),
+                                      F(tp_vqvae_opts, I64, dims),
+                                      F(tp_vqvae_opts, INT, blocks) };
+static const field dcgan_fields[] = { F(tp_dcgan_opts, I64, channels),
+                                      F(tp_dcgan_opts, I64, latent),
+                                      F(tp_dcgan_opts, I64, width),
+                                      F(tp_dcgan_opts, I64, classes),
+                                      F(tp_dcgan_opts, YES, critic) };
+static const field unet_fields[] = {
+    F(tp_unet_opts, I64, channels), F(tp_unet_opts, I64, base),
+    F(tp_unet_opts, INT, levels),   MANY(tp_unet_opts, mults, 6),
+    F(tp_unet_opts, INT, blocks),   F(tp_unet_opts, INT, attention),
+    F(tp_unet_opts, I64, classes),  F(tp_unet_opts, I64, context),
+    F(tp_unet_opts, REAL, dropout)
+};
 static const field text_fields[] = {
-    F(tp_text_encoder_opts, I64, vocabulary), F(tp_text_encoder_opts, I64, context), F(tp_text_encoder_opts, I64, width),
-    F(tp_text_encoder_opts, INT, layers), F(tp_text_encoder_opts, INT, heads), F(tp_text_encoder_opts, REAL, dropout)
+    F(tp_text_encoder_opts, I64, vocabulary), F(tp_text_encoder_opts, I64, context),
+    F(tp_text_encoder_opts, I64, width),      F(tp_text_encoder_opts, INT, layers),
+    F(tp_text_encoder_opts, INT, heads),      F(tp_text_encoder_opts, REAL, dropout)
 };
-static const field diffusion_fields[] = {
-    F(tp_diffusion_opts, I64, size), F(tp_diffusion_opts, I64, steps), F(tp_diffusion_opts, INT, schedule),
-    F(tp_diffusion_opts, INT, target), WITHIN(tp_diffusion_opts, unet, unet_fields), WITHIN(tp_diffusion_opts, text, text_fields)
-};
+static const field diffusion_fields[] = { F(tp_diffusion_opts, I64, size),
+                                          F(tp_diffusion_opts, I64, steps),
+                                          F(tp_diffusion_opts, INT, schedule),
+                                          F(tp_diffusion_opts, INT, target),
+                                          WITHIN(tp_diffusion_opts, unet, unet_fields),
+                                          WITHIN(tp_diffusion_opts, text, text_fields) };
 
 /* ---- what models there are ---- */
 
@@ -91,20 +126,33 @@ typedef union any_opts {
     tp_diffusion_opts diffusion;
 } any_opts;
 
-static tp_module *make_cnn(const any_opts *o) { return tp_model_cnn(o->cnn); }
-static tp_module *make_resnet(const any_opts *o) { return tp_model_resnet(o->resnet); }
-static tp_module *make_lstm(const any_opts *o) { return tp_model_lstm(o->lstm); }
-static tp_module *make_gpt(const any_opts *o) { return tp_model_gpt(o->gpt); }
-static tp_module *make_bert(const any_opts *o) { return tp_model_bert(o->bert); }
-static tp_module *make_translate(const any_opts *o) { return tp_model_translate(o->translate); }
-static tp_module *make_forecast(const any_opts *o) { return tp_model_forecast(o->forecast); }
-static tp_module *make_vae(const any_opts *o) { return tp_model_vae(o->vae); }
-static tp_module *make_vqvae(const any_opts *o) { return tp_model_vqvae(o->vqvae); }
-static tp_module *make_generator(const any_opts *o) { return tp_model_generator(o->dcgan); }
-static tp_module *make_discriminator(const any_opts *o) { return tp_model_discriminator(o->dcgan); }
-static tp_module *make_unet(const any_opts *o) { return tp_model_unet(o->unet); }
-static tp_module *make_text(const any_opts *o) { return tp_model_text_encoder(o->text); }
-static tp_module *make_diffusion(const any_opts *o) { return tp_model_diffusion(o->diffusion); }
+#define MAKES(name, function)                              \
+    static tp_module *make_##name(const any_opts *o)       \
+    {                                                      \
+        return function(o->name);                          \
+    }
+MAKES(cnn, tp_model_cnn)
+MAKES(resnet, tp_model_resnet)
+MAKES(lstm, tp_model_lstm)
+MAKES(gpt, tp_model_gpt)
+MAKES(bert, tp_model_bert)
+MAKES(translate, tp_model_translate)
+MAKES(forecast, tp_model_forecast)
+MAKES(vae, tp_model_vae)
+MAKES(vqvae, tp_model_vqvae)
+MAKES(unet, tp_model_unet)
+MAKES(text, tp_model_text_encoder)
+MAKES(diffusion, tp_model_diffusion)
+
+static tp_module *make_generator(const any_opts *o)
+{
+    return tp_model_generator(o->dcgan);
+}
+
+static tp_module *make_discriminator(const any_opts *o)
+{
+    return tp_model_discriminator(o->dcgan);
+}
 
 typedef struct model {
     const char *kind; /* as tp_nn_kind has it */
@@ -113,7 +161,9 @@ typedef struct model {
     tp_module *(*make)(const any_opts *o);
 } model;
 
+/* clang-format off */
 #define MODEL(kind, fields, make) { kind, fields, TP_LEN(fields), make }
+/* clang-format on */
 
 static const model models[] = {
     MODEL("cnn", cnn_fields, make_cnn),
@@ -175,17 +225,22 @@ static double number_at(const field *f, int i, const void *opts)
 
     if (f->type == INT) return ((const int *)(const void *)at)[i];
     if (f->type == I64) return (double)*(const int64_t *)(const void *)at;
-    return f->type == REAL ? *(const double *)(const void *)at : *(const bool *)(const void *)at;
+    return f->type == REAL ? *(const double *)(const void *)at
+                           : *(const bool *)(const void *)at;
 }
 
 static void set_number(const field *f, int i, void *opts, double v)
 {
     char *at = (char *)opts + f->at;
 
-    if (f->type == INT) ((int *)(void *)at)[i] = (int)v;
-    else if (f->type == I64) *(int64_t *)(void *)at = (int64_t)v;
-    else if (f->type == REAL) *(double *)(void *)at = v;
-    else *(bool *)(void *)at = v != 0;
+    if (f->type == INT)
+        ((int *)(void *)at)[i] = (int)v;
+    else if (f->type == I64)
+        *(int64_t *)(void *)at = (int64_t)v;
+    else if (f->type == REAL)
+        *(double *)(void *)at = v;
+    else
+        *(bool *)(void *)at = v != 0;
 }
 
 enum { NAME = 64 };
@@ -199,7 +254,8 @@ static const char *name_of(const char *before, const field *f, int i, char room[
 /* What f, a number within opts, is called, and the number. */
 typedef bool number_fn(void *user, const char *name, const field *f, int i, void *opts);
 
-static bool each_number(const field *f, int n, const char *before, void *opts, number_fn *visit, void *user)
+static bool each_number(const field *f, int n, const char *before, void *opts,
+                        number_fn *visit, void *user)
 {
     char name[NAME];
     bool ok = true;
@@ -233,22 +289,26 @@ static double look_up(const char *text, const char *name)
     return 0;
 }
 
-static bool understand_one(void *text, const char *name, const field *f, int i, void *opts)
+static bool understand_one(void *text, const char *name, const field *f, int i,
+                           void *opts)
 {
     double v = look_up(text, name);
 
-    if (!(v >= 0 && v <= 1e9)) return tp_fail(TP_ERR_FORMAT, "tp_model_load: %s=%g can't be", name, v);
+    if (!(v >= 0 && v <= 1e9))
+        return tp_fail(TP_ERR_FORMAT, "tp_model_load: %s=%g can't be", name, v);
     set_number(f, i, opts, v);
     return true;
 }
 
 /* ---- tokenizers ---- */
 
-static bool vocabulary_one(void *most, const char *name, const field *f, int i, void *opts)
+static bool vocabulary_one(void *most, const char *name, const field *f, int i,
+                           void *opts)
 {
     const char *last = strrchr(name, '.');
 
-    if (!strcmp(last ? last + 1 : name, "vocabulary")) *(int64_t *)most = (int64_t)number_at(f, i, opts);
+    if (!strcmp(last ? last + 1 : name, "vocabulary"))
+        *(int64_t *)most = (int64_t)number_at(f, i, opts);
     return true;
 }
 
@@ -261,10 +321,15 @@ bool tp_model_set_tokenizer(tp_module *m, const tp_tokenizer *t)
     bool ok;
 
     if (!tp_ok()) return false;
-    if (!m || !t) return tp_fail(TP_ERR_ARG, "tp_model_set_tokenizer: missing model or tokenizer");
-    if (k && tp_nn_opts(m)) each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), vocabulary_one, &most);
+    if (!m || !t)
+        return tp_fail(TP_ERR_ARG, "tp_model_set_tokenizer: missing model or tokenizer");
+    if (k && tp_nn_opts(m))
+        each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), vocabulary_one, &most);
     if (tp_data_tokens(t) > most)
-        return tp_fail(TP_ERR_ARG, "tp_model_set_tokenizer: %lld tokens, and a %s of %lld", (long long)tp_data_tokens(t), tp_nn_kind(m), (long long)(most < 0 ? 0 : most));
+        return tp_fail(TP_ERR_ARG,
+                       "tp_model_set_tokenizer: %lld tokens, and a %s of %lld",
+                       (long long)tp_data_tokens(t), tp_nn_kind(m),
+                       (long long)(most < 0 ? 0 : most));
     if (!(n = tp_data_tokenizer_text(t, NULL, 0))) return false;
     if (!(text = malloc(n + 1))) return tp_fail(TP_ERR_MEMORY, "tp_model_set_tokenizer");
     ok = tp_data_tokenizer_text(t, text, n + 1) && tp_nn_note(m, "tokenizer", text);
@@ -277,7 +342,9 @@ tp_tokenizer *tp_model_tokenizer(const tp_module *m)
     const char *text = tp_nn_noted(m, "tokenizer");
 
     if (!tp_ok()) return NULL;
-    if (!text) return tp_fail(TP_ERR_ARG, "tp_model_tokenizer: the %s came without one", m ? tp_nn_kind(m) : "missing model");
+    if (!text)
+        return tp_fail(TP_ERR_ARG, "tp_model_tokenizer: the %s came without one",
+                       m ? tp_nn_kind(m) : "missing model");
     return tp_data_tokenizer_parse(text, strlen(text));
 }
 
@@ -294,7 +361,8 @@ bool tp_model_set_classes(tp_module *m, const char *const *name, int64_t n)
     char key[NAME];
 
     if (!tp_ok()) return false;
-    if (!m || (n && !name)) return tp_fail(TP_ERR_ARG, "tp_model_set_classes: missing model or names");
+    if (!m || (n && !name))
+        return tp_fail(TP_ERR_ARG, "tp_model_set_classes: missing model or names");
     for (int64_t i = 0; i < n; i++)
         if (!tp_nn_note(m, class_key(i, key), name[i] ? name[i] : "")) return false;
     return true;
@@ -316,23 +384,34 @@ bool tp_model_save(tp_module *m, const char *path)
     tp_meta meta[2];
 
     if (!tp_ok()) return false;
-    if (!k) return tp_fail(TP_ERR_ARG, "tp_model_save: %s is none of the models of models.h", m ? tp_nn_kind(m) : "nothing");
-    if (tp_nn_opts(m)) each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), describe_one, text);
-    meta[0] = (tp_meta){ "taper.model", k->kind }, meta[1] = (tp_meta){ "taper.options", text };
+    if (!k)
+        return tp_fail(TP_ERR_ARG, "tp_model_save: %s is none of the models of models.h",
+                       m ? tp_nn_kind(m) : "nothing");
+    if (tp_nn_opts(m))
+        each_number(k->fields, k->n, "", (void *)tp_nn_opts(m), describe_one, text);
+    meta[0] = (tp_meta){ "taper.model", k->kind },
+    meta[1] = (tp_meta){ "taper.options", text };
     return tp_nn_save_with(m, path, (tp_save_opts){ .meta = meta, .n_meta = 2 });
 }
 
 static tp_module *described(tp_file *f, const char *path, const char *kind)
 {
-    const char *is = f ? tp_file_meta(f, "taper.model") : NULL, *text = is ? tp_file_meta(f, "taper.options") : NULL;
+    const char *is = f ? tp_file_meta(f, "taper.model") : NULL,
+               *text = is ? tp_file_meta(f, "taper.options") : NULL;
     const model *k = model_of(is);
     any_opts o;
 
     if (!f) return NULL;
-    if (!k || !text) return tp_fail(TP_ERR_FORMAT, "%s doesn't tell which model it holds: tp_model_save writes that", path);
-    if (kind && strcmp(kind, is)) return tp_fail(TP_ERR_FORMAT, "%s holds a %s, not a %s", path, is, kind);
+    if (!k || !text)
+        return tp_fail(TP_ERR_FORMAT,
+                       "%s doesn't tell which model it holds: tp_model_save writes that",
+                       path);
+    if (kind && strcmp(kind, is))
+        return tp_fail(TP_ERR_FORMAT, "%s holds a %s, not a %s", path, is, kind);
     memset(&o, 0, sizeof o);
-    return each_number(k->fields, k->n, "", &o, understand_one, (void *)text) ? k->make(&o) : NULL;
+    return each_number(k->fields, k->n, "", &o, understand_one, (void *)text)
+               ? k->make(&o)
+               : NULL;
 }
 
 tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev)
@@ -342,6 +421,7 @@ tp_module *tp_model_load(const char *path, const char *kind, tp_device *dev)
 
     if (!path) tp_fail(TP_ERR_ARG, "tp_model_load: missing path");
     tp_file_close(f);
-    if (m && tp_nn_load(m, path, (tp_load_opts){ 0 })) tp_nn_init(m, dev); /* which draws nothing */
+    if (m && tp_nn_load(m, path, (tp_load_opts){ 0 }))
+        tp_nn_init(m, dev); /* which draws nothing */
     return tp_nn_made(m);
 }

@@ -36,7 +36,8 @@ static bool room_for_one(tp_notes *l)
     tp_note *grown;
 
     if (l->n < l->room) return true;
-    grown = tp__grow(l->note, sizeof *grown * (size_t)l->room, sizeof *grown * (size_t)room);
+    grown =
+        tp__grow(l->note, sizeof *grown * (size_t)l->room, sizeof *grown * (size_t)room);
     if (!grown) return false;
     l->note = grown, l->room = room;
     return true;
@@ -49,8 +50,10 @@ static bool put(tp_notes *l, const char *key, const char *text)
     tp_note e = { tp__strdup(key), tp__strdup(text) };
 
     if (!e.key || !e.text || (i < 0 && !room_for_one(l))) return free_note(&e), false;
-    if (i < 0) i = l->n++;
-    else free_note(&l->note[i]);
+    if (i < 0)
+        i = l->n++;
+    else
+        free_note(&l->note[i]);
     l->note[i] = e;
     return true;
 }
@@ -74,7 +77,9 @@ bool tp__notes_read(tp_notes *to, const tp_file *f)
     for (int i = 0; i < tp_file_meta_count(f); i++) {
         tp_meta line = tp_file_meta_at(f, i);
 
-        if (!strncmp(line.key, prefix, sizeof prefix - 1) && !put(to, line.key, line.value)) return false;
+        if (!strncmp(line.key, prefix, sizeof prefix - 1) &&
+            !put(to, line.key, line.value))
+            return false;
     }
     return true;
 }
@@ -94,9 +99,11 @@ bool tp_nn_note(tp_module *m, const char *name, const char *text)
     char key[TP_NAME];
 
     if (!tp_ok()) return false;
-    TP_REQUIRE(m && key_of(key, name), TP_ERR_ARG, "missing module, or \"%.64s\" can't be a name: 1 to %d characters",
+    TP_REQUIRE(m && key_of(key, name), TP_ERR_ARG,
+               "missing module, or \"%.64s\" can't be a name: 1 to %d characters",
                name ? name : "", (int)(TP_NAME - sizeof prefix));
-    TP_REQUIRE(tp__is_utf8(name) && (!text || tp__is_utf8(text)), TP_ERR_ARG, "\"%s\": name or text is no UTF-8", name);
+    TP_REQUIRE(tp__is_utf8(name) && (!text || tp__is_utf8(text)), TP_ERR_ARG,
+               "\"%s\": name or text is no UTF-8", name);
     if (text) return put(&m->notes, key, text);
     take_away(&m->notes, find(&m->notes, key));
     return true;

@@ -11,8 +11,9 @@ static bool computes(tp_device *dev)
 
 /* ---- what runs in which dtype: torch's lists for "cuda", and mean: its sum may be large ---- */
 
-#define OP(name, y) \
-    static tp_tensor *op_##name(tp_tensor *x) { return y; }
+/* clang-format off */
+#define OP(name, y) static tp_tensor *op_##name(tp_tensor *x) { return y; }
+/* clang-format on */
 static const tp_loss_opts sum_of = { TP_SUM };
 OP(matmul, tp_matmul(x, x))
 OP(linear, tp_linear(x, x, NULL))
@@ -47,21 +48,29 @@ OP(group_norm, tp_group_norm(tp_reshape(x, TP_SHAPE(1, 2, 2)), 1, NULL, NULL, 1e
 OP(mse, tp_mse(x, x))
 OP(l1, tp_l1_loss(x, x, sum_of))
 
+/* clang-format off */
 #define DOWN(name) { #name, op_##name, TP_F16, TP_F16 }
 #define UP(name)   { #name, op_##name, TP_F32, TP_F32 }
 #define AS(name)   { #name, op_##name, TP_F32, TP_F16 }
+/* clang-format on */
 static const struct row {
     const char *name;
     tp_tensor *(*f)(tp_tensor *x);
     tp_dtype of_f32, of_f16;
-} rows[] = { DOWN(matmul), DOWN(linear), DOWN(einsum), AS(add), AS(relu), AS(tanh), AS(gelu), AS(amax), UP(mean), UP(exp), UP(expm1),
-             UP(log), UP(log1p), UP(pow), UP(pow_scalar), UP(reciprocal), UP(rsqrt), UP(softplus), UP(softmax), UP(log_softmax),
-             UP(logsumexp), UP(sum), UP(norm), UP(var), UP(cumsum), UP(cumprod), UP(prod), UP(layer_norm), UP(rms_norm), UP(group_norm),
-             UP(mse), UP(l1) };
+} rows[] = { DOWN(matmul),   DOWN(linear), DOWN(einsum),   AS(add),      AS(relu),
+             AS(tanh),       AS(gelu),     AS(amax),       UP(mean),     UP(exp),
+             UP(expm1),      UP(log),      UP(log1p),      UP(pow),      UP(pow_scalar),
+             UP(reciprocal), UP(rsqrt),    UP(softplus),   UP(softmax),  UP(log_softmax),
+             UP(logsumexp),  UP(sum),      UP(norm),       UP(var),      UP(cumsum),
+             UP(cumprod),    UP(prod),     UP(layer_norm), UP(rms_norm), UP(group_norm),
+             UP(mse),        UP(l1) };
 
 ON_EACH_DEVICE(f16, dtypes)
 {
-    tp_tensor *x = tp_requires_grad(tp_from((float[]){ 0.5f, 2, 1, 0.25f }, TP_SHAPE(2, 2), TP_F32, dev), true), *narrow = tp_cast(x, TP_F16);
+    tp_tensor *x = tp_requires_grad(
+                  tp_from((float[]){ 0.5f, 2, 1, 0.25f }, TP_SHAPE(2, 2), TP_F32, dev),
+                  true),
+              *narrow = tp_cast(x, TP_F16);
     TP_AUTOCAST(TP_F16);
 
     if (!computes(dev)) {
@@ -73,13 +82,20 @@ ON_EACH_DEVICE(f16, dtypes)
         tp_tensor *a = rows[i].f(x), *b = rows[i].f(narrow);
 
         CASE("%s", rows[i].name);
-        cr_expect(a && tp_dtype_of(a) == rows[i].of_f32, "%s: of f32 %s  [%s]", check_name, tp_dtype_name(tp_dtype_of(a)), tp_error());
-        cr_expect(b && tp_dtype_of(b) == rows[i].of_f16, "%s: of f16 %s  [%s]", check_name, tp_dtype_name(tp_dtype_of(b)), tp_error());
-        CHECK(tp_zero_grad(x) && tp_backward(tp_sum(tp_cast(a, TP_F32), TP_ALL)) && tp_dtype_of(tp_grad(x)) == TP_F32);
+        cr_expect(a && tp_dtype_of(a) == rows[i].of_f32, "%s: of f32 %s  [%s]",
+                  check_name, tp_dtype_name(tp_dtype_of(a)), tp_error());
+        cr_expect(b && tp_dtype_of(b) == rows[i].of_f16, "%s: of f16 %s  [%s]",
+                  check_name, tp_dtype_name(tp_dtype_of(b)), tp_error());
+        CHECK(tp_zero_grad(x) && tp_backward(tp_sum(tp_cast(a, TP_F32), TP_ALL)) &&
+              tp_dtype_of(tp_grad(x)) == TP_F32);
     }
     CASE("beyond 65504");
-    CHECK_NEAR(check_at(tp_exp(tp_cast(tp_full(TP_SHAPE(1), 12, TP_F32, dev), TP_F16)), 0), exp(12), 1);
-    CHECK(check_at(tp_sum(tp_cast(tp_full(TP_SHAPE(70, 1), 1024, TP_F32, dev), TP_F16), TP_ALL), 0) == 71680);
+    CHECK_NEAR(
+        check_at(tp_exp(tp_cast(tp_full(TP_SHAPE(1), 12, TP_F32, dev), TP_F16)), 0),
+        exp(12), 1);
+    CHECK(check_at(tp_sum(tp_cast(tp_full(TP_SHAPE(70, 1), 1024, TP_F32, dev), TP_F16),
+                          TP_ALL),
+                   0) == 71680);
     CASE("bf16 inside, and a leaf's cast of each kind");
     {
         TP_AUTOCAST(TP_BF16);
@@ -114,20 +130,32 @@ static tp_loader *points(tp_device *dev)
         x[i] = (float)sin(i * i);
     for (int i = 0; i < 16; i++)
         y[i] = x[3 * i] - x[3 * i + 1] * x[3 * i + 2];
-    return tp_data_loader(tp_data_tensors(TP_LIST(tp_from(x, TP_SHAPE(16, 3), TP_F32, tp_device_open("cpu")), tp_from(y, TP_SHAPE(16, 1), TP_F32, tp_device_open("cpu")))),
-                          (tp_loader_opts){ .batch = 8, .shuffle = true, .device = dev });
+    return tp_data_loader(
+        tp_data_tensors(
+            TP_LIST(tp_from(x, TP_SHAPE(16, 3), TP_F32, tp_device_open("cpu")),
+                    tp_from(y, TP_SHAPE(16, 1), TP_F32, tp_device_open("cpu")))),
+        (tp_loader_opts){ .batch = 8, .shuffle = true, .device = dev });
 }
 
 /* The last loss of so many steps; the first weight goes to *w. */
-static double trained(tp_device *dev, tp_dtype amp, int64_t steps, const char *save, const char *resume, double *w)
+static double trained(tp_device *dev, tp_dtype amp, int64_t steps, const char *save,
+                      const char *resume, double *w)
 {
     tp_module *m = network(dev);
     tp_loader *l = points(dev);
     tp_optim *opt = tp_optim_adam(tp_nn_params(m, "*"), tp_adam(1e-2));
     tp_fit_result r;
 
-    CHECK(tp_train_fit(m, (tp_fit_opts){ .optim = opt, .train = l, .loss = loss, .steps = steps, .clip_norm = 10 * grown, .amp = amp,
-                                         .checkpoint = save, .resume = resume }, &r));
+    CHECK(tp_train_fit(m,
+                       (tp_fit_opts){ .optim = opt,
+                                      .train = l,
+                                      .loss = loss,
+                                      .steps = steps,
+                                      .clip_norm = 10 * grown,
+                                      .amp = amp,
+                                      .checkpoint = save,
+                                      .resume = resume },
+                       &r));
     *w = check_at(tp_nn_tensor(m, "0.weight"), 0);
     tp_optim_free(opt), tp_nn_free(m), tp_data_free(l);
     return r.at.loss;
@@ -144,16 +172,25 @@ ON_EACH_DEVICE(f16, trains_as_f32)
         tp_loader *l = points(dev);
         tp_optim *opt = tp_optim_adam(tp_nn_params(m, "*"), tp_adam(1e-2));
 
-        CHECK_REFUSED(tp_train_fit(m, (tp_fit_opts){ .optim = opt, .train = l, .loss = loss, .steps = 1, .amp = TP_F16 }, NULL), TP_ERR_DTYPE, "f16");
+        CHECK_REFUSED(
+            tp_train_fit(
+                m,
+                (tp_fit_opts){
+                    .optim = opt, .train = l, .loss = loss, .steps = 1, .amp = TP_F16 },
+                NULL),
+            TP_ERR_DTYPE, "f16");
         tp_optim_free(opt), tp_nn_free(m), tp_data_free(l), remove_test_folder();
         return;
     }
-    first = trained(dev, TP_F32, 1, NULL, NULL, &w), wide = trained(dev, TP_F32, 24, NULL, NULL, &w);
+    first = trained(dev, TP_F32, 1, NULL, NULL, &w),
+    wide = trained(dev, TP_F32, 24, NULL, NULL, &w);
     narrow = trained(dev, TP_F16, 24, in_folder("whole"), NULL, &w);
     CHECK(wide < first / 2 && narrow < first / 2);
-    CHECK_NEAR(narrow, wide, 0.05 * wide + 0.01 * first); /* 24 steps of products with 11 bits */
+    CHECK_NEAR(narrow, wide,
+               0.05 * wide + 0.01 * first); /* 24 steps of products with 11 bits */
     CASE("goes on to the same bits");
-    trained(dev, TP_F16, 11, in_folder("part"), NULL, &w), trained(dev, TP_F16, 24, in_folder("part"), in_folder("part"), &again);
+    trained(dev, TP_F16, 11, in_folder("part"), NULL, &w),
+        trained(dev, TP_F16, 24, in_folder("part"), in_folder("part"), &again);
     trained(dev, TP_F16, 24, NULL, NULL, &w);
     CHECK(w == again);
     remove_test_folder();
@@ -166,7 +203,8 @@ ON_EACH_DEVICE(f16, steps_that_overflow_are_skipped)
     tp_module *m;
 
     if (!computes(dev)) return;
-    grown = 64, m = network(dev), start = check_at(tp_nn_tensor(m, "0.weight"), 0), tp_nn_free(m);
+    grown = 64, m = network(dev), start = check_at(tp_nn_tensor(m, "0.weight"), 0),
+    tp_nn_free(m);
     for (int i = 0; i < 3; i++)
         trained(dev, TP_F16, (int64_t[]){ 1, 2, 20 }[i], NULL, NULL, &w[i]);
     CHECK(w[0] == start && w[2] != start);
@@ -182,15 +220,20 @@ ON_EACH_DEVICE(f16, by_turns)
 {
     tp_module *m = network(dev);
     tp_loader *l = points(dev);
-    tp_turn turn[] = { { "first", tp_optim_adam(tp_nn_params(m, "0.*"), tp_adam(1e-2)), turn_loss, 2 }, { "last", tp_optim_adam(tp_nn_params(m, "2.*"), tp_adam(1e-2)), turn_loss, 0 } };
+    tp_turn turn[] = {
+        { "first", tp_optim_adam(tp_nn_params(m, "0.*"), tp_adam(1e-2)), turn_loss, 2 },
+        { "last", tp_optim_adam(tp_nn_params(m, "2.*"), tp_adam(1e-2)), turn_loss, 0 }
+    };
     tp_turns_opts o = { .turn = turn, .n = 2, .train = l, .steps = 1, .amp = TP_F16 };
     tp_fit_result one, many;
 
-    if (!computes(dev)) CHECK_REFUSED(tp_train_turns(m, o, NULL), TP_ERR_DTYPE, "f16");
+    if (!computes(dev))
+        CHECK_REFUSED(tp_train_turns(m, o, NULL), TP_ERR_DTYPE, "f16");
     else {
         CHECK(tp_train_turns(m, o, &one));
         o.steps = 30;
         CHECK(tp_train_turns(m, o, &many) && many.at.loss < one.at.loss / 2);
     }
-    tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(m), tp_data_free(l);
+    tp_optim_free(turn[0].optim), tp_optim_free(turn[1].optim), tp_nn_free(m),
+        tp_data_free(l);
 }

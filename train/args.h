@@ -6,7 +6,22 @@
 
 #include "train/train.h"
 
-enum { DEVICE = 1, EPOCHS, STEPS, BATCH, LR, SEED, THREADS, DATA, OUT, RESUME, AMP, PLOT, HELP, OWN = 256 /* beyond any letter */ };
+enum {
+    DEVICE = 1,
+    EPOCHS,
+    STEPS,
+    BATCH,
+    LR,
+    SEED,
+    THREADS,
+    DATA,
+    OUT,
+    RESUME,
+    AMP,
+    PLOT,
+    HELP,
+    OWN = 256 /* beyond any letter */
+};
 enum { MOST_FLAGS = 32 };
 
 /* Which flags the command line had. */

@@ -17,8 +17,10 @@ static const struct {
     const char *name;
     int flag;
     bool may_differ;
-} kept[] = { { "data", DATA, true }, { "epochs", EPOCHS, true }, { "steps", STEPS, true }, { "plot", PLOT, true },
-             { "batch", BATCH, false }, { "lr", LR, false }, { "seed", SEED, false }, { "amp", AMP, false } };
+} kept[] = { { "data", DATA, true },    { "epochs", EPOCHS, true },
+             { "steps", STEPS, true },  { "plot", PLOT, true },
+             { "batch", BATCH, false }, { "lr", LR, false },
+             { "seed", SEED, false },   { "amp", AMP, false } };
 
 enum { VALUE = 64 };
 
@@ -42,24 +44,36 @@ static const char *real_text(double v, char room[VALUE])
 static const char *common_text(const tp_train_args *a, int flag, char room[VALUE])
 {
     switch (flag) {
-    case DATA: return a->data;
-    case AMP: return a->amp;
-    case PLOT: return yes(a->plot);
-    case LR: return real_text(a->lr, room);
-    case EPOCHS: return snprintf(room, VALUE, "%d", a->epochs), room;
-    case STEPS: return snprintf(room, VALUE, "%lld", (long long)a->steps), room;
-    case BATCH: return snprintf(room, VALUE, "%lld", (long long)a->batch), room;
-    default: return snprintf(room, VALUE, "%llu", (unsigned long long)a->seed), room;
+    case DATA:
+        return a->data;
+    case AMP:
+        return a->amp;
+    case PLOT:
+        return yes(a->plot);
+    case LR:
+        return real_text(a->lr, room);
+    case EPOCHS:
+        return snprintf(room, VALUE, "%d", a->epochs), room;
+    case STEPS:
+        return snprintf(room, VALUE, "%lld", (long long)a->steps), room;
+    case BATCH:
+        return snprintf(room, VALUE, "%lld", (long long)a->batch), room;
+    default:
+        return snprintf(room, VALUE, "%llu", (unsigned long long)a->seed), room;
     }
 }
 
 static const char *own_text(const tp_train_flag *f, char room[VALUE])
 {
     switch (f->kind) {
-    case TP_FLAG_TEXT: return *(const char *const *)f->to;
-    case TP_FLAG_YES: return yes(*(const bool *)f->to);
-    case TP_FLAG_WHOLE: return snprintf(room, VALUE, "%lld", (long long)*(const int64_t *)f->to), room;
-    default: return real_text(*(const double *)f->to, room);
+    case TP_FLAG_TEXT:
+        return *(const char *const *)f->to;
+    case TP_FLAG_YES:
+        return yes(*(const bool *)f->to);
+    case TP_FLAG_WHOLE:
+        return snprintf(room, VALUE, "%lld", (long long)*(const int64_t *)f->to), room;
+    default:
+        return real_text(*(const double *)f->to, room);
     }
 }
 
@@ -68,7 +82,8 @@ static const char *own_text(const tp_train_flag *f, char room[VALUE])
 /* A text that is no UTF-8 is left out where it is optional. */
 static bool put(json_t *all, const char *name, const char *text, bool optional)
 {
-    return !text || (optional && !tp__is_utf8(text)) || !json_object_set_new(all, name, json_string(text));
+    return !text || (optional && !tp__is_utf8(text)) ||
+           !json_object_set_new(all, name, json_string(text));
 }
 
 static bool may_differ(const tp_train_args *a, const char *name)
@@ -76,7 +91,8 @@ static bool may_differ(const tp_train_args *a, const char *name)
     size_t n = strlen(name);
     const char *at = a->may_differ;
 
-    while (at && (at = strstr(at, name)) && ((at > a->may_differ && at[-1] != ' ') || (at[n] && at[n] != ' ')))
+    while (at && (at = strstr(at, name)) &&
+           ((at > a->may_differ && at[-1] != ' ') || (at[n] && at[n] != ' ')))
         at++;
     return at;
 }
@@ -90,14 +106,17 @@ int tp__options_write(tp_train_args *a)
 
     TP_PLAIN;
     for (int i = 0; ok && i < TP_LEN(kept); i++)
-        ok = put(all, kept[i].name, common_text(a, kept[i].flag, room), kept[i].may_differ);
+        ok = put(all, kept[i].name, common_text(a, kept[i].flag, room),
+                 kept[i].may_differ);
     for (int i = 0; ok && i < a->n_flags; i++)
         if (a->flags[i].kind != TP_FLAG_TEXT || !may_differ(a, a->flags[i].name))
             ok = put(all, a->flags[i].name, own_text(&a->flags[i], room), false);
-    n = ok ? json_dumpb(all, a->options, sizeof a->options - 1, JSON_COMPACT) : sizeof a->options;
+    n = ok ? json_dumpb(all, a->options, sizeof a->options - 1, JSON_COMPACT)
+           : sizeof a->options;
     json_decref(all);
     if (n < sizeof a->options) return a->options[n] = 0, -1;
-    fprintf(stderr, "%s: flags of more than %zu characters, or no UTF-8, can't be kept\n", a->program, sizeof a->options);
+    fprintf(stderr, "%s: flags of more than %zu characters, or no UTF-8, can't be kept\n",
+            a->program, sizeof a->options);
     return 2;
 }
 
@@ -117,15 +136,22 @@ static int common_flag(const char *name)
     return -1;
 }
 
-static int refuse(const tp_train_args *a, const char *name, const char *then, const char *now)
+static int refuse(const tp_train_args *a, const char *name, const char *then,
+                  const char *now)
 {
-    if (then) fprintf(stderr, "%s: %s was begun with --%s %s, and goes on with that, not with %s\n", a->program, a->resume, name, then, now);
-    else fprintf(stderr, "%s: %s was begun without --%s, and goes on without it\n", a->program, a->resume, name);
+    if (then)
+        fprintf(stderr,
+                "%s: %s was begun with --%s %s, and goes on with that, not with %s\n",
+                a->program, a->resume, name, then, now);
+    else
+        fprintf(stderr, "%s: %s was begun without --%s, and goes on without it\n",
+                a->program, a->resume, name);
     return 2;
 }
 
 /* A flag that is `then` there, `now` here. */
-static int settle(tp_train_args *a, int flag, const char *name, const char *then, const char *now, bool given, bool may_differ)
+static int settle(tp_train_args *a, int flag, const char *name, const char *then,
+                  const char *now, bool given, bool may_differ)
 {
     bool same = (!then && !now) || (then && now && !strcmp(then, now));
 
@@ -140,11 +166,15 @@ static int settle_all(tp_train_args *a, json_t *run, const tp_given *g)
     int status = -1;
 
     for (int i = 0; status < 0 && i < TP_LEN(kept); i++)
-        status = settle(a, kept[i].flag, kept[i].name, json_string_value(json_object_get(run, kept[i].name)),
-                        common_text(a, kept[i].flag, room), g->common[kept[i].flag], kept[i].may_differ);
+        status = settle(a, kept[i].flag, kept[i].name,
+                        json_string_value(json_object_get(run, kept[i].name)),
+                        common_text(a, kept[i].flag, room), g->common[kept[i].flag],
+                        kept[i].may_differ);
     for (int i = 0; status < 0 && i < a->n_flags; i++)
-        status = settle(a, OWN + i, a->flags[i].name, json_string_value(json_object_get(run, a->flags[i].name)),
-                        own_text(&a->flags[i], room), g->own[i], may_differ(a, a->flags[i].name));
+        status = settle(a, OWN + i, a->flags[i].name,
+                        json_string_value(json_object_get(run, a->flags[i].name)),
+                        own_text(&a->flags[i], room), g->own[i],
+                        may_differ(a, a->flags[i].name));
     return status;
 }
 
@@ -155,7 +185,10 @@ static int unknown(const tp_train_args *a, json_t *run)
 
     json_object_foreach(run, name, v) if (own_flag(a, name) < 0 && common_flag(name) < 0)
     {
-        fprintf(stderr, "%s: %s was begun with --%s, which isn't a flag here: it is a run of another program\n", a->program, a->resume, name);
+        fprintf(stderr,
+                "%s: %s was begun with --%s, which isn't a flag here: it is a run of "
+                "another program\n",
+                a->program, a->resume, name);
         return 2;
     }
     return -1;
@@ -167,7 +200,8 @@ static const char *folder_of(const char *path)
     static char folder[4096];
     const char *slash = strrchr(path, '/');
 
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1,
+             slash ? path : ".");
     return *folder ? folder : "/";
 }
 
@@ -188,7 +222,8 @@ int tp__options_resume(tp_train_args *a, const tp_given *g)
     tp_clear_error();
     json_decref(run), run = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     tp_file_close(f);
-    if (there && !json_is_object(run)) status = refuse_file(a, "the flags of the run that is resumed can't be read");
+    if (there && !json_is_object(run))
+        status = refuse_file(a, "the flags of the run that is resumed can't be read");
     if (status < 0 && !g->common[OUT]) a->out = folder_of(a->resume);
     if (status < 0 && run) status = unknown(a, run);
     return run && status < 0 ? settle_all(a, run, g) : status;

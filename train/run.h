@@ -19,9 +19,9 @@ typedef struct course {
     tp_fit_at at;
     tp_fit_why why;
     bool ended;
-    int64_t steps, epochs; /* the ends; 0: no such end */
+    int64_t steps, epochs;                     /* the ends; 0: no such end */
     const char *checkpoint, *resume, *options; /* or NULL */
-    void *user; /* of the callbacks */
+    void *user;                                /* of the callbacks */
     tp_state *state;
     tp_logger *log;
 } course;
@@ -38,8 +38,8 @@ static inline course course_of(const char *name, tp_module *m)
 typedef tp_tensor *loss_fn(void *user);
 
 /* The same again, with the same random numbers, in search of the op that gave NaN. */
-static inline bool blame(const course *c, loss_fn *f, void *user, const char *turn, tp_rng rng,
-                         double loss)
+static inline bool blame(const course *c, loss_fn *f, void *user, const char *turn,
+                         tp_rng rng, double loss)
 {
     char why[512] = "no op gave NaN";
     TP_ANOMALY;
@@ -56,11 +56,12 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
 /* Gradients of a loss, times the scale of s unless that is NULL, which is one of `share` that a step has the mean of.  Its number is read
  * when the backward is queued, so that a device has work meanwhile, and before any step: where it
  * is none, that is an error.  turn: whose loss it is, or NULL. */
-static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share, const char *turn,
-                              tp_scaler *s, double *value)
+static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share,
+                              const char *turn, tp_scaler *s, double *value)
 {
     tp_rng rng = tp_rng_save();
-    tp_tensor *loss = f(user), *part = share > 1 ? tp_scale(loss, 1 / (double)share) : loss;
+    tp_tensor *loss = f(user),
+              *part = share > 1 ? tp_scale(loss, 1 / (double)share) : loss;
 
     if (!tp_backward(s ? tp_scaler_scale(s, part) : part)) return false;
     *value = tp_item(loss);
@@ -83,7 +84,8 @@ static inline bool scale_for(course *c, tp_dtype amp, const char *name, tp_scale
 
     if (amp != TP_F16) return true;
     return tp_nn_each(tp_nn_params(c->at.m, "*"), false, note_device, &dev) >= 0 &&
-           (*s = tp_scaler_new(dev, tp_scaler_options())) && tp_state_scaler(c->state, name, *s);
+           (*s = tp_scaler_new(dev, tp_scaler_options())) &&
+           tp_state_scaler(c->state, name, *s);
 }
 
 static inline bool step_by(tp_optim *o, tp_scaler *s)
@@ -131,7 +133,8 @@ static inline bool open_log(course *c, tp_log_opts o, int64_t a_pass)
 static inline bool set_out(course *c, tp_log_opts o, int64_t a_pass)
 {
     if (c->options && !tp_state_text(c->state, "options", c->options)) return false;
-    if ((c->resume && !tp_state_load(c->state, c->resume)) || !open_log(c, o, a_pass)) return false;
+    if ((c->resume && !tp_state_load(c->state, c->resume)) || !open_log(c, o, a_pass))
+        return false;
     end_where_done(c);
     if (c->ended) c->checkpoint = NULL; /* as it is there already */
     return !c->checkpoint || tp_state_try(c->state, c->checkpoint);

@@ -16,7 +16,20 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef enum kind { MODULE, OPTIM, AVERAGES, SCALER, SCHED, LOADER, TENSOR, I64, COUNT, F64, TEXT, RNG } kind;
+typedef enum kind {
+    MODULE,
+    OPTIM,
+    AVERAGES,
+    SCALER,
+    SCHED,
+    LOADER,
+    TENSOR,
+    I64,
+    COUNT,
+    F64,
+    TEXT,
+    RNG
+} kind;
 
 /* The numbers of a loader: where it stands, and what makes its order. */
 enum { PASS, BATCH, BATCH_SIZE, SAMPLES, SHUFFLED, SEED, LOADER_NUMBERS };
@@ -56,11 +69,15 @@ void tp_state_free(tp_state *s)
 static bool may_add(const tp_state *s, const char *name, const void *what)
 {
     if (!tp_ok()) return false;
-    TP_REQUIRE_IN("tp_state", s && what, TP_ERR_ARG, "missing state, or nothing to register");
-    TP_REQUIRE_IN("tp_state", name && *name && strlen(name) < 64 && strcmp(name, "rng") != 0, TP_ERR_ARG,
-                  "\"%s\" can't be a name: 1 to 63 characters, and not rng", name ? name : "");
+    TP_REQUIRE_IN("tp_state", s && what, TP_ERR_ARG,
+                  "missing state, or nothing to register");
+    TP_REQUIRE_IN("tp_state",
+                  name && *name && strlen(name) < 64 && strcmp(name, "rng") != 0,
+                  TP_ERR_ARG, "\"%s\" can't be a name: 1 to 63 characters, and not rng",
+                  name ? name : "");
     for (int i = 0; i < s->n; i++)
-        TP_REQUIRE_IN("tp_state", strcmp(s->entries[i].name, name) != 0, TP_ERR_ARG, "there is a %s already", name);
+        TP_REQUIRE_IN("tp_state", strcmp(s->entries[i].name, name) != 0, TP_ERR_ARG,
+                      "there is a %s already", name);
     return true;
 }
 
@@ -71,7 +88,8 @@ static bool add(tp_state *s, kind k, const char *name, void *what)
     if (!may_add(s, name, what)) return false;
     if (s->n == s->room) {
         int room = s->room ? 2 * s->room : 8;
-        entry *grown = tp__grow(s->entries, sizeof *grown * (size_t)s->room, sizeof *grown * (size_t)room);
+        entry *grown = tp__grow(s->entries, sizeof *grown * (size_t)s->room,
+                                sizeof *grown * (size_t)room);
 
         if (!grown) return false;
         s->entries = grown, s->room = room;
@@ -136,8 +154,9 @@ bool tp_state_text(tp_state *s, const char *name, const char *text)
     char *copy;
 
     if (!tp_ok()) return false;
-    TP_REQUIRE(!name || (strcmp(name, "format") && strcmp(name, "threads") && strcmp(name, "processor")), TP_ERR_ARG,
-               "%s is a text of every state", name);
+    TP_REQUIRE(!name || (strcmp(name, "format") && strcmp(name, "threads") &&
+                         strcmp(name, "processor")),
+               TP_ERR_ARG, "%s is a text of every state", name);
     copy = text ? tp__strdup(text) : NULL;
     if (add(s, TEXT, name, copy)) return true;
     tp__free_text(copy);
@@ -162,18 +181,22 @@ static bool push(list *l, const char *name, tp_tensor *t)
 {
     item *it;
 
-    TP_REQUIRE_IN("tp_state", t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first", name);
+    TP_REQUIRE_IN("tp_state", t, TP_ERR_ARG, "%s isn't there yet: call tp_nn_init first",
+                  name);
     if (l->n == l->room) {
         int room = l->room ? 2 * l->room : 64;
-        item *grown = tp__grow(l->items, sizeof *grown * (size_t)l->room, sizeof *grown * (size_t)room);
+        item *grown = tp__grow(l->items, sizeof *grown * (size_t)l->room,
+                               sizeof *grown * (size_t)room);
 
         if (!grown) return false;
         l->items = grown, l->room = room;
     }
     it = &l->items[l->n++];
     it->t = t, it->read = NULL;
-    if (l->prefix) snprintf(it->name, sizeof it->name, "%s.%s", l->prefix, name);
-    else snprintf(it->name, sizeof it->name, "%s", name);
+    if (l->prefix)
+        snprintf(it->name, sizeof it->name, "%s.%s", l->prefix, name);
+    else
+        snprintf(it->name, sizeof it->name, "%s", name);
     return true;
 }
 
@@ -193,7 +216,8 @@ static void numbers_of(const tp_loader *l, int64_t *v)
     tp_position at = tp_data_position(l);
     tp_loader_opts o = tp_data_opts(l);
 
-    v[PASS] = at.pass, v[BATCH] = at.batch, v[BATCH_SIZE] = o.batch, v[SAMPLES] = tp_data_count(tp_data_of(l));
+    v[PASS] = at.pass, v[BATCH] = at.batch, v[BATCH_SIZE] = o.batch,
+    v[SAMPLES] = tp_data_count(tp_data_of(l));
     v[SHUFFLED] = o.shuffle, v[SEED] = (int64_t)o.seed;
 }
 
@@ -203,20 +227,28 @@ static tp_tensor *host_value(const entry *e)
     tp_rng rng;
 
     switch (e->kind) {
-    case SCHED: return tp_from(at, TP_SHAPE(tp__sched_numbers(e->what, at)), TP_I64, tp__cpu());
-    case LOADER: return numbers_of(e->what, v), tp_from(v, TP_SHAPE(LOADER_NUMBERS), TP_I64, tp__cpu());
-    case RNG: return rng = tp_rng_save(), pair((int64_t)rng.seed, (int64_t)rng.offset);
+    case SCHED:
+        return tp_from(at, TP_SHAPE(tp__sched_numbers(e->what, at)), TP_I64, tp__cpu());
+    case LOADER:
+        return numbers_of(e->what, v),
+               tp_from(v, TP_SHAPE(LOADER_NUMBERS), TP_I64, tp__cpu());
+    case RNG:
+        return rng = tp_rng_save(), pair((int64_t)rng.seed, (int64_t)rng.offset);
     case I64:
-    case COUNT: return tp_from(e->what, TP_SCALAR, TP_I64, tp__cpu());
-    case F64: return tp_from(e->what, TP_SCALAR, TP_F64, tp__cpu());
-    default: return *(tp_tensor **)e->what;
+    case COUNT:
+        return tp_from(e->what, TP_SCALAR, TP_I64, tp__cpu());
+    case F64:
+        return tp_from(e->what, TP_SCALAR, TP_F64, tp__cpu());
+    default:
+        return *(tp_tensor **)e->what;
     }
 }
 
 static bool gather_one(list *l, const entry *e)
 {
     l->prefix = e->name;
-    if (e->kind == MODULE) return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
+    if (e->kind == MODULE)
+        return tp_nn_each(tp_nn_params(e->what, "*"), true, push_each, l) >= 0;
     if (e->kind == OPTIM) return tp_optim_each(e->what, push_each, l) >= 0;
     if (e->kind == SCALER) return tp_scaler_each(e->what, push_each, l) >= 0;
     if (e->kind == AVERAGES) return tp_ema_each(e->what, push_each, l) >= 0;
@@ -271,10 +303,14 @@ static int texts_of(const tp_state *s, text *to)
         const tp_module *m = e->kind == MODULE ? e->what : NULL;
         tp_meta note;
 
-        if (e->kind == TEXT && to) to[n].text = e->what, to[n].is_note = false, snprintf(to[n].key, sizeof to->key, "%s", e->name);
+        if (e->kind == TEXT && to)
+            to[n].text = e->what, to[n].is_note = false,
+            snprintf(to[n].key, sizeof to->key, "%s", e->name);
         n += e->kind == TEXT;
         for (int k = 0; (note = tp_nn_note_at(m, k)).key; k++, n++)
-            if (to) to[n].text = note.value, to[n].is_note = true, snprintf(to[n].key, sizeof to->key, "%s.%s", e->name, note.key);
+            if (to)
+                to[n].text = note.value, to[n].is_note = true,
+                snprintf(to[n].key, sizeof to->key, "%s.%s", e->name, note.key);
     }
     return n;
 }
@@ -282,7 +318,8 @@ static int texts_of(const tp_state *s, text *to)
 static bool write_list(tp_state *s, const list *l, const char *path, bool trial)
 {
     int n = texts_of(s, NULL), all = OF_MACHINE + n;
-    size_t bytes = sizeof(tp_named) * (size_t)l->n, more = sizeof(tp_meta) * (size_t)all, most = sizeof(text) * (size_t)n;
+    size_t bytes = sizeof(tp_named) * (size_t)l->n, more = sizeof(tp_meta) * (size_t)all,
+           most = sizeof(text) * (size_t)n;
     tp_named *named = tp__alloc(bytes);
     tp_meta *meta = tp__alloc(more);
     text *texts = tp__alloc(most);
@@ -330,11 +367,12 @@ static bool check_item(tp_file *f, const char *path, item *it)
     int i = tp_file_find(f, it->name);
     tp_shape s = tp_file_shape(f, i);
 
-    TP_REQUIRE_IN("tp_state_load", i >= 0, TP_ERR_FORMAT, "%s holds no %s: it is the state of another program", path,
-                  it->name);
-    TP_REQUIRE_IN("tp_state_load", tp__same(&s, &it->t->shape) && tp_file_dtype(f, i) == it->t->dtype, TP_ERR_FORMAT,
-                  "%s: %s is %s %s there and %s here", path, it->name, tp_dtype_name(tp_file_dtype(f, i)),
-                  tp__shape_text(s), tp__text(it->t));
+    TP_REQUIRE_IN("tp_state_load", i >= 0, TP_ERR_FORMAT,
+                  "%s holds no %s: it is the state of another program", path, it->name);
+    TP_REQUIRE_IN("tp_state_load",
+                  tp__same(&s, &it->t->shape) && tp_file_dtype(f, i) == it->t->dtype,
+                  TP_ERR_FORMAT, "%s: %s is %s %s there and %s here", path, it->name,
+                  tp_dtype_name(tp_file_dtype(f, i)), tp__shape_text(s), tp__text(it->t));
     return (it->read = tp_file_read(f, i, tp_device_of(it->t))) != NULL;
 }
 
@@ -368,15 +406,19 @@ static bool check_loader(const entry *e, const char *path, tp_tensor *t)
 
     numbers_of(e->what, here);
     if (!tp_read(t, v, sizeof v)) return false;
-    TP_REQUIRE_IN("tp_state_load", v[SAMPLES] == here[SAMPLES], TP_ERR_FORMAT,
-                  "%s: %s has %lld samples there and %lld here: it is of other data (-1: a stream)", path, e->name,
-                  (long long)v[SAMPLES], (long long)here[SAMPLES]);
+    TP_REQUIRE_IN(
+        "tp_state_load", v[SAMPLES] == here[SAMPLES], TP_ERR_FORMAT,
+        "%s: %s has %lld samples there and %lld here: it is of other data (-1: a stream)",
+        path, e->name, (long long)v[SAMPLES], (long long)here[SAMPLES]);
     TP_REQUIRE_IN("tp_state_load", v[BATCH_SIZE] == here[BATCH_SIZE], TP_ERR_FORMAT,
-                  "%s: %s has a batch size of %lld there and %lld here", path, e->name, (long long)v[BATCH_SIZE],
-                  (long long)here[BATCH_SIZE]);
-    TP_REQUIRE_IN("tp_state_load", v[PASS] >= 0 && v[PASS] <= TP_PASSES && v[BATCH] >= 0 && (most < 0 || v[BATCH] <= most),
-                  TP_ERR_FORMAT, "%s: %s stands at batch %lld of pass %lld, which can't be", path, e->name,
-                  (long long)v[BATCH], (long long)v[PASS]);
+                  "%s: %s has a batch size of %lld there and %lld here", path, e->name,
+                  (long long)v[BATCH_SIZE], (long long)here[BATCH_SIZE]);
+    TP_REQUIRE_IN("tp_state_load",
+                  v[PASS] >= 0 && v[PASS] <= TP_PASSES && v[BATCH] >= 0 &&
+                      (most < 0 || v[BATCH] <= most),
+                  TP_ERR_FORMAT,
+                  "%s: %s stands at batch %lld of pass %lld, which can't be", path,
+                  e->name, (long long)v[BATCH], (long long)v[PASS]);
     return true;
 }
 
@@ -390,8 +432,11 @@ static void note_order(const tp_state *s, const list *l)
         if (e->kind != LOADER || !tp_read(loaded(l, e->name), v, sizeof v)) continue;
         numbers_of(e->what, here);
         if (v[SHUFFLED] != here[SHUFFLED] || (v[SHUFFLED] && v[SEED] != here[SEED]))
-            tp__log(1, "%s comes in another order than in the run that is resumed (seed %lld there, %lld here): of the pass "
-                    "it is in, some samples come twice and others not at all", e->name, (long long)v[SEED], (long long)here[SEED]);
+            tp__log(1,
+                    "%s comes in another order than in the run that is resumed (seed "
+                    "%lld there, %lld here): of the pass "
+                    "it is in, some samples come twice and others not at all",
+                    e->name, (long long)v[SEED], (long long)here[SEED]);
     }
 }
 
@@ -406,7 +451,9 @@ static bool check_place(const entry *e, const char *path, const list *l)
     if (!tp_read(loaded(l, e->name), v, sizeof *v * (size_t)n)) return false;
     TP_REQUIRE_IN("tp_state_load", v[0] >= 0 && v[2] >= 0 && v[3] >= 0, TP_ERR_FORMAT,
                   "%s: %s stands at %lld: 0 or more is wanted", path, e->name,
-                  (long long)(v[0] < 0 ? v[0] : v[2] < 0 ? v[2] : v[3]));
+                  (long long)(v[0] < 0   ? v[0]
+                              : v[2] < 0 ? v[2]
+                                         : v[3]));
     return true;
 }
 
@@ -422,8 +469,8 @@ static bool check_notes(const tp_state *s, const tp_file *f, const char *path)
         const char *then = tp_file_meta(f, t[i].key);
 
         if (!t[i].is_note || (then && !strcmp(then, t[i].text))) continue;
-        tp__fail(TP_ERR_FORMAT, "tp_state_load", "%s: %s %s: it is of other data", path, t[i].key,
-                 then ? "is another text there" : "isn't there");
+        tp__fail(TP_ERR_FORMAT, "tp_state_load", "%s: %s %s: it is of other data", path,
+                 t[i].key, then ? "is another text there" : "isn't there");
         ok = false;
     }
     tp__release(t, sizeof *t * (size_t)n);
@@ -436,15 +483,17 @@ static bool check(tp_state *s, tp_file *f, const char *path, list *l)
     const char *of = tp_file_meta(f, "format");
 
     TP_REQUIRE_IN("tp_state_load", of && !strcmp(of, format), TP_ERR_FORMAT,
-                  "%s is no state of this version: its format is \"%s\", not \"%s\"", path, of ? of : "", format);
+                  "%s is no state of this version: its format is \"%s\", not \"%s\"",
+                  path, of ? of : "", format);
     for (int i = 0; i < known; i++)
         if (!check_item(f, path, &l->items[i])) return false;
     for (int i = 0; i < s->n; i++)
         if (!check_place(&s->entries[i], path, l)) return false;
     if (!check_notes(s, f, path) || !read_unkept(s, f, l, &extra)) return false;
-    TP_REQUIRE_IN("tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
-                  "%s holds %d tensors where %d are known: it is the state of another program", path,
-                  tp_file_count(f), known + extra);
+    TP_REQUIRE_IN(
+        "tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
+        "%s holds %d tensors where %d are known: it is the state of another program",
+        path, tp_file_count(f), known + extra);
     return true;
 }
 
@@ -473,31 +522,44 @@ static bool apply_host(const entry *e, const list *l)
     case MODULE:
     case AVERAGES:
     case TEXT:
-    case SCALER: return true;
-    case OPTIM: return tp_optim_load_end(e->what);
-    case TENSOR: return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
+    case SCALER:
+        return true;
+    case OPTIM:
+        return tp_optim_load_end(e->what);
+    case TENSOR:
+        return !t || *(tp_tensor **)e->what || tp_store(e->what, t);
     case I64:
-    case COUNT: return tp_read(t, e->what, sizeof *v);
-    case F64: return tp_read(t, e->what, sizeof(double));
-    default: break;
+    case COUNT:
+        return tp_read(t, e->what, sizeof *v);
+    case F64:
+        return tp_read(t, e->what, sizeof(double));
+    default:
+        break;
     }
     if (e->kind == SCHED) n = (size_t)tp__sched_numbers(e->what, v);
     if (!tp_read(t, v, e->kind == LOADER ? sizeof v : n * sizeof *v)) return false;
     if (e->kind == SCHED) return tp__sched_restore(e->what, v);
-    if (e->kind == LOADER) return tp_data_seek(e->what, (tp_position){ v[PASS], v[BATCH] });
+    if (e->kind == LOADER)
+        return tp_data_seek(e->what, (tp_position){ v[PASS], v[BATCH] });
     return tp_rng_restore((tp_rng){ (uint64_t)v[0], (uint64_t)v[1] }), true;
 }
 
 static bool apply(tp_state *s, const list *l)
 {
     TP_NO_GRAD;
-    for (int i = 0; i < s->n; i++) /* a stream may not find its place: before anything else changes */
+    for (int i = 0; i < s->n;
+         i++) /* a stream may not find its place: before anything else changes */
         if (s->entries[i].kind == LOADER && !apply_host(&s->entries[i], l)) return false;
     for (int i = 0; i < l->n; i++)
-        if (l->items[i].read != l->items[i].t && !tp_copy_(l->items[i].t, l->items[i].read)) return false;
+        if (l->items[i].read != l->items[i].t &&
+            !tp_copy_(l->items[i].t, l->items[i].read))
+            return false;
     for (int i = 0; i < s->n; i++)
-        if (s->entries[i].kind != LOADER && s->entries[i].kind != SCHED && !apply_host(&s->entries[i], l)) return false;
-    for (int i = 0; i < s->n; i++) /* which look at the rates that optimizers have by now */
+        if (s->entries[i].kind != LOADER && s->entries[i].kind != SCHED &&
+            !apply_host(&s->entries[i], l))
+            return false;
+    for (int i = 0; i < s->n;
+         i++) /* which look at the rates that optimizers have by now */
         if (s->entries[i].kind == SCHED && !apply_host(&s->entries[i], l)) return false;
     return apply_host(&generator, l);
 }
@@ -512,7 +574,9 @@ static void note_machine(const tp_file *f)
         const char *then = tp_file_meta(f, meta[i].key);
 
         if (then && strcmp(then, meta[i].value) != 0)
-            tp__log(1, "resuming with %s \"%s\", saved with \"%s\": results need not be the same bit for bit",
+            tp__log(1,
+                    "resuming with %s \"%s\", saved with \"%s\": results need not be the "
+                    "same bit for bit",
                     meta[i].key, meta[i].value, then);
     }
 }
