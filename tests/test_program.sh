@@ -158,7 +158,7 @@ timeout 60 "$cnn" $run --lr 1e8 --out wild >stdout 2>stderr
 head -c 5000 whole/state.safetensors >cut.safetensors
 refused_in_a_line "no checkpoint" 1 "nothing can't be read: No such file" $run --resume nothing
 refused_in_a_line "cut checkpoint" 1 "cut.safetensors is not a safetensors file" $run --resume cut.safetensors
-refused_in_a_line "weights as checkpoint" 1 "no state of this version" $run --resume whole/cnn.safetensors
+refused_in_a_line "weights as checkpoint" 1 "that file holds weights" $run --resume whole/cnn.safetensors
 refused_in_a_line "folder as checkpoint" 1 "Is a directory" $run --resume whole
 refused_in_a_line "text as checkpoint" 1 "not a safetensors file" $run --resume whole.out
 timeout 300 "$cnn" ${run%--steps*} --seed 3 --steps 20 --out batch >/dev/null 2>part.err

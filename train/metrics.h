@@ -140,7 +140,7 @@ typedef struct tp_judged {
  *
  * Where the labels leave out classes, made pictures are compared with real ones of the classes that
  * the labels have: the first n of those, and the next n.  Where there are fewer than 2 n, but 4 or more,
- * half of what there is takes the place of n, of the made too.  With labels the pass is gone through
+ * half of what there is takes the place of n, of the made too: their labels come by turns.  With labels the pass is gone through
  * twice, at first for its labels alone; without, all real ones count. */
 bool tp_train_judge(tp_module *classifier, tp_features_fn *features, tp_loader *real,
                     tp_tensor *made, tp_tensor *labels, tp_judged *out);

@@ -220,6 +220,8 @@ int tp__options_resume(tp_train_args *a, const tp_given *g)
     int status = f ? -1 : refuse_file(a, tp_error());
 
     tp_clear_error();
+    if (f && !text && tp_file_meta(f, "format") && !strcmp(tp_file_meta(f, "format"), "pt"))
+        status = refuse_file(a, "--resume wants a run's state.safetensors, and that file holds weights");
     json_decref(run), run = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     tp_file_close(f);
     if (there && !json_is_object(run))

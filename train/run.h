@@ -48,6 +48,7 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
     tp_backward(f(user));
     if (!tp_ok()) snprintf(why, sizeof why, "%s", tp_error());
     tp_clear_error();
+    if (isnan(loss)) loss = NAN; /* without a sign */
     return tp_fail(TP_ERR_NONFINITE, "%s: the loss of %s%s%sstep %lld is %g: %s", c->name,
                    turn ? "the " : "", turn ? turn : "", turn ? " in " : "",
                    (long long)c->at.step + 1, loss, why);
