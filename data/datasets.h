@@ -107,7 +107,8 @@ typedef struct tp_table tp_table; /* made: tp_data_table_free */
 /* Every field of a file as text, of CSV as above or, with another delimiter, of its like.  Of o
  * header, delimiter, no_quotes and skip count.  header auto: the first row is one of names when no
  * field of it is a number, and there is a column whose other fields all are numbers, or categories that
- * it is none of: at most a tenth as many different texts as rows, and less than 1000. */
+ * it is none of: at most a tenth as many different texts as rows, and less than 1000.  What isn't UTF-8
+ * is refused with the line. */
 tp_table *tp_data_table(const char *path, tp_csv_opts o);
 int64_t tp_data_table_rows(const tp_table *t);    /* without the header */
 int64_t tp_data_table_columns(const tp_table *t); /* of every row */

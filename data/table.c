@@ -51,12 +51,22 @@ static bool names_first(const tp_csv *c)
 
 /* ---- the table ---- */
 
+static bool is_text(const tp_csv *c)
+{
+    for (int64_t r = 0; r < c->rows; r++)
+        for (int64_t i = 0; i < c->cols; i++)
+            TP_REQUIRE_IN("tp_data_table", tp__is_utf8(tp__csv_at(c, r, i)), TP_ERR_FORMAT,
+                          "%s: line %lld, column %lld is no UTF-8", c->path, (long long)c->line[r],
+                          (long long)i);
+    return true;
+}
+
 static bool read_table(tp_csv *c, const char *path, tp_csv_opts o)
 {
     bool look = o.header == TP_HEADER_AUTO;
 
     if (look) o.header = TP_HEADER_NO;
-    if (!tp__csv_parse(c, "tp_data_table", path, &o)) return false;
+    if (!tp__csv_parse(c, "tp_data_table", path, &o) || !is_text(c)) return false;
     if (look && names_first(c)) tp__csv_take_header(c);
     return true;
 }

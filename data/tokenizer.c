@@ -3,6 +3,7 @@
  */
 #include "data/tokens.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- texts to numbers ---- */
@@ -266,13 +267,25 @@ size_t tp_data_decode(const tp_tokenizer *t, const tp_tensor *ids, char *text, s
     return at;
 }
 
+/* What went wrong with the text of a file names it. */
+static void name_file(const char *where, const char *path)
+{
+    char why[1024];
+    tp_code code = tp_error_code();
+
+    if (code != TP_ERR_FORMAT && code != TP_ERR_ARG) return;
+    snprintf(why, sizeof why, "%s", tp_error());
+    tp_clear_error();
+    tp__fail(code, where, "%s: %s", path, why);
+}
+
 tp_tokenizer *tp_data_chars_of(const char *path, const char *unknown)
 {
     tp_tokenizer *t;
     tp_bytes b;
 
     if (!tp__input(__func__, path, &b)) return NULL;
-    t = tp_data_chars(b.p, b.n, unknown);
+    if (!(t = tp_data_chars(b.p, b.n, unknown))) name_file(__func__, path);
     tp__bytes_free(&b);
     return t;
 }
@@ -284,6 +297,7 @@ tp_tensor *tp_data_text(const char *path, const tp_tokenizer *t)
 
     if (!tp__input(__func__, path, &b)) return NULL;
     y = t ? tp_data_encode(t, b.p, b.n) : tp_from(b.p, TP_SHAPE((int64_t)b.n), TP_U8, tp__cpu());
+    if (!y) name_file(__func__, path);
     tp__bytes_free(&b);
     return y;
 }

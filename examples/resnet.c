@@ -2,6 +2,7 @@
  * resnet.c - a residual network (He et al. 2015) that tells pictures apart.
  *
  *   resnet [--data DIR] [--depth 20] [--epochs 5] ...        resnet --help
+ *   resnet --picture cat.png                                 what it shows, by OUT/resnet.safetensors
  *
  * DIR holds CIFAR-10 in its binary version, MNIST's four files, or a folder of pictures for each class (PNG,
  * JPEG ...), of which 80 % train and the rest tests, resized to --size; without --data it is Debian's
@@ -16,12 +17,15 @@
 
 static int64_t depth = 20, size = 32, shift = 2;
 static bool flip;
+static const char *picture;
+static const double middle[] = { 0.5, 0.5, 0.5 }, spread[] = { 0.25, 0.25, 0.25 };
 
 static const tp_train_flag flags[] = {
     { "depth", "20, as in the paper for CIFAR, or 18, wider", TP_FLAG_WHOLE, &depth, 18, 20 },
     { "size", "to which pictures in folders are resized", TP_FLAG_WHOLE, &size, 8, 1024 },
     { "shift", "pixels by which pictures are moved", TP_FLAG_WHOLE, &shift, 0, 64 },
     { "flip", "mirror half of the pictures", TP_FLAG_YES, &flip, 0, 0 },
+    { "picture", "to tell what it shows, and no training", TP_FLAG_TEXT, &picture, 0, 0 },
 };
 
 static bool there(const char *dir, const char *name)
@@ -49,7 +53,6 @@ static bool read_data(const char *dir, uint64_t seed, tp_dataset **part)
 /* Moved, mirrored, and the channels' values around 0. */
 static tp_dataset *prepared(tp_dataset *d, bool training)
 {
-    static const double middle[] = { 0.5, 0.5, 0.5 }, spread[] = { 0.25, 0.25, 0.25 };
     tp_shape s = tp_data_shape(d, 0);
     tp_augment steps[3];
     int n = 0;
@@ -66,10 +69,32 @@ static double accuracy(tp_module *m, tp_loader *test, void *unused)
     return tp_train_accuracy(m, test);
 }
 
+/* The class of one picture, of any size: the network takes the mean over all places. */
+static void tell(const char *weights, tp_device *dev)
+{
+    TP_SCOPE;
+    tp_module *m = tp_model_load(weights, "resnet", dev);
+    const tp_resnet_opts *o = tp_nn_opts(m);
+    tp_tensor *x = m ? tp_data_image_load(picture, (int)o->channels, dev) : NULL, *place = NULL;
+    tp_tensor *scores = tp_nn_predict(m, tp_affine(tp_unsqueeze(x, 0), 1 / *spread, -*middle / *spread));
+    tp_tensor *p = tp_max_along(tp_softmax(scores, 1), 1, &place);
+    int64_t i = p ? (int64_t)tp_item(place) : 0;
+
+    if (p && tp_model_class(m, i)) tp_train_print("%s %.3f\n", tp_model_class(m, i), tp_item(p));
+    else if (p) tp_train_print("class %lld %.3f\n", (long long)i, tp_item(p));
+    tp_nn_free(m);
+}
+
+static int end(const tp_train_args *a)
+{
+    if (!tp_ok()) fprintf(stderr, "%s: %s\n", a->program, tp_error());
+    return tp_train_status();
+}
+
 int main(int argc, char **argv)
 {
     tp_train_args a = { .about = "a residual network that tells pictures apart", .epochs = 5, .batch = 128, .lr = 0.2, .seed = 1,
-                        .flags = flags, .n_flags = TP_LEN(flags) };
+                        .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "picture" };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096];
     const char *name[1000] = { NULL };
@@ -79,6 +104,7 @@ int main(int argc, char **argv)
     snprintf(weights, sizeof weights, "%s/resnet.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
 
     tp_device *dev = tp_device_open(a.device);
+    if (picture) return tell(weights, dev), end(&a);
     bool read = (depth == 18 || depth == 20 || tp_fail(TP_ERR_ARG, "depth %lld: 18 or 20", (long long)depth)) && read_data(a.data, a.seed, part);
     int64_t classes = read ? tp_data_classes(part[0]) : 0, channels = read ? tp_data_shape(part[0], 0).n[0] : 0;
     tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 1, .seed = a.seed, .device = dev };
@@ -103,10 +129,9 @@ int main(int argc, char **argv)
     for (int64_t i = 0; tp_ok() && i < classes && i < TP_LEN(name); i++)
         name[i] = tp_data_class(part[0], i);
     if (classes == 1) tp_fail(TP_ERR_ARG, "one class alone: there is nothing to tell apart");
-    if (tp_model_set_classes(net, name, classes < TP_LEN(name) ? classes : 0) && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
+    if (tp_model_set_classes(net, name, *name && classes < TP_LEN(name) ? classes : 0) && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
         tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
-    if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net), tp_data_free(train), tp_data_free(test);
-    return tp_train_status();
+    return end(&a);
 }

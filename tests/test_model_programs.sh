@@ -50,5 +50,21 @@ resumed resnet resnet.safetensors "$resnet" --device cpu --data data --steps 40 
 ok resnet "$resnet" --device cpu --data data --steps 4 --batch 20 --out r
 number test_accuracy
 mkdir empty
+{ printf 'P5 28 28 255\n' && head -c 784 /dev/zero | tr '\0' x; } >one.pgm
+ok "one picture" "$resnet" --device cpu --out r --picture one.pgm
+grep -Eq '^class [0-9] [01]\.[0-9]{3}$' stdout || fail "one picture: $(cat stdout)"
+mkdir -p kinds/dark kinds/light
+for i in 1 2 3 4 5; do
+    { printf 'P5 8 8 255\n' && head -c 64 /dev/zero | tr '\0' "\\0$i"; } >kinds/dark/$i.pgm
+    { printf 'P5 8 8 255\n' && head -c 64 /dev/zero | tr '\0' "\\37$i"; } >kinds/light/$i.pgm
+done
+ok "kinds of pictures" "$resnet" --device cpu --data kinds --size 8 --shift 0 --steps 30 --batch 4 --out kr
+ok "one of them" "$resnet" --device cpu --out kr --picture kinds/light/3.pgm
+grep -q '^light ' stdout || fail "one of them: $(cat stdout)"
+mv kinds/dark kinds/other
+refused "other classes" 1 "model.note.class.0 is another text there" "$resnet" --resume kr/state.safetensors --data kinds
+rm -r kinds/other
+refused "one class" 1 "one class alone" "$resnet" --device cpu --data kinds --size 8 --batch 2 --out kr
+refused "a text with another end" 1 "text2: tp_data_chars: byte 3 of the text is no UTF-8" sh -c "printf 'caf\351' >text2 && exec '$gpt' --device cpu --data text2 --out h"
 refused "an empty folder" 1 "empty" "$resnet" --device cpu --data empty --out r
 exit $bad

@@ -112,6 +112,8 @@ ok "pieces of words, a line" "$classify" --device cpu --out v --text "The CAT"
 printf 'label,text\nx,"a, b"\ny,c\nx,d\n' >kinds.csv
 ok "commas" "$classify" --device cpu --data kinds.csv --held 2 --tokens 300 --layers 1 --width 16 --steps 1 --out k
 { printf 'label\ttext\n' && cat kinds.tsv; } >named.tsv
+{ head -n 9 kinds.tsv && printf 'pets\tcaf\351\n'; } >latin.tsv
+refused "a text that is no UTF-8" 1 "latin.tsv: line 10, column 1 is no UTF-8" "$classify" $small --data latin.tsv --steps 1 --out k
 ok "a first row of names" "$classify" $small --data named.tsv --steps 1 --out k
 grep -q "300 texts.* 2 classes" stderr || fail "a first row of names: $(cat stderr)"
 refused "one class" 1 "1 classes: there is nothing to learn" sh -c "cut -f2 kinds.tsv | sed 's/^/same\t/' >same.tsv; exec '$classify' --device cpu --data same.tsv --out e"
