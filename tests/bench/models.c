@@ -1,7 +1,7 @@
 /*
  * models.c - whole training steps, timed.
  *
- *   models [mlp|cnn|vae|lstm|gpt|gpt384|dcgan|ddpm|resnet18 ...] [--threads N] [--seconds S]
+ *   models [mlp|cnn|vae|lstm|gpt|gpt384|dcgan|ddpm|resnet18 ...] [--threads N] [--seconds S] [--device cuda]
  *   bench model=mlp threads=2 step_ms=1.602 gflop=0.205 bound=0.620 tensor_mib=9.1 rss_mib=40.2 layout_copies=0
  *
  * step_ms is a median.  bound is what, in ms, the floating-point operations of the products would
@@ -243,15 +243,20 @@ static void step(const workload *w, run *r)
     r->at = (r->at + 1) % BATCHES;
 }
 
+/* A GPU is waited for after some steps alone, as a training does. */
 static double median_ms(const workload *w, run *r, int steps)
 {
     double *t = malloc(sizeof *t * (size_t)steps), m;
+    tp_device *dev = tp_device_of(r->x);
+    int group = dev == tp_device_open("cpu") ? 1 : 10;
 
     for (int i = 0; i < steps; i++) {
         double start = now();
 
-        step(w, r);
-        t[i] = 1e3 * (now() - start);
+        for (int k = 0; k < group; k++)
+            step(w, r);
+        tp_device_wait(dev);
+        t[i] = 1e3 * (now() - start) / group;
     }
     m = median(t, steps);
     free(t);
@@ -275,10 +280,9 @@ static void close_run(run *r)
 
 /* ---- the two ways of being asked ---- */
 
-static void report(const workload *w, const char *self, double seconds)
+static void report(const workload *w, const char *self, double seconds, tp_device *dev)
 {
     double peak = peak_gflops(self), ms, mib = 1024 * 1024;
-    tp_device *dev = tp_device_open("cpu");
     struct rusage usage;
     long copies;
     size_t before;
@@ -300,12 +304,12 @@ static void report(const workload *w, const char *self, double seconds)
     close_run(&r);
 }
 
-static void serve(const workload *w)
+static void serve(const workload *w, tp_device *dev)
 {
     char line[64];
     run r;
 
-    open_run(w, &r, tp_device_open("cpu"));
+    open_run(w, &r, dev);
     while (fgets(line, sizeof line, stdin)) {
         int n = 0;
 
@@ -329,21 +333,25 @@ int main(int argc, char **argv)
     static const struct option options[] = { { "name", required_argument, NULL, 'n' },
                                              { "threads", required_argument, NULL, 't' },
                                              { "seconds", required_argument, NULL, 's' },
+                                             { "device", required_argument, NULL, 'd' },
                                              { NULL, 0, NULL, 0 } };
     const workload *one = NULL;
+    const char *device = "cpu";
     double seconds = 2;
 
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'n') one = find(optarg);
         else if (c == 't') tp_set_threads(atoi(optarg));
         else if (c == 's') seconds = atof(optarg);
+        else if (c == 'd') device = optarg;
         else return 2;
     }
-    if (one) serve(one);
+    tp_device *dev = tp_device_open(device);
+    if (one && dev) serve(one, dev);
     for (int i = optind; tp_ok() && i < argc; i++)
-        report(find(argv[i]), argv[0], seconds);
+        report(find(argv[i]), argv[0], seconds, dev);
     for (int i = 0; tp_ok() && !one && optind == argc && i < TP_LEN(workloads); i++)
-        report(&workloads[i], argv[0], seconds);
+        report(&workloads[i], argv[0], seconds, dev);
     if (!tp_ok()) fprintf(stderr, "models: %s\n", tp_error());
     return !tp_ok();
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The workloads of tests/bench/models.c in PyTorch, each as fast as PyTorch can be made to run it.
 
-    rival.py --name cnn [--threads 2] [--variants default,fused] [--seconds 0.4]
+    rival.py --name cnn [--threads 2] [--variants default,fused] [--seconds 0.4] [--device cuda]
 
 prepares every variant (eager, fused optimizer, channels-last, torch.compile), times them in
 turns, keeps the fastest, and then answers each line `step N` on stdin, after N steps, with
@@ -21,6 +21,10 @@ import warnings
 import torch
 import torch.nn as nn
 from workloads import BATCHES, WORKLOADS
+
+
+def on_gpu():
+    return torch.get_default_device().type == "cuda"
 
 
 class Variant:
@@ -50,10 +54,14 @@ class Variant:
     def times(self, steps):
         """Milliseconds of each of so many steps."""
         result = []
+        group = 10 if on_gpu() else 1  # a GPU is waited for after some steps alone
         for _ in range(steps):
             start = time.perf_counter()
-            self.step()
-            result.append(1e3 * (time.perf_counter() - start))
+            for _ in range(group):
+                self.step()
+            if on_gpu():
+                torch.cuda.synchronize()
+            result.append(1e3 * (time.perf_counter() - start) / group)
         return result
 
 
@@ -118,11 +126,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--variants", default="", help="only these: default,fused,...")
     parser.add_argument("--seconds", type=float, default=0.4, help="for each trial of a variant")
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
 
     warnings.filterwarnings("ignore")
     keep_memory()
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
     ready = prepare(args.name, [key for key in args.variants.split(",") if key])
     if not ready:
         sys.exit(f"rival.py: no variant of {args.name} runs here")
