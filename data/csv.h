@@ -7,6 +7,7 @@
 #include "data/datasets.h"
 #include "data/input.h"
 
+enum { MOST_MIXED = 20 }; /* numbers of a column that may have text too, and be categories */
 enum { MOST_WORDS = 1000 }; /* different texts in a column: more are no categories */
 
 typedef struct tp_csv {

@@ -126,7 +126,13 @@ static bool choose(table *t, const char *list, column *to, int64_t *n)
     return true;
 }
 
-/* Text, and no number? */
+/* Digits and signs of a number, written otherwise: with a decimal comma, or thousands parted. */
+static bool like_number(const char *text)
+{
+    return strpbrk(text, "0123456789") && strchr(text, ',') && !text[strspn(text, "0123456789,. +-eE'")];
+}
+
+/* Text, and nothing like a number? */
 static bool texts_only(const table *t, int64_t col)
 {
     bool some = false;
@@ -136,7 +142,7 @@ static bool texts_only(const table *t, int64_t col)
         const char *text = tp__csv_at(&t->c, r, col);
 
         if (missing(text)) continue;
-        if (tp__number(text, &v)) return false;
+        if (tp__number(text, &v) || like_number(text)) return false;
         some = true;
     }
     return some;
@@ -293,13 +299,28 @@ static bool numbers_only(const table *t, int64_t col, int64_t *row)
     return true;
 }
 
+/* A column of numbers but for less than half: categories are it hardly. */
+static bool mostly_numbers(const table *t, int64_t col)
+{
+    int64_t numbers = 0, texts = 0;
+    double v;
+
+    for (int64_t r = 0; r < t->c.rows; r++) {
+        const char *text = tp__csv_at(&t->c, r, col);
+
+        if (!missing(text)) tp__number(text, &v) ? numbers++ : texts++;
+    }
+    return numbers > texts && numbers > MOST_MIXED;
+}
+
 static bool describe_x(table *t, column *k)
 {
     int64_t row;
 
     k->width = 1;
     k->words = !numbers_only(t, k->at, &row);
-    if (k->words && (t->o.words == TP_WORDS_REFUSE || t->o.words == TP_WORDS_LEAVE_OUT)) return refuse_words(t, row, k->at);
+    if (k->words && (t->o.words == TP_WORDS_REFUSE || t->o.words == TP_WORDS_LEAVE_OUT || mostly_numbers(t, k->at)))
+        return refuse_words(t, row, k->at);
     if (k->words && !find_levels(t, k)) return false;
     TP_REQUIRE_IN(where, k->n <= MOST_WORDS, TP_ERR_FORMAT,
                   "%s: %s has %lld different texts: at most %d are categories", t->c.path,

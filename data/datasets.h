@@ -74,7 +74,8 @@ typedef enum tp_missing {
 /* What becomes of text among the columns of x. */
 typedef enum tp_words {
     TP_WORDS_REFUSE, /* text in x is an error that names line, column and text */
-    TP_WORDS_CODES,  /* a column of text becomes 0, 1, ... in sorted order */
+    TP_WORDS_CODES,  /* a column of text becomes 0, 1, ... in sorted order; more than 20 numbers, and more
+                      * than there are texts, with text among them are an error, here and below */
     TP_WORDS_ONE_HOT, /* ... becomes a column of 0 and 1 for each text, in sorted order */
     TP_WORDS_LEAVE_OUT /* a column without any number, dates say, is left out unless x names it; text among
                         * numbers is an error as in TP_WORDS_REFUSE */

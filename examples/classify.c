@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/classify.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(parts, sizeof parts, "%s/.cache/taper/parts.tsv", getenv("HOME") ? getenv("HOME") : ".");
-    if (!a.data) a.data = parts;
+    if (!a.data && !tp_file_exists(a.data = parts) && !text) tp_fail(TP_ERR_IO, "%s isn't there: scripts/texts.sh makes it; or --data FILE", parts);
     tp_train_catch_interrupt();
     text ? classify(&a, weights) : train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

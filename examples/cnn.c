@@ -84,6 +84,7 @@ int main(int argc, char **argv)
     tp_batch b;
 
     if (status >= 0) return status; /* --help, or one line on what is wrong */
+    tp_train_catch_interrupt();
     snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(weights, sizeof weights, "%s/cnn.safetensors", a.out);
     snprintf(picture, sizeof picture, "%s/predictions.png", a.out);
@@ -113,7 +114,6 @@ int main(int argc, char **argv)
     int64_t images = 0; /* of this run, without what it resumes */
     bool there = tp_state_try(run, state); /* no place to save to is told now, not after an epoch */
 
-    tp_train_catch_interrupt();
     while (there && tp_ok() && done < total && !tp_train_interrupted()) {
         if (tp_data_next(train, &b)) { /* the loader's, until its next call */
             step(net, opt, scaler, b, amp, done + 1, log);

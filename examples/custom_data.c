@@ -102,6 +102,7 @@ int main(int argc, char **argv)
     tp_batch b;
 
     if (status >= 0) return status;
+    tp_train_catch_interrupt();
     snprintf(path, sizeof path, "%s/state.safetensors", a.out);
     tp_device *dev = tp_device_open(a.device);
     tp_loader_opts how = { .batch = a.batch, .shuffle = true, .workers = 2, .seed = a.seed, .device = dev, .endless = true };
@@ -120,7 +121,6 @@ int main(int argc, char **argv)
     tp_logger *log = tp_log_open((tp_log_opts){ .dir = a.out, .total = total, .from = done, .items = a.batch, .unit = "pictures",
                                                 .bar = true, .plot = a.plot, .append = a.resume != NULL });
 
-    tp_train_catch_interrupt();
     for (; done < total && !tp_train_interrupted() && tp_data_next(train, &b); done++)
         step(net, opt, scaler, b, tp_train_amp(&a), log), tp_log_step(log);
     if (tp_state_save(run, path) && !tp_train_interrupted()) accuracy = tp_train_accuracy(net, test);

@@ -113,6 +113,7 @@ int main(int argc, char **argv)
     TP_SCOPE;
 
     if (status >= 0) return status;
+    tp_train_catch_interrupt();
     for (int i = 0; i < N; i++)
         x[i] = 4.0 * i / (N - 1) - 2, y[i] = sin(3 * x[i]);
     snprintf(picture, sizeof picture, "%s/fit.png", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
@@ -122,7 +123,6 @@ int main(int argc, char **argv)
     tp_module *net = tp_nn_init(network(), dev);
     tp_optim *opt = tp_optim_adam(tp_nn_params(net, "*"), tp_adam(a.lr));
 
-    tp_train_catch_interrupt();
     if (check() && tp_train_fit(net, (tp_fit_opts){ .optim = opt, .train = train, .loss = squares, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps,
                                                     .checkpoint = state, .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a),
                                                     .log = { .dir = a.out } }, &r) && r.why == TP_FIT_DONE && draw(picture, net, x, y, dev))

@@ -120,7 +120,7 @@ static void draw(const tp_train_args *a)
     tp_judged j;
 
     d.steps = ddim_steps, d.eta = eta, d.guidance = y ? guidance : 1, d.batch = 100, d.progress = watch, d.user = bar;
-    x = tp_affine(tp_model_diffusion_sample(m, n, y, d), 0.5, 0.5), tp_log_close(bar);
+    x = !tp_train_folder(a->out) ? NULL : tp_affine(tp_model_diffusion_sample(m, n, y, d), 0.5, 0.5), tp_log_close(bar);
     if (!tp_train_interrupted() && tp_image_grid(samples, tp_slice(x, 0, 0, n < 100 ? n : 100), (tp_grid_opts){ .columns = 10 }) &&
         tp_image_grid(strip, tp_concat((tp_list){ frame, FRAMES }, 0), (tp_grid_opts){ .columns = (int)tp_dim(*frame, 0) }) && cnn &&
         tp_train_judge(net, tp_model_cnn_features, real, x, y, &j))
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     snprintf(weights, ROOM, "%s/diffusion.safetensors", a.out), snprintf(state, ROOM, "%s/state.safetensors", a.out), snprintf(samples, ROOM, "%s/samples.png", a.out);
     snprintf(strip, ROOM, "%s/strip.png", a.out), snprintf(emoji, ROOM, "%s/.cache/taper/emoji", getenv("HOME") ? getenv("HOME") : ".");
-    if (!a.data && text) a.data = emoji;
+    if (!a.data && text && !sample && !tp_file_exists(a.data = emoji)) tp_fail(TP_ERR_IO, "%s isn't there: scripts/emoji.sh makes it; or --data DIR", emoji);
     sample = prompt && !sample ? 40 : sample;
     tp_train_catch_interrupt();
     sample ? draw(&a) : train(&a);

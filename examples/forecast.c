@@ -95,6 +95,7 @@ static void write_next(tp_module *m, tp_tensor *x, const tp_dataset *table) /* b
     int64_t n = tp_dim(x, 0), C = tp_dim(x, 1), first = o && o->steps_in < n ? n - o->steps_in : 0;
     tp_tensor *y = tp_to(tp_nn_predict(m, tp_to(tp_unsqueeze(tp_slice(x, 0, first, n), 0), tp_device_of(tp_nn_tensor(m, "scale")))), tp_device_open("cpu"));
 
+    if (o && n < o->steps_in) tp_fail(TP_ERR_ARG, "%lld rows are there: %lld are wanted to go on from", (long long)n, (long long)o->steps_in);
     for (int64_t c = 0; tp_ok() && c < C; c++) {
         const char *is = tp_data_column(table, c), *quotes = strpbrk(is, ",\"\n") ? "\"" : "";
 
@@ -136,7 +137,7 @@ int main(int argc, char **argv)
     tp_fit_opts fit = { .optim = sample ? NULL : tp_optim_adamw(tp_nn_params(m, "*"), tp_adamw(a.lr)), .train = l[0], .validation = l[1], .loss = scaled_squares,
                         .user = scale, .epochs = a.steps ? 0 : a.epochs, .steps = a.steps, .clip_norm = 1, .patience = 5, .restore_best = true, .checkpoint = state,
                         .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a), .log = { .dir = a.out, .unit = "windows", .bar = true, .plot = a.plot } };
-    if (sample && n < o.steps_in) tp_fail(TP_ERR_ARG, "%lld rows are there: %lld are wanted to go on from", (long long)n, (long long)o.steps_in);
+    if (tp_ok()) fprintf(stderr, "%lld rows; columns %s\n", (long long)n, names);
     if (sample) write_next(m, b.x, table);
     else if (tp_train_fit(m, fit, &r) && r.why != TP_FIT_INTERRUPTED && tp_model_save(m, weights)) {
         test(m, l[2], scale, r.at.epoch);

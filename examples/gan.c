@@ -109,6 +109,7 @@ static void train(const tp_train_args *a)
                            .amp = tp_train_amp(a),
                            .log = { .dir = a->out, .unit = "pictures", .bar = true, .plot = a->plot } };
 
+    if (classes && tp_model_set_classes_of(g, tp_data_of(all))) tp_model_set_classes_of(both, tp_data_of(all)); /* of the file; of a run that is resumed */
     if (tp_train_turns(both, opts, &r) && r.why == TP_FIT_DONE && tp_model_save(g, weights))
         tp_train_print("result model=gan steps=%lld epochs=%lld\n", (long long)r.at.step, (long long)r.at.epoch);
     else if (tp_ok())

@@ -32,7 +32,7 @@ static const tp_train_flag flags[] = {
     { "prompt", "what it goes on from", TP_FLAG_TEXT, &prompt, 0, 0 },
     { "temperature", "of the draws; 0: the likeliest", TP_FLAG_REAL, &temperature, 0, 100 },
     { "top_k", "draws from so many; 0: all", TP_FLAG_WHOLE, &top_k, 0, 1 << 30 },
-    { "top_p", "draws from this share", TP_FLAG_REAL, &top_p, 0, 1 },
+    { "top_p", "draws from this share", TP_FLAG_REAL, &top_p, 0.001, 1 },
     { "repetition", "penalty; 1: none", TP_FLAG_REAL, &repetition, 0.01, 100 },
 };
 
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/gpt.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(text, sizeof text, "%s/.cache/taper/kjv.txt", getenv("HOME") ? getenv("HOME") : ".");
-    if (!a.data) a.data = text;
+    if (!a.data && !tp_file_exists(a.data = text) && !sample) tp_fail(TP_ERR_IO, "%s isn't there: scripts/texts.sh makes it; or --data FILE", text);
     tp_train_catch_interrupt();
     if (sample) write_text(&a, weights);
     else train(&a, weights, state);

@@ -79,12 +79,13 @@ static tp_module *network(int64_t inputs)
 static bool measure(tp_module *m, tp_dataset *d, int f, tp_device *dev)
 {
     tp_tensor *mean, *scale;
-    char key[32];
+    char key[64];
 
     for (int64_t i = 0; f == 0 && tp_data_column(d, i); i++)
         snprintf(key, sizeof key, "column.%lld", (long long)i), tp_nn_note(m, key, tp_data_column(d, i));
-    return tp_data_measure(d, f, &mean, &scale) && tp_nn_set(m, f ? "y_mean" : "mean", tp_to(mean, dev)) &&
-           tp_nn_set(m, f ? "y_scale" : "scale", tp_to(scale, dev));
+    if (!tp_data_measure(d, f, &mean, &scale)) return false;
+    if (f) snprintf(key, sizeof key, "%.9g, %.9g", tp_item(mean), tp_item(scale)), tp_nn_note(m, "target's mean and scale", key);
+    return tp_nn_set(m, f ? "y_mean" : "mean", tp_to(mean, dev)) && tp_nn_set(m, f ? "y_scale" : "scale", tp_to(scale, dev));
 }
 
 static tp_tensor *scaled_squares(tp_tensor *y, tp_batch b, void *net)
@@ -119,10 +120,10 @@ int main(int argc, char **argv)
     tp_loader *l[3];
 
     if (status >= 0) return status;
+    tp_train_catch_interrupt();
     snprintf(made, sizeof made, "%s/made.csv", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(weights, sizeof weights, "%s/regression.safetensors", a.out);
     if (!a.data && write_table(a.out, made)) a.data = made;
-
     TP_SCOPE;
     tp_device *dev = tp_device_open(a.device);
     if (tp_data_split(read_table(a.data), (double[]){ .7, .15, .15 }, 3, a.seed, part) && !tp_data_count(part[2]))
@@ -138,7 +139,6 @@ int main(int argc, char **argv)
                         .checkpoint = state, .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "rows", .bar = true, .plot = a.plot } };
 
-    tp_train_catch_interrupt();
     if (ready && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_nn_save(net, weights)) test(net, l[2], r.at.step);
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

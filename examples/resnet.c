@@ -12,6 +12,7 @@
 #include <taper.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -69,20 +70,25 @@ static double accuracy(tp_module *m, tp_loader *test, void *unused)
     return tp_train_accuracy(m, test);
 }
 
-/* The class of one picture, of any size: the network takes the mean over all places. */
+/* The class of one picture, resized as those that were trained on. */
 static void tell(const char *weights, tp_device *dev)
 {
     TP_SCOPE;
     tp_module *m = tp_model_load(weights, "resnet", dev);
     const tp_resnet_opts *o = tp_nn_opts(m);
-    tp_tensor *x = m ? tp_data_image_load(picture, (int)o->channels, dev) : NULL, *place = NULL;
-    tp_tensor *scores = tp_nn_predict(m, tp_affine(tp_unsqueeze(x, 0), 1 / *spread, -*middle / *spread));
-    tp_tensor *p = tp_max_along(tp_softmax(scores, 1), 1, &place);
+    const char *side = tp_nn_noted(m, "size");
+    tp_tensor *x = m ? tp_data_image_load(picture, (int)o->channels, tp_device_open("cpu")) : NULL, *place = NULL;
+    int64_t s = side ? atoll(side) : size, h = x ? tp_dim(x, 1) : 1, w = x ? tp_dim(x, 2) : 1, least = h < w ? h : w;
+    tp_augment steps[] = { tp_augment_resize((h * s + least - 1) / least, (w * s + least - 1) / least), tp_augment_center_crop(s, s),
+                           tp_augment_normalize(middle, spread, o ? (int)o->channels : 1) };
+    tp_loader *one = tp_data_loader(tp_data_augment(x ? tp_data_tensors(TP_LIST(tp_unsqueeze(x, 0))) : NULL, steps, 3), (tp_loader_opts){ .batch = 1, .device = dev });
+    tp_batch b = { 0 };
+    tp_tensor *p = tp_data_next(one, &b) ? tp_max_along(tp_softmax(tp_nn_predict(m, b.x), 1), 1, &place) : NULL;
     int64_t i = p ? (int64_t)tp_item(place) : 0;
 
     if (p && tp_model_class(m, i)) tp_train_print("%s %.3f\n", tp_model_class(m, i), tp_item(p));
     else if (p) tp_train_print("class %lld %.3f\n", (long long)i, tp_item(p));
-    tp_nn_free(m);
+    tp_nn_free(m), tp_data_free(one);
 }
 
 static int end(const tp_train_args *a)
@@ -97,10 +103,11 @@ int main(int argc, char **argv)
                         .flags = flags, .n_flags = TP_LEN(flags), .may_differ = "picture" };
     int status = tp_train_parse(&a, argc, argv);
     char weights[4096], state[4096];
-    const char *name[1000] = { NULL };
+    char side[24];
     tp_dataset *part[2] = { NULL };
 
     if (status >= 0) return status;
+    tp_train_catch_interrupt();
     snprintf(weights, sizeof weights, "%s/resnet.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
 
     tp_device *dev = tp_device_open(a.device);
@@ -123,13 +130,12 @@ int main(int argc, char **argv)
                         .steps = total, .checkpoint = state, .resume = a.resume, .options = a.options, .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
-    tp_train_catch_interrupt();
     if (!read) tp_data_set_free(part[0]), tp_data_set_free(part[1]);
     if (tp_ok()) fprintf(stderr, "%lld pictures of %lld classes; %lld parameters\n", (long long)tp_data_count(part[0]), (long long)classes, (long long)tp_nn_count(net));
-    for (int64_t i = 0; tp_ok() && i < classes && i < TP_LEN(name); i++)
-        name[i] = tp_data_class(part[0], i);
+    snprintf(side, sizeof side, "%lld", (long long)(read ? tp_data_shape(part[0], 0).n[1] : 0));
+    if (tp_ok()) tp_nn_note(net, "size", side);
     if (classes == 1) tp_fail(TP_ERR_ARG, "one class alone: there is nothing to tell apart");
-    if (tp_model_set_classes(net, name, *name && classes < TP_LEN(name) ? classes : 0) && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
+    if (tp_model_set_classes_of(net, part[0]) && tp_train_fit(net, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(net, weights))
         tp_train_print("result model=resnet test_accuracy=%.4f epochs=%lld\n", r.at.score, (long long)(r.at.step / tp_data_batches(train)));
     else if (tp_ok()) fprintf(stderr, "%s: stopped at step %lld; go on with --resume %s\n", a.program, (long long)r.at.step, state);
     tp_sched_free(sched), tp_optim_free(opt), tp_nn_free(net), tp_data_free(train), tp_data_free(test);

@@ -141,7 +141,7 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     snprintf(weights, sizeof weights, "%s/translate.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
     snprintf(pairs, sizeof pairs, "%s/.cache/taper/kjv-rv.tsv", getenv("HOME") ? getenv("HOME") : ".");
-    if (!a.data) a.data = pairs;
+    if (!a.data && !tp_file_exists(a.data = pairs) && !text) tp_fail(TP_ERR_IO, "%s isn't there: scripts/texts.sh makes it; or --data FILE", pairs);
     tp_train_catch_interrupt();
     text ? translate(&a, weights) : train(&a, weights, state);
     if (!tp_ok()) fprintf(stderr, "%s: %s\n", a.program, tp_error());

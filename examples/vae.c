@@ -111,6 +111,7 @@ int main(int argc, char **argv)
     tp_batch b;
 
     if (status >= 0) return status;
+    tp_train_catch_interrupt();
     snprintf(weights, sizeof weights, "%s/vae.safetensors", a.out), snprintf(state, sizeof state, "%s/state.safetensors", a.out);
 
     TP_SCOPE;
@@ -127,7 +128,6 @@ int main(int argc, char **argv)
                         .amp = tp_train_amp(&a),
                         .log = { .dir = a.out, .unit = "pictures", .bar = true, .plot = a.plot } };
 
-    tp_train_catch_interrupt();
     if (vae) o = *(const tp_vae_opts *)tp_nn_opts(vae), conv = o.conv, conditional = o.classes > 0;
     if (!sample && tp_train_fit(vae, fit, &r) && r.why == TP_FIT_DONE && tp_model_save(vae, weights))
         tp_train_print("result model=vae test_loss=%.3f epochs=%lld\n", r.at.score, (long long)r.at.epoch);

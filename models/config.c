@@ -368,6 +368,17 @@ bool tp_model_set_classes(tp_module *m, const char *const *name, int64_t n)
     return true;
 }
 
+bool tp_model_set_classes_of(tp_module *m, const tp_dataset *d)
+{
+    for (int64_t i = 0; tp_ok() && i < tp_data_classes(d); i++) {
+        const char *name = tp_data_class(d, i);
+        char key[NAME];
+
+        if (name && !tp_nn_note(m, class_key(i, key), name)) return false;
+    }
+    return tp_ok();
+}
+
 const char *tp_model_class(const tp_module *m, int64_t i)
 {
     char key[NAME];

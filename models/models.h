@@ -159,6 +159,7 @@ bool tp_model_set_tokenizer(tp_module *m, const tp_tokenizer *t);
 tp_tokenizer *tp_model_tokenizer(const tp_module *m); /* made; without one an error */
 /* Names of its classes, as tp_nn_note "class.0" ... */
 bool tp_model_set_classes(tp_module *m, const char *const *name, int64_t n);
+bool tp_model_set_classes_of(tp_module *m, const tp_dataset *d); /* those that d has names for */
 const char *tp_model_class(const tp_module *m, int64_t i); /* the model's; NULL where there is none */
 
 /* ---- writing ---- */

@@ -51,6 +51,9 @@ gzip -c r1/made.csv >made.csv.gz
 timeout 300 "$regression" --device cpu --out r3 --data made.csv.gz:y >r3.out 2>r3.err || fail "gzip: $(cat r3.err)"
 cmp r1.out r3.out || fail "the table in gzip is another"
 
+awk 'BEGIN { print "x,y,z"; for (i = 0; i < 99; i++) print i "," 2 * i "," 3 * i }' >three.csv
+timeout 60 "$regression" --device cpu --out r4 --data three.csv:z --epochs 2 >stdout 2>stderr || fail "three: $(cat stderr)"
+refused_in_a_line "$regression" 1 "is another text there: it is of other data" --resume r4/state.safetensors --data three.csv:y --epochs 3
 timeout 60 "$regression" --device cpu --out r1 --lr 9e8 --epochs 30 >stdout 2>stderr
 [ $? -eq 1 ] && grep -q "the loss of step [0-9]* is" stderr || fail "a wild rate: $(cat stderr)"
 [ -f r1/regression.safetensors ] || fail "regression: no weights"

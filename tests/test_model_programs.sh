@@ -24,6 +24,7 @@ refused "heads that don't divide" 1 "heads" "$gpt" $small --heads 3 --context 16
 printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' >one
 refused "one symbol" 1 "nothing to learn" "$gpt" --device cpu --data one --steps 2 --context 4 --out h
 refused "a short text" 1 "window" "$gpt" --device cpu --data text --steps 2 --context 100000 --out h
+refused "texts that nobody made" 1 "kjv.txt isn't there: scripts/texts.sh makes it" env HOME="$dir/none" "$gpt" --device cpu --out h
 refused "no text" 1 "missing.txt" "$gpt" --data missing.txt --out h
 ok "--help" "$gpt" --help
 grep -q -- "--temperature X" stdout || fail "--help: $(cat stdout)"
@@ -59,6 +60,10 @@ for i in 1 2 3 4 5; do
     { printf 'P5 8 8 255\n' && head -c 64 /dev/zero | tr '\0' "\\37$i"; } >kinds/light/$i.pgm
 done
 ok "kinds of pictures" "$resnet" --device cpu --data kinds --size 8 --shift 0 --steps 30 --batch 4 --out kr
+ok "one of them" "$resnet" --device cpu --out kr --picture kinds/light/3.pgm
+{ printf 'P5 100 70 255\n' && head -c 7000 /dev/zero | tr '\0' '\010'; } >large.pgm
+ok "a larger one" "$resnet" --device cpu --out kr --picture large.pgm
+grep -q '^dark ' stdout || fail "a larger one: $(cat stdout)"
 ok "one of them" "$resnet" --device cpu --out kr --picture kinds/light/3.pgm
 grep -q '^light ' stdout || fail "one of them: $(cat stdout)"
 mv kinds/dark kinds/other

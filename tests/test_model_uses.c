@@ -287,6 +287,7 @@ ON_EACH_DEVICE_WITH(models, files_know_their_tokens, conv2d)
     CASE("classes");
     CHECK(tp_model_set_classes(cnn, (const char *const[]){ "cat", "dog" }, 2) && !strcmp(tp_model_class(cnn, 1), "dog") && !tp_model_class(cnn, 2));
     CHECK(!tp_model_class(NULL, 0) && !tp_model_class(cnn, -1));
+    CHECK(tp_model_set_classes_of(cnn, NULL) && !strcmp(tp_model_class(cnn, 0), "cat")); /* none are named */
     CHECK_REFUSED(tp_model_set_classes(NULL, NULL, 0), TP_ERR_ARG, "missing model or names");
     CHECK_REFUSED(tp_model_set_classes(cnn, (const char *const[]){ "\xFF" }, 1), TP_ERR_ARG, "no UTF-8");
     CASE("refused");

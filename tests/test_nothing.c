@@ -579,7 +579,7 @@ Test(nothing, models, WITH_ALL)
     S(tp_model_diffusion_sample(m, INT64_MAX, x, tp_denoise_defaults()));
     S(tp_nn_predict_all(NULL, lost, NULL, 0));
     S(tp_nn_predict_all(m, TP_LIST(x), NULL, 3));
-    S(tp_model_save(NULL, NULL), tp_model_set_tokenizer(NULL, NULL), tp_model_tokenizer(NULL), tp_model_set_classes(NULL, NULL, 3), tp_model_class(NULL, 3), tp_nn_note_at(NULL, -1));
+    S(tp_model_save(NULL, NULL), tp_model_set_tokenizer(NULL, NULL), tp_model_tokenizer(NULL), tp_model_set_classes(NULL, NULL, 3), tp_model_class(NULL, 3), tp_model_set_classes_of(NULL, NULL), tp_nn_note_at(NULL, -1));
     S(tp_model_save(m, NULL));
     S(tp_model_load(NULL, NULL, NULL));
     S(tp_model_draw(NULL, NULL, 3, tp_draw_defaults()));

@@ -82,8 +82,9 @@ static const char *own_text(const tp_train_flag *f, char room[VALUE])
 /* A text that is no UTF-8 is left out where it is optional. */
 static bool put(json_t *all, const char *name, const char *text, bool optional)
 {
-    return !text || (optional && !tp__is_utf8(text)) ||
-           !json_object_set_new(all, name, json_string(text));
+    json_t *v = text && optional && !tp__is_utf8(text) ? json_null() : text ? json_string(text) : NULL;
+
+    return !text || !json_object_set_new(all, name, v);
 }
 
 static bool may_differ(const tp_train_args *a, const char *name)
@@ -160,10 +161,19 @@ static int settle(tp_train_args *a, int flag, const char *name, const char *then
     return then ? tp__take_flag(a, flag, then) : -1;
 }
 
+static int refuse_file(const tp_train_args *a, const char *why)
+{
+    fprintf(stderr, "%s: %s\n", a->program, why);
+    return 1;
+}
+
 static int settle_all(tp_train_args *a, json_t *run, const tp_given *g)
 {
     char room[VALUE];
     int status = -1;
+
+    if (json_is_null(json_object_get(run, "data")) && !g->common[DATA])
+        return refuse_file(a, "the run was begun with a --data that is no UTF-8: give it again");
 
     for (int i = 0; status < 0 && i < TP_LEN(kept); i++)
         status = settle(a, kept[i].flag, kept[i].name,
@@ -203,12 +213,6 @@ static const char *folder_of(const char *path)
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1,
              slash ? path : ".");
     return *folder ? folder : "/";
-}
-
-static int refuse_file(const tp_train_args *a, const char *why)
-{
-    fprintf(stderr, "%s: %s\n", a->program, why);
-    return 1;
 }
 
 int tp__options_resume(tp_train_args *a, const tp_given *g)

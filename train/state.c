@@ -485,11 +485,12 @@ static bool check(tp_state *s, tp_file *f, const char *path, list *l)
     TP_REQUIRE_IN("tp_state_load", of && !strcmp(of, format), TP_ERR_FORMAT,
                   "%s is no state of this version: its format is \"%s\", not \"%s\"",
                   path, of ? of : "", format);
+    if (!check_notes(s, f, path)) return false;
     for (int i = 0; i < known; i++)
         if (!check_item(f, path, &l->items[i])) return false;
     for (int i = 0; i < s->n; i++)
         if (!check_place(&s->entries[i], path, l)) return false;
-    if (!check_notes(s, f, path) || !read_unkept(s, f, l, &extra)) return false;
+    if (!read_unkept(s, f, l, &extra)) return false;
     TP_REQUIRE_IN(
         "tp_state_load", tp_file_count(f) == known + extra, TP_ERR_FORMAT,
         "%s holds %d tensors where %d are known: it is the state of another program",
