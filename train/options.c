@@ -79,12 +79,12 @@ static const char *own_text(const tp_train_flag *f, char room[VALUE])
 
 /* ---- to be kept ---- */
 
-/* A text that is no UTF-8 is left out where it is optional. */
+/* Where it is optional, a text that is no UTF-8 becomes null. */
 static bool put(json_t *all, const char *name, const char *text, bool optional)
 {
-    json_t *v = text && optional && !tp__is_utf8(text) ? json_null() : text ? json_string(text) : NULL;
-
-    return !text || !json_object_set_new(all, name, v);
+    if (!text) return true;
+    return !json_object_set_new(
+        all, name, optional && !tp__is_utf8(text) ? json_null() : json_string(text));
 }
 
 static bool may_differ(const tp_train_args *a, const char *name)
@@ -173,7 +173,8 @@ static int settle_all(tp_train_args *a, json_t *run, const tp_given *g)
     int status = -1;
 
     if (json_is_null(json_object_get(run, "data")) && !g->common[DATA])
-        return refuse_file(a, "the run was begun with a --data that is no UTF-8: give it again");
+        return refuse_file(
+            a, "the run was begun with a --data that is no UTF-8: give it again");
 
     for (int i = 0; status < 0 && i < TP_LEN(kept); i++)
         status = settle(a, kept[i].flag, kept[i].name,
@@ -224,8 +225,10 @@ int tp__options_resume(tp_train_args *a, const tp_given *g)
     int status = f ? -1 : refuse_file(a, tp_error());
 
     tp_clear_error();
-    if (f && !text && tp_file_meta(f, "format") && !strcmp(tp_file_meta(f, "format"), "pt"))
-        status = refuse_file(a, "--resume wants a run's state.safetensors, and that file holds weights");
+    if (f && !text && tp_file_meta(f, "format") &&
+        !strcmp(tp_file_meta(f, "format"), "pt"))
+        status = refuse_file(
+            a, "--resume wants a run's state.safetensors, and that file holds weights");
     json_decref(run), run = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
     tp_file_close(f);
     if (there && !json_is_object(run))
