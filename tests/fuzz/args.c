@@ -24,9 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     stderr = quiet;
     status = tp_train_parse(&a, argc, argv);
     stderr = shown, fclose(quiet);
-    fuzz_check(status == -1 || status == 0 || status == 2);
+    fuzz_check(status == -1 || status == 0 || status == 2 || (status == 1 && a.resume)); /* 1: no such checkpoint */
     fuzz_check(status != -1 || (a.epochs > 0 && a.batch > 0 && a.lr > 0 && a.steps >= 0 && a.threads >= 0 && a.device &&
-                                a.out && a.amp));
+                                a.out && a.amp && *a.options == '{'));
     tp_set_threads(1);
     tp_clear_error();
     free(text);
