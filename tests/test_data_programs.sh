@@ -47,6 +47,7 @@ grep -q '^result model=regression rmse=[0-9.]* r2=[0-9.]* mse=[0-9.]* steps=1320
 above "$(value r2 "result " r1.out)" 0.9 r2 # a linear fit of this function reaches 0.8
 timeout 300 "$regression" --device cpu --out r2 --resume r1/state.safetensors >r2.out 2>r2.err || fail "resumed: $(cat r2.err)"
 cmp r1.out r2.out || fail "what is resumed at its end is another"
+[ -f r2/state.safetensors ] || fail "what is resumed at its end leaves no state in a folder of its own"
 gzip -c r1/made.csv >made.csv.gz
 timeout 300 "$regression" --device cpu --out r3 --data made.csv.gz:y >r3.out 2>r3.err || fail "gzip: $(cat r3.err)"
 cmp r1.out r3.out || fail "the table in gzip is another"

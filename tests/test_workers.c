@@ -15,11 +15,11 @@
 
 enum { PICTURES = 4, CLASSES = 2, SIDE = 8, THREADS = 3 };
 
-static char folder[] = "/tmp/taper-workers-XXXXXX";
+static char folder[256];
 
 static const char *path_of(int class, int i)
 {
-    static char path[128];
+    static char path[320];
 
     snprintf(path, sizeof path, i < 0 ? "%s/c%d" : "%s/c%d/%d.png", folder, class, i);
     return path;
@@ -27,7 +27,8 @@ static const char *path_of(int class, int i)
 
 static bool make_pictures(tp_device *dev)
 {
-    bool ok = mkdtemp(folder) != NULL;
+    const char *base = getenv("TMPDIR");
+    bool ok = snprintf(folder, sizeof folder, "%.200s/taper-workers-XXXXXX", base ? base : P_tmpdir) > 0 && mkdtemp(folder);
 
     for (int c = 0; ok && c < CLASSES; c++) {
         ok = !mkdir(path_of(c, -1), 0700);

@@ -54,9 +54,10 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
                    (long long)c->at.step + 1, loss, why);
 }
 
-/* Gradients of a loss, times the scale of s unless that is NULL, which is one of `share` that a step has the mean of.  Its number is read
- * when the backward is queued, so that a device has work meanwhile, and before any step: where it
- * is none, that is an error.  turn: whose loss it is, or NULL. */
+/* Gradients of a loss, times the scale of s unless that is NULL, which is one of `share` that a step
+ * has the mean of.  Its number is read when the backward is queued, so that a device has work
+ * meanwhile, and before any step: where it is none, that is an error.  turn: whose loss it is, or
+ * NULL. */
 static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share,
                               const char *turn, tp_scaler *s, double *value)
 {
@@ -137,7 +138,8 @@ static inline bool set_out(course *c, tp_log_opts o, int64_t a_pass)
     if ((c->resume && !tp_state_load(c->state, c->resume)) || !open_log(c, o, a_pass))
         return false;
     end_where_done(c);
-    if (c->ended) c->checkpoint = NULL; /* as it is there already */
+    if (c->ended && c->resume && c->checkpoint && !strcmp(c->resume, c->checkpoint))
+        c->checkpoint = NULL; /* as it is there already */
     return !c->checkpoint || tp_state_try(c->state, c->checkpoint);
 }
 
