@@ -21,6 +21,7 @@ static char why_no_cuda[256];
 static pthread_once_t cpu_once = PTHREAD_ONCE_INIT, cuda_once = PTHREAD_ONCE_INIT;
 static _Atomic(tp_device *) cpu;
 atomic_int tp__threads_wanted;
+atomic_bool tp__tf32_wanted;
 
 int tp__default_threads(void); /* kernels/cpu/parallel.h, which ops don't see */
 
@@ -165,6 +166,7 @@ tp_ctx *tp__device_ctx(tp_device *d)
         me->ctx[d->id] = c;
     }
     c->threads = atomic_load(&tp__threads_wanted);
+    c->tf32 = atomic_load(&tp__tf32_wanted);
     return c;
 }
 
@@ -201,4 +203,14 @@ int tp_threads(void)
 {
     tp__cpu();
     return atomic_load(&tp__threads_wanted);
+}
+
+void tp_set_tf32(bool allowed)
+{
+    atomic_store(&tp__tf32_wanted, allowed);
+}
+
+bool tp_tf32(void)
+{
+    return atomic_load(&tp__tf32_wanted);
 }

@@ -181,6 +181,7 @@ struct tp_device {
 tp_device *tp__cpu(void);
 tp_ctx *tp__device_ctx(tp_device *d); /* this thread's; NULL and an error when it can't open */
 extern atomic_int tp__threads_wanted;
+extern atomic_bool tp__tf32_wanted;
 
 static inline void *tp__data(const tp_tensor *t)
 {
@@ -199,6 +200,7 @@ static inline tp_ctx *tp__ctx(const tp_tensor *t)
 
     if (!c) return tp__device_ctx(t->storage->device);
     c->threads = atomic_load_explicit(&tp__threads_wanted, memory_order_relaxed);
+    c->tf32 = atomic_load_explicit(&tp__tf32_wanted, memory_order_relaxed);
     return c;
 }
 static inline const tp_backend *tp__backend(const tp_tensor *t)

@@ -649,6 +649,10 @@ ON_EACH_DEVICE(errors, numbers_that_are_not_possible)
     tp_set_threads(1 << 30);
     CHECK(tp_threads() == 1024);
     tp_set_threads(before);
+    CHECK(!tp_tf32());
+    tp_set_tf32(true);
+    CHECK(tp_tf32());
+    tp_set_tf32(false);
     CHECK(tp_sched_seek(s, INT64_MAX) && tp_sched_at(s) == INT64_MAX);
     ARG(tp_sched_advance(s), "step 9223372036854775807 is the last");
     tp_optim_free(opt), tp_sched_free(s), tp_nn_free(m);
