@@ -39,6 +39,7 @@ typedef struct tp_cuda {
     struct cublasContext *blas; /* cublasHandle_t */
     tp_stage stage[TP_STAGES];
     int next;       /* the stage that the next upload takes */
+    int sm;         /* compute capability, 80 for 8.0 */
     tp_fault *fault;
     const char *last; /* the op that was launched last */
     char text[200];   /* describe's answer */

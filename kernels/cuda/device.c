@@ -146,7 +146,10 @@ static int open_stages(tp_ctx *c, tp_cuda *h)
 static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
+    struct cudaDeviceProp p;
 
+    if (!e) e = cudaGetDeviceProperties(&p, c->index);
+    if (!e) h->sm = 10 * p.major + p.minor;
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);

@@ -64,7 +64,7 @@ struct thread {
 /* A lane that goes on reads `met` before its warp's next operation opens, and may give its
  * value to that one before the others have read. */
 struct warp {
-    uint64_t given[32], met[32];
+    words given[32], met[32];
 };
 
 thread threads[MAX_THREADS];
@@ -229,6 +229,11 @@ int thread_number()
     return current->number;
 }
 
+int lane_number()
+{
+    return current->number % 32;
+}
+
 uint32_t warp_epoch()
 {
     return current->epoch;
@@ -283,8 +288,7 @@ extern "C" void cudasim_barrier(int line)
     park();
 }
 
-extern "C" const uint64_t *cudasim_exchange(unsigned mask, uint64_t value,
-                                            unsigned *present)
+extern "C" const words *cudasim_exchange(unsigned mask, words value, unsigned *present)
 {
     warp *w = &warps[current->number / 32];
 
@@ -298,7 +302,7 @@ extern "C" const uint64_t *cudasim_exchange(unsigned mask, uint64_t value,
 
 extern "C" void cudasim_absent_lane(int lane)
 {
-    fault("%s: a shuffle reads lane %d, which doesn't take part", kernel_name, lane);
+    fault("%s: a warp operation reads lane %d, which doesn't take part", kernel_name, lane);
 }
 
 extern "C" void *cudasim_shared(const void *place, size_t bytes)

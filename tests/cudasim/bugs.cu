@@ -1,7 +1,7 @@
 /*
  * bugs.cu - kernels that are wrong on purpose; test_bugs.c proves that the simulator says so.
  */
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mma.cuh"
 
 #include <cstdlib>
 
@@ -89,6 +89,16 @@ static __global__ void half_a_warp(const float *x, float *y)
     y[threadIdx.x] = v;
 }
 
+static __global__ void half_an_mma(const float *x, float *y)
+{
+    uint32_t a[4] = {}, b[2] = {};
+    float d[4] = { x[threadIdx.x] };
+
+    if (threadIdx.x % 32 >= 16) return;
+    tp_mma_16x8x16<tp_bf16>(d, a, b);
+    y[threadIdx.x] = d[0];
+}
+
 static __global__ void copy_four(const float *x, float *y)
 {
     ((float4 *)y)[threadIdx.x] = ((const float4 *)x)[threadIdx.x];
@@ -153,6 +163,7 @@ KERNEL_BUG(sum_into_one, true, N, b.x, b.y)
 KERNEL_BUG(barrier_for_some, true, N, b.x, b.y)
 KERNEL_BUG(shuffle_from_absent, true, N, b.x, b.y)
 KERNEL_BUG(half_a_warp, true, N, b.x, b.y)
+KERNEL_BUG(half_an_mma, true, N, b.x, b.y)
 KERNEL_BUG(copy_four, true, 8, b.x + 1, b.y)
 KERNEL_BUG(double_all, false, N, b.x, b.y) /* x was never written */
 

@@ -22,6 +22,11 @@ typedef struct cudasim_stats {
         bytes_written;
 } cudasim_stats;
 
+/* What a lane gives in one operation of its warp. */
+typedef struct cudasim_words {
+    uint64_t of[3];
+} cudasim_words;
+
 CUDASIM_API int cudasim_faults(void);             /* since the last clear */
 CUDASIM_API const char *cudasim_last_fault(void); /* its text */
 CUDASIM_API void cudasim_clear(void);

@@ -25,7 +25,9 @@ extern dim3 blockDim, gridDim;
 extern "C" {
 void cudasim_barrier(int line);
 /* Every lane of mask gives a value and gets all 32; *present: the lanes that gave one. */
-const uint64_t *cudasim_exchange(unsigned mask, uint64_t value, unsigned *present);
+const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value, unsigned *present);
+/* d += a b from the fragments of all lanes: mma.sync.aligned.m16n8k16 */
+void cudasim_mma(float *d, const uint32_t *a, const uint32_t *b, bool bf16);
 void cudasim_absent_lane(int lane);
 /* The block's one array that is declared at `place`; lives until the block ends. */
 void *cudasim_shared(const void *place, size_t bytes);
@@ -49,9 +51,9 @@ namespace cudasim
 template <class T> inline T shuffle(unsigned mask, T v, int source)
 {
     static_assert(sizeof v <= 8, "a shuffle moves at most 8 bytes");
-    uint64_t bits = 0;
+    cudasim_words bits = {};
     unsigned present;
-    const uint64_t *all;
+    const cudasim_words *all;
 
     std::memcpy(&bits, &v, sizeof v);
     all = cudasim_exchange(mask, bits, &present);
@@ -135,7 +137,7 @@ inline void __syncwarp(unsigned mask = 0xffffffffu)
 {
     unsigned present;
 
-    cudasim_exchange(mask, 0, &present);
+    cudasim_exchange(mask, {}, &present);
 }
 
 #endif

@@ -207,9 +207,13 @@ cudaError_t cudaDriverGetVersion(int *v)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
 {
+    const char *sm = std::getenv("CUDASIM_SM");
+    int capability = sm ? std::atoi(sm) : 80;
+
     std::memset((void *)p, 0, sizeof *p);
     std::snprintf(p->name, sizeof p->name, "cudasim");
-    p->totalGlobalMem = heap_room(), p->major = 8, p->warpSize = 32;
+    p->totalGlobalMem = heap_room(), p->warpSize = 32;
+    p->major = capability / 10, p->minor = capability % 10;
     p->multiProcessorCount = 4, p->maxThreadsPerBlock = 1024;
     return cudaSuccess;
 }

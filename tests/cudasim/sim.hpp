@@ -74,6 +74,7 @@ extern uint32_t barrier_number; /* barriers that this block has passed */
 
 bool running();        /* is a device thread running? */
 int thread_number();   /* which of the block's */
+int lane_number();     /* which of its warp's */
 uint32_t warp_epoch(); /* its warp operations so far */
 bool on_own_stack(const byte *p);
 bool shared_holds(const byte *p, size_t *offset); /* the arena of shared memory */
@@ -82,8 +83,15 @@ const shared_array *shared_find(const byte *p,
 void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim3 grid,
               dim3 block);
 
+typedef cudasim_words words;
+
 enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256 };
 
 } // namespace cudasim
+
+extern "C" {
+const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value, unsigned *present);
+void cudasim_absent_lane(int lane);
+}
 
 #endif

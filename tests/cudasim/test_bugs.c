@@ -26,6 +26,7 @@ static const struct {
     { "barrier_for_some", "different __syncthreads", NULL },
     { "shuffle_from_absent", "doesn't take part", NULL },
     { "half_a_warp", "stuck", NULL },
+    { "half_an_mma", "doesn't take part", NULL },
     { "copy_four", "not aligned", NULL },
     { "double_all", "uninitialized device memory", NULL },
     { "two_blocks", "race on device memory", NULL },
