@@ -5,63 +5,14 @@
  * A warp takes a row of queries, and 32 keys at a time, a lane each; a block's warps share the keys in
  * shared memory, WIDE numbers of each at a time.  The gradient of keys and values goes the other way: a
  * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.
+ *
+ * The forward of bf16 and f16 goes to attention_mma.cu where tensor cores, head sizes and strides allow.
  */
-#include "kernels/cuda/launch.cuh"
-#include "kernels/philox.h"
+#include "kernels/cuda/attention.cuh"
 
 enum { LANES = 32, WARPS = 8, WIDE = 64, MOST = 256, PARTS = MOST / WIDE, OWN = MOST / LANES };
 
-template <class T> struct tp_attention {
-    typedef tp_acc<T> A;
-    tp_attention_args g;
-    const T *q, *k, *v, *y, *dy;
-    const A *lse;
-    uint32_t threshold; /* of a draw that is kept */
-    A keep;             /* what is kept is multiplied by */
-};
-
-template <class T> static tp_attention<T> attention_of(const tp_attention_args *g, const void *q, const void *k, const void *v)
-{
-    tp_attention<T> j = { *g, (const T *)q, (const T *)k, (const T *)v, NULL, NULL, NULL, 0, 0 };
-
-    j.threshold = (uint32_t)ceil(g->p * 0x1p24), j.keep = tp_acc<T>(g->p < 1 ? 1 / (1 - g->p) : 0);
-    return j;
-}
-
-/* ---- one score ---- */
-
-/* What key s adds to the score of row l, or -infinity where they don't meet. */
-template <class T> __device__ inline tp_acc<T> mask_of(const tp_attention<T> &j, int64_t n, int64_t h, int64_t l, int64_t s)
-{
-    const tp_attention_args &g = j.g;
-    const int64_t *b = g.bias_step, *w = g.allowed_step, *p = g.padding_step;
-    bool hidden = l >= g.L || s >= g.S || (g.causal && s > l);
-
-    if (!hidden && g.allowed) hidden = !((const uint8_t *)g.allowed)[n * w[0] + h * w[1] + l * w[2] + s * w[3]];
-    if (!hidden && g.padding) hidden = ((const uint8_t *)g.padding)[n * p[0] + s * p[1]];
-    if (hidden) return tp_acc<T>(-INFINITY);
-    return g.bias ? tp_load(((const T *)g.bias)[n * b[0] + h * b[1] + l * b[2] + s * b[3]]) : tp_acc<T>(0);
-}
-
-/* What weight (l, s) is multiplied by: 0, or 1 / (1 - p). */
-template <class T> __device__ inline tp_acc<T> kept(const tp_attention<T> &j, int64_t n, int64_t h, int64_t l, int64_t s)
-{
-    uint64_t i = (uint64_t)(((n * j.g.heads + h) * j.g.L + l) * j.g.S + s);
-    uint32_t bits[4];
-
-    if (j.g.p == 0) return tp_acc<T>(1);
-    tp_philox(j.g.state[0], j.g.state[1] + i / 4, bits);
-    uint32_t mine = i % 4 == 0 ? bits[0] : i % 4 == 1 ? bits[1] : i % 4 == 2 ? bits[2] : bits[3];
-    return mine >> 8 >= j.threshold ? j.keep : tp_acc<T>(0);
-}
-
 /* ---- rows in shared memory ---- */
-
-/* Rows first .. n - 1 of `width` numbers, `step` apart. */
-template <class T> struct tp_rows {
-    const T *x;
-    int64_t step, first, n, width;
-};
 
 /* tile[r][e] = numbers [from, from + WIDE) of row first + r, 0 where there are none; by all threads of the
  * block, which must come here. */
@@ -133,7 +84,7 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
         for (int64_t s0 = 0; s0 < end; s0 += LANES) {
             tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], s0, g.S, g.E };
             tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], s0, g.S, g.Ev };
-            A score = product<T>(queries, keys, q, k) * A(g.scale) + mask_of(j, n, h, l, s0 + lane), high = score, fade, weight;
+            A score = product<T>(queries, keys, q, k) * A(g.scale) + tp_mask_of(j, n, h, l, s0 + lane), high = score, fade, weight;
 
             for (int far = LANES / 2; far; far /= 2)
                 high = tp_larger()(high, __shfl_xor_sync(0xffffffffu, high, far));
@@ -144,7 +95,7 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
             for (int far = LANES / 2; far; far /= 2)
                 high += __shfl_xor_sync(0xffffffffu, high, far);
             sum = sum * fade + high;
-            if (l < g.L && s0 + lane < g.S) weight *= kept(j, n, h, l, s0 + lane);
+            if (l < g.L && s0 + lane < g.S) weight *= tp_kept(j, n, h, l, s0 + lane);
             TP_UNROLL
             for (int i = 0; i < OWN; i++)
                 out[i] *= fade;
@@ -170,10 +121,13 @@ template <class T>
 static int attention(tp_ctx *c, const tp_attention_args *g, const void *q, const void *k, const void *v, void *y, void *lse)
 {
     int64_t blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS);
+    tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
     int failed = head_fits(c, g);
 
-    return failed || !blocks ? failed : TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, attention_of<T>(g, q, k, v), (T *)y,
-                                                  (tp_acc<T> *)lse);
+    if (failed || !blocks) return failed;
+    if constexpr (sizeof(T) == 2)
+        if (tp_mma_takes(c, j) && tp_aligned(y, g->y)) return tp_attend_mma(c, j, (T *)y, (float *)lse);
+    return TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, j, (T *)y, (tp_acc<T> *)lse);
 }
 
 /* ---- backward:  D = sum dy y;  p = e^(s - lse);  ds = p (keep dy v' - D)
@@ -222,8 +176,8 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
             A dot = product<T>(rows, keys, q, k), back = product<T>(rows, keys, dy, v), slope = 0;
 
             if (l < g.L && s0 + lane < g.S)
-                slope = exp(dot * A(g.scale) + mask_of(j, n, h, l, s0 + lane) - j.lse[row]) *
-                        (kept(j, n, h, l, s0 + lane) * back - level[row]);
+                slope = exp(dot * A(g.scale) + tp_mask_of(j, n, h, l, s0 + lane) - j.lse[row]) *
+                        (tp_kept(j, n, h, l, s0 + lane) * back - level[row]);
             add_rows<T>(keys, k, slope, out);
         }
         if (l >= g.L) continue;
@@ -259,7 +213,7 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
                 A dot = product<T>(keys, rows, k, q), back = product<T>(keys, rows, v, dy), weight = 0, slope = 0, part_kept;
 
                 if (l < g.L && s < g.S) {
-                    weight = exp(dot * A(g.scale) + mask_of(j, n, h, l, s) - j.lse[row]), part_kept = kept(j, n, h, l, s);
+                    weight = exp(dot * A(g.scale) + tp_mask_of(j, n, h, l, s) - j.lse[row]), part_kept = tp_kept(j, n, h, l, s);
                     slope = weight * (part_kept * back - level[row]), weight *= part_kept;
                 }
                 add_rows<T>(rows, dy, weight, of_v);
@@ -281,7 +235,7 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
                         const void *lse, const void *dy, void *dq, void *dk, void *dv)
 {
     typedef tp_acc<T> A;
-    tp_attention<T> j = attention_of<T>(g, q, k, v);
+    tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
     int64_t rows = g->N * g->heads * g->L, tiles = (g->L + WARPS - 1) / WARPS, key_tiles = (g->S + WARPS - 1) / WARPS;
     A *level = (A *)tp_scratch(c, (size_t)(rows + 1) * sizeof *level);
     int failed = head_fits(c, g);

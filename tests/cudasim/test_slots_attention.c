@@ -10,7 +10,8 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = { { 1, 1, 1, 1, 1, 1, 1 },    { 2, 3, 3, 9, 7, 5, 6 },   { 1, 4, 2, 33, 40, 8, 8 },
-                                { 1, 2, 1, 11, 70, 70, 3 }, { 1, 1, 1, 3, 5, 3, 130 }, { 1, 2, 2, 40, 40, 16, 16 } };
+                                { 1, 2, 1, 11, 70, 70, 3 }, { 1, 1, 1, 3, 5, 3, 130 }, { 1, 2, 2, 40, 40, 16, 16 },
+                                { 1, 2, 1, 70, 40, 64, 24 }, { 2, 1, 1, 19, 66, 72, 128 }, { 1, 2, 1, 65, 33, 128, 8 } };
 
 enum { CAUSAL = 1, BIAS = 2, ALLOWED = 4, PADDING = 8, DROPOUT = 16, WAYS = 5 };
 static const int ways[WAYS] = { 0, CAUSAL, BIAS | PADDING, ALLOWED | CAUSAL, DROPOUT | BIAS };
@@ -48,7 +49,11 @@ static void try_attention(shape k, int way, tp_dtype t)
     }
     CASE("attention of %d rows to %d keys, %d and %d wide, way %d, %s", (int)k.L, (int)k.S, (int)k.E, (int)k.Ev, way, dtype_names[t]);
     RUN(attention, t, &g[side], AT(q), AT(key), AT(v), AT(y), AT(lse));
-    check_close(&y, 32), check_close(&lse, 32);
+    /* in 16 bits weights are rounded before they meet v, y on both sides: |v| <= 1, weights sum to 1, or with
+     * drops to at most 1 / (1 - p); rounding in f32 is less than one more */
+    if (is_half(t)) check_some_of(&y, y.n, 4 / (way & DROPOUT ? 0.7 : 1), 1);
+    else check_close(&y, 32);
+    check_close(&lse, 32);
     RUN(attention_dx, t, &g[side], AT(q), AT(key), AT(v), AT(y), AT(lse), AT(dy), AT(dq), AT(dk), AT(dv));
     /* with one key to meet they are 0: what is left of the difference of two numbers */
     check_some_of(&dq, dq.n, 64, 1), check_some_of(&dk, dk.n, 64, 1), check_close(&dv, 64);
