@@ -43,33 +43,37 @@ template <class T> __device__ inline uint32_t tp_pack(float low, float high)
 }
 
 #ifdef TP_CUDASIM
-template <class T> inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+template <class T>
+inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
     cudasim_mma(d, a, b, std::is_same<T, tp_bf16>::value);
 }
 #else
 /* "+f"(d) of a statement named `shape` that takes `A` and `B` */
-#define TP_MMA(shape, types, A, B, ...)                                                            \
-    asm volatile("mma.sync.aligned." shape ".row.col.f32." types ".f32 {%0, %1, %2, %3}, " A       \
-                 ", " B ", {%0, %1, %2, %3};"                                                      \
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                  \
+#define TP_MMA(shape, types, A, B, ...)                                                  \
+    asm volatile("mma.sync.aligned." shape ".row.col.f32." types                         \
+                 ".f32 {%0, %1, %2, %3}, " A ", " B ", {%0, %1, %2, %3};"                \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                        \
                  : __VA_ARGS__)
-#define TP_MMA_16(types)                                                                           \
-    TP_MMA("m16n8k16", types, "{%4, %5, %6, %7}", "{%8, %9}", "r"(a[0]), "r"(a[1]), "r"(a[2]),     \
-           "r"(a[3]), "r"(b[0]), "r"(b[1]))
-#define TP_MMA_8(a0, a1, b0)                                                                       \
+#define TP_MMA_16(types)                                                                 \
+    TP_MMA("m16n8k16", types, "{%4, %5, %6, %7}", "{%8, %9}", "r"(a[0]), "r"(a[1]),      \
+           "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+#define TP_MMA_8(a0, a1, b0)                                                             \
     TP_MMA("m16n8k8", "f16.f16", "{%4, %5}", "{%6}", "r"(a0), "r"(a1), "r"(b0))
 
 /* d += a b, by all lanes of the warp. */
 template <class T>
-__device__ inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+__device__ inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4],
+                                      const uint32_t (&b)[2])
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
     TP_MMA_8(a[0], a[1], b[0]);
     TP_MMA_8(a[2], a[3], b[1]);
 #elif defined(__CUDA_ARCH__)
-    if constexpr (std::is_same<T, tp_bf16>::value) TP_MMA_16("bf16.bf16");
-    else TP_MMA_16("f16.f16");
+    if constexpr (std::is_same<T, tp_bf16>::value)
+        TP_MMA_16("bf16.bf16");
+    else
+        TP_MMA_16("f16.f16");
 #endif
 }
 #endif

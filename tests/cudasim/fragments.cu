@@ -3,7 +3,8 @@
  */
 #include "kernels/cuda/mma.cuh"
 
-template <class T> static __global__ void multiply(const uint32_t *as, const uint32_t *bs, float *ds)
+template <class T>
+static __global__ void multiply(const uint32_t *as, const uint32_t *bs, float *ds)
 {
     uint32_t a[4], b[2];
     float d[4];
@@ -20,8 +21,8 @@ template <class T> static __global__ void multiply(const uint32_t *as, const uin
 enum { A_BYTES = 32 * 4 * 4, B_BYTES = 32 * 2 * 4 };
 
 /* Registers of 32 lanes, in host memory; 0, or what failed. */
-extern "C" __attribute__((visibility("default"))) int multiply_fragments(bool bf16, const uint32_t *a,
-                                                                         const uint32_t *b, float *d)
+extern "C" __attribute__((visibility("default"))) int
+multiply_fragments(bool bf16, const uint32_t *a, const uint32_t *b, float *d)
 {
     tp_ctx c = {};
     tp_cuda handles = {};
@@ -35,7 +36,8 @@ extern "C" __attribute__((visibility("default"))) int multiply_fragments(bool bf
     cudaMemcpyAsync(db, b, B_BYTES, cudaMemcpyHostToDevice, NULL);
     cudaMemcpyAsync(dd, d, A_BYTES, cudaMemcpyHostToDevice, NULL);
     cudaDeviceSynchronize();
-    int failed = bf16 ? TP_LAUNCH(&c, multiply<tp_bf16>, 1, 32, da, db, dd) : TP_LAUNCH(&c, multiply<tp_f16>, 1, 32, da, db, dd);
+    int failed = bf16 ? TP_LAUNCH(&c, multiply<tp_bf16>, 1, 32, da, db, dd)
+                      : TP_LAUNCH(&c, multiply<tp_f16>, 1, 32, da, db, dd);
     cudaMemcpyAsync(d, dd, A_BYTES, cudaMemcpyDeviceToHost, NULL);
     failed |= cudaDeviceSynchronize() != cudaSuccess;
     cudaFree(m);

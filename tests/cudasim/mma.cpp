@@ -53,12 +53,14 @@ extern "C" void cudasim_mma(float *d, const uint32_t *a, const uint32_t *b, bool
 
         if (!(present >> lane & 1)) cudasim_absent_lane(lane);
         for (int i = 0; i < 8; i++)
-            A[group + (i % 4 < 2 ? 0 : 8)][thread * 2 + i % 2 + (i < 4 ? 0 : 8)] = half_of(r, i, bf16);
+            A[group + (i % 4 < 2 ? 0 : 8)][thread * 2 + i % 2 + (i < 4 ? 0 : 8)] =
+                half_of(r, i, bf16);
         for (int i = 0; i < 4; i++)
             B[thread * 2 + i % 2 + (i < 2 ? 0 : 8)][group] = half_of(r + 4, i, bf16);
     }
     for (int i = 0; i < 4; i++) {
-        int row = lane_number() / 4 + (i < 2 ? 0 : 8), column = lane_number() % 4 * 2 + i % 2;
+        int row = lane_number() / 4 + (i < 2 ? 0 : 8),
+            column = lane_number() % 4 * 2 + i % 2;
 
         for (int k = 0; k < K; k++)
             d[i] += A[row][k] * B[k][column];

@@ -22,9 +22,11 @@ static set_order *order;
 
 static void load(void)
 {
-    void *library = dlopen(CUDASIM_FRAGMENTS, RTLD_NOW | RTLD_LOCAL), *f = NULL, *s = NULL;
+    void *library = dlopen(CUDASIM_FRAGMENTS, RTLD_NOW | RTLD_LOCAL), *f = NULL,
+         *s = NULL;
 
-    if (library) f = dlsym(library, "multiply_fragments"), s = dlsym(library, "cudasim_set_order");
+    if (library)
+        f = dlsym(library, "multiply_fragments"), s = dlsym(library, "cudasim_set_order");
     cr_assert(f && s, "%s", dlerror());
     memcpy(&product, &f, sizeof f), memcpy(&order, &s, sizeof s);
 }
@@ -42,7 +44,8 @@ static place of_a(int lane, int i)
 {
     bool upper = (0 <= i && i < 2) || (4 <= i && i < 6);
 
-    return (place){ (lane >> 2) + (upper ? 0 : 8), lane % 4 * 2 + (i & 1) + (i >= 4 ? 8 : 0) };
+    return (place){ (lane >> 2) + (upper ? 0 : 8),
+                    lane % 4 * 2 + (i & 1) + (i >= 4 ? 8 : 0) };
 }
 
 /* row = threadID_in_group * 2 + (i & 1), + 8 for bi where i >= 2;  col = groupID */
@@ -128,7 +131,8 @@ Test(mma, is_the_plain_product)
     for (int i = 0; i < 6; i++) {
         order(orders[i / 2]), split(i % 2, &f);
         cr_expect_eq(product(i % 2, f.a[0], f.b[0], f.d[0]), 0);
-        cr_expect_eq(right(&f), LANES * 4, "%s, %s: %d of 128", orders[i / 2], i % 2 ? "bf16" : "f16", right(&f));
+        cr_expect_eq(right(&f), LANES * 4, "%s, %s: %d of 128", orders[i / 2],
+                     i % 2 ? "bf16" : "f16", right(&f));
     }
 }
 
@@ -162,15 +166,18 @@ Test(mma, a_wrong_layout_shows)
 
 Test(mma, numbers_of_16_bits)
 {
-    static const float odd[] = { 0x1p-24f, -0x1p-15f, 65504, 2, 0x1p-14f, 1.0f / 3, -0.0f, 1 };
+    static const float odd[] = { 0x1p-24f, -0x1p-15f, 65504, 2,
+                                 0x1p-14f, 1.0f / 3,  -0.0f, 1 };
     fragments f = { 0 };
 
-    for (int i = 0; i < 8; i++) /* of lane 0: A[0][0..1], A[8][0..1], ... times B = 1 in its column */
+    for (int i = 0; i < 8;
+         i++) /* of lane 0: A[0][0..1], A[8][0..1], ... times B = 1 in its column */
         f.a[0][i / 2] |= (pair(false, odd[i], 0) & 0xFFFF) << 16 * (i % 2);
     for (int r = 0; r < 2; r++)
         f.b[0][r] = pair(false, r, r); /* column 0: rows 8 and 9 alone */
     cr_expect_eq(product(false, f.a[0], f.b[0], f.d[0]), 0);
-    cr_expect_float_eq(f.d[0][0], 0x1p-14f + (float)tp_f16_to_f32(tp_f16_of(1.0f / 3)), 1e-9);
+    cr_expect_float_eq(f.d[0][0], 0x1p-14f + (float)tp_f16_to_f32(tp_f16_of(1.0f / 3)),
+                       1e-9);
     for (int r = 0; r < 2; r++)
         f.b[0][r] = pair(false, 1 - r, 0); /* row 0 alone */
     memset(f.d, 0, sizeof f.d);
