@@ -8,6 +8,7 @@
 #include "tensor/file.h"
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "autograd/capture.h"
 #include "nn/nn.h"
 #include "nn/layers.h"
 #include "nn/attention.h"

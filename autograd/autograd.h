@@ -17,7 +17,8 @@ bool tp_needs_grad(const tp_tensor *t); /* a leaf, or made from one */
 /* What backward has gathered for a leaf: lent, dense, in t's layout, without history.  NULL
  * without an error when nothing has arrived. */
 tp_tensor *tp_grad(tp_tensor *t);
-bool tp_zero_grad(tp_tensor *t); /* drops it */
+/* Drops it; where a captured step writes it, sets it to 0. */
+bool tp_zero_grad(tp_tensor *t);
 
 /* ---- backward ---- */
 

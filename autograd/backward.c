@@ -147,7 +147,8 @@ static bool seed(tp_tensor *y, tp_tensor *dy)
 
 static bool run_hooks(tp_slot *s, bool leaf)
 {
-    if (tp__me()->second_run) return true;
+    if (!s->hooks || tp__me()->second_run) return true;
+    if (!tp__replayable("hook", "a function of the program runs once, replays don't call it")) return false;
     for (tp_hook *h = s->hooks; h && s->grad; h = h->next) {
         tp_tensor *g;
 
@@ -182,6 +183,7 @@ static bool settle(tp_node *n)
     }
     if (s->hooks && s->grad && atomic_load(&s->grad->refs) > 1) s->own = false; /* a hook keeps it */
     if (s->grad && !tp__slot_separate(s)) return false;
+    if (s->grad && tp__tape_on(tp__me()) && !tp__note_leaf(n)) return false;
     return !arrived || !s->hooks || run_hooks(s, true);
 }
 

@@ -276,6 +276,7 @@ bool tp_zero_grad(tp_tensor *t)
 
     if (!tp__check(__func__, TP_LIST(t), 1)) return false;
     s = leaf(t);
+    if (s && s->grad && tp__grad_stays(s->grad)) return tp_fill_(s->grad, 0);
     if (s) tp__free(s->grad), s->grad = NULL, s->own = false;
     return true;
 }

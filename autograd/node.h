@@ -84,6 +84,10 @@ static inline bool tp__anomaly(tp_thread *me)
  * counted from `first`. */
 bool tp__nan_free(const char *op, const char *which, int first, tp_list t);
 
+/* capture.c: the step that is being noted writes the gradient of this leaf. */
+bool tp__note_leaf(tp_node *n);
+bool tp__grad_stays(const tp_tensor *grad); /* a captured step, but for the one being noted, writes there */
+
 /* checkpoint.c */
 struct tp_segment *tp__segment_now(void); /* whose first run this is, or NULL */
 /* Saved tensors during a first run (gives the place), during a second run, when unpacked, when

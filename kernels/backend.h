@@ -241,6 +241,13 @@ typedef struct tp_backend {
     int (*upload)(tp_ctx *c, void *dst, const void *host, size_t bytes);
     int (*download)(tp_ctx *c, void *host, const void *src, size_t bytes); /* waits */
     int (*wait)(tp_ctx *c);
+    /* A step as one: between record and recorded this thread's kernels are noted instead of run, what
+     * is uploaded is kept with them; replay runs them all.  recorded with NULL forgets them.  NULL
+     * where the machine has no such thing. */
+    int (*record)(tp_ctx *c);
+    int (*recorded)(tp_ctx *c, void **graph);
+    int (*replay)(tp_ctx *c, void *graph);
+    void (*discard)(tp_ctx *c, void *graph);
     const char *(*describe)(tp_ctx *c); /* one line for people: model, instruction set */
 
     /* Kernels: b->add[dtype](c, ...); NULL where the dtype isn't offered. */

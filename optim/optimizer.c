@@ -392,6 +392,7 @@ bool tp_optim_set_lr(tp_optim *o, int group, double lr)
     if (!tp_ok()) return false;
     TP_REQUIRE(o && group >= -1 && group < o->n_group, TP_ERR_ARG, "there is no group %d", group);
     TP_REQUIRE(lr >= 0 && isfinite(lr), TP_ERR_ARG, "learning rate %g", lr);
+    if (!tp__replayable(__func__, "each replay would set the same rate; set it between steps")) return false;
     for (int i = 0; i < o->n_group; i++) {
         if (group >= 0 && i != group) continue;
         if (!tp_fill_(o->group[i].lr, lr)) return false;

@@ -62,19 +62,27 @@ tp_tensor *tp_ones_like(tp_tensor *t)
     return like(__func__, t, 1);
 }
 
+tp_tensor *tp__constant(const char *where, const void *host, tp_shape s, tp_dtype d, tp_device *dev)
+{
+    tp_tensor *t = tp__new(s, d, dev);
+    tp_ctx *c = t ? tp__ctx(t) : NULL;
+
+    if (!c) return NULL;
+    if (t->storage->bytes && c->backend->upload(c, tp__data(t), host, t->storage->bytes))
+        return tp__fail(TP_ERR_DEVICE, where, "%s", c->error);
+    return t;
+}
+
 tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev)
 {
-    tp_tensor *t;
-    tp_ctx *c;
-
     if (!tp_ok() || !tp__shape_ok(__func__, s)) return NULL;
     TP_REQUIRE((unsigned)d < TP_DTYPES, TP_ERR_DTYPE, "there is no dtype %d", (int)d);
     TP_REQUIRE(dev, TP_ERR_DEVICE, "missing device");
     TP_REQUIRE(host || tp__elements(&s) == 0, TP_ERR_ARG, "missing memory");
-    if (!(t = tp__new(s, d, dev)) || !(c = tp__ctx(t))) return NULL;
-    if (t->storage->bytes && c->backend->upload(c, tp__data(t), host, t->storage->bytes))
-        return tp__fail(TP_ERR_DEVICE, __func__, "%s", c->error);
-    return t;
+    if (!tp__replayable(__func__, "each replay would see the same numbers; make the tensor before, and tp_copy_ "
+                                  "into it between steps"))
+        return NULL;
+    return tp__constant(__func__, host, s, d, dev);
 }
 
 bool tp__copy(tp_tensor *to, const tp_tensor *from, bool add)
@@ -99,6 +107,7 @@ bool tp_read(const tp_tensor *t, void *host, size_t bytes)
     TP_REQUIRE(bytes == (size_t)tp_count(t) * tp_dtype_size((tp_dtype)t->dtype), TP_ERR_ARG,
                "%zu bytes for %s", bytes, tp__text(t));
     TP_REQUIRE(host || !bytes, TP_ERR_ARG, "missing memory");
+    if (!tp__replayable(__func__, "there is no number yet; read it after the step")) return false;
     if (!bytes) return true;
     if (!tp_is_contiguous(t)) {
         dense = copy = tp__new_like(t, t->shape);
@@ -118,6 +127,7 @@ double tp_item(const tp_tensor *t)
 
     TP_SCOPE;
     if (!tp__check(__func__, TP_LIST((tp_tensor *)t), 1)) return NAN;
+    if (!tp__replayable(__func__, "there is no number yet; read it after the step")) return NAN;
     if (tp_count(t) != 1) {
         tp__fail(TP_ERR_SHAPE, __func__, "%s has more or less than one element", tp__text(t));
         return NAN;

@@ -188,6 +188,7 @@ bool tp_device_wait(tp_device *d)
 
     if (!tp_ok()) return false;
     TP_REQUIRE(d, TP_ERR_DEVICE, "no device");
+    if (!tp__replayable(__func__, "nothing runs yet; wait after the step")) return false;
     if (!(c = tp__device_ctx(d))) return false;
     TP_REQUIRE(d->backend->wait(c) == 0, TP_ERR_DEVICE, "%s", c->error);
     return true;

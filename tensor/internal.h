@@ -28,6 +28,7 @@ typedef struct tp_storage {
     void *user;
     unsigned block; /* bytes of this record, and of small data behind it */
     bool borrowed;  /* data is the caller's */
+    bool recorded;  /* a gradient that a recorded step writes: it stays where it is */
 } tp_storage;
 
 enum { TP_STORAGE_HEAD = 64 };
@@ -126,6 +127,8 @@ tp_tensor *tp__handle(tp_storage *s, tp_dtype d, const tp_shape *shape, const in
 /* How a dense tensor lies in memory. */
 typedef enum tp_layout { TP_ROW_MAJOR, TP_CHANNELS_LAST } tp_layout;
 
+/* Of what is fixed: tp_from for ops, also in a captured step. */
+tp_tensor *tp__constant(const char *where, const void *host, tp_shape s, tp_dtype d, tp_device *dev);
 /* Dense, not initialized. */
 tp_tensor *tp__new(tp_shape s, tp_dtype d, tp_device *dev);
 tp_tensor *tp__new_as(tp_shape s, tp_dtype d, tp_device *dev, tp_layout layout);
@@ -179,6 +182,17 @@ struct tp_device {
 };
 
 tp_device *tp__cpu(void);
+/* The device of the step that is being noted, or NULL. */
+static inline tp_device *tp__tape_on(const tp_thread *me)
+{
+    return me->tape && me->tape->owner ? me->tape->device : NULL;
+}
+/* What a recorded step can't do: false and an error that says so. */
+static inline bool tp__replayable(const char *where, const char *why)
+{
+    TP_REQUIRE_IN(where, !tp__me()->tape, TP_ERR_ARG, "not in a captured step: %s", why);
+    return true;
+}
 tp_ctx *tp__device_ctx(tp_device *d); /* this thread's; NULL and an error when it can't open */
 extern atomic_int tp__threads_wanted;
 extern atomic_bool tp__tf32_wanted;

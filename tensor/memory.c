@@ -67,7 +67,7 @@ static void *refill(tp_pool *pool, tp_thread *me, int c)
         push(&me->cache, c, pop(&pool->spare, c));
     pthread_mutex_unlock(&pool->lock);
     if (me->cache.first[c]) return pop(&me->cache, c);
-    if (!(p = tp__pool_take(pool, n * size))) return NULL;
+    if (!(p = tp__pool_take(pool, n * size, 0))) return NULL;
     for (size_t i = 1; i < n; i++)
         push(&me->cache, c, p + i * size);
     return p;
@@ -104,10 +104,11 @@ static void flush(tp_pool *pool, tp_thread *me)
 
 static void *take(tp_pool *pool, tp_thread *me, size_t bytes)
 {
+    unsigned owner = pool->device == tp__tape_on(me) ? me->tape->owner : 0;
     void *p;
 
-    if (pool->through) return tp__pool_system(pool, bytes);
-    if (!pool->host || bytes > LARGEST) return tp__pool_take(pool, bytes);
+    if (pool->through && !owner) return tp__pool_system(pool, bytes);
+    if (!pool->host || bytes > LARGEST) return tp__pool_take(pool, bytes, owner);
     p = pop(&me->cache, class_of(bytes));
     return p ? p : refill(pool, me, class_of(bytes));
 }
@@ -133,9 +134,9 @@ void tp__pool_release(tp_device *d, void *p, size_t bytes)
 
     if (!p) return;
     me->live--;
-    if (pool->through)
-        tp__pool_system_free(pool, p, bytes);
-    else if (pool->host && bytes <= LARGEST)
+    if (pool->through) {
+        if (!tp__pool_give(pool, p)) tp__pool_system_free(pool, p, bytes);
+    } else if (pool->host && bytes <= LARGEST)
         put_back(pool, me, class_of(bytes), p);
     else
         tp__pool_give(pool, p);

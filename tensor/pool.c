@@ -70,12 +70,12 @@ static void remove_free(tp_pool *pool, tp_block *b)
     b->free = false, b->prev = b->next = NULL;
 }
 
-static tp_block *best_fit(const tp_pool *pool, size_t bytes)
+static tp_block *best_fit(const tp_pool *pool, size_t bytes, unsigned owner)
 {
     tp_block *best = NULL;
 
     for (tp_block *b = pool->free; b; b = b->next)
-        if (b->bytes >= bytes && (!best || b->bytes < best->bytes)) best = b;
+        if (b->bytes >= bytes && b->owner == owner && (!best || b->bytes < best->bytes)) best = b;
     return best;
 }
 
@@ -85,7 +85,7 @@ static void split(tp_pool *pool, tp_block *b, size_t bytes)
     tp_block *rest = b->bytes - bytes >= PAGE ? record(pool) : NULL;
 
     if (!rest) return;
-    rest->p = b->p + bytes, rest->bytes = b->bytes - bytes;
+    rest->p = b->p + bytes, rest->bytes = b->bytes - bytes, rest->owner = b->owner;
     rest->before = b, rest->after = b->after;
     if (b->after) b->after->before = rest;
     b->after = rest, b->bytes = bytes;
@@ -131,14 +131,14 @@ void tp__pool_init(tp_pool *pool, tp_device *d, bool host)
 #endif
 }
 
-void *tp__pool_take(tp_pool *pool, size_t bytes)
+void *tp__pool_take(tp_pool *pool, size_t bytes, unsigned owner)
 {
     size_t whole = bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + PAGE - 1) / PAGE * PAGE;
     tp_block *b, **in;
 
     pthread_mutex_lock(&pool->lock);
-    b = best_fit(pool, whole ? whole : PAGE);
-    if (!b) b = new_segment(pool, whole ? whole : PAGE);
+    b = best_fit(pool, whole ? whole : PAGE, owner);
+    if (!b && (b = new_segment(pool, whole ? whole : PAGE))) b->owner = owner;
     if (b) {
         remove_free(pool, b);
         split(pool, b, whole ? whole : PAGE);
@@ -149,17 +149,55 @@ void *tp__pool_take(tp_pool *pool, size_t bytes)
     return b ? b->p : NULL;
 }
 
-void tp__pool_give(tp_pool *pool, void *p)
+static tp_block **find(tp_pool *pool, const void *p)
 {
-    tp_block *b, **in = bucket(pool, p);
+    tp_block **in = bucket(pool, p);
+
+    while (*in && (*in)->p != p)
+        in = &(*in)->next;
+    return in;
+}
+
+bool tp__pool_give(tp_pool *pool, void *p)
+{
+    tp_block *b, **in;
 
     pthread_mutex_lock(&pool->lock);
-    while ((*in)->p != p)
-        in = &(*in)->next;
-    b = *in, *in = b->next;
-    add_free(pool, b);
-    if (b->after && b->after->free) merge(pool, b);
-    if (b->before && b->before->free) merge(pool, b->before);
+    in = find(pool, p);
+    if ((b = *in)) {
+        *in = b->next;
+        add_free(pool, b);
+        if (b->after && b->after->free) merge(pool, b);
+        if (b->before && b->before->free) merge(pool, b->before);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return b != NULL;
+}
+
+unsigned tp__pool_owner(tp_pool *pool, const void *p)
+{
+    tp_block *b;
+    unsigned owner;
+
+    pthread_mutex_lock(&pool->lock);
+    b = *find(pool, p);
+    owner = b ? b->owner : 0;
+    pthread_mutex_unlock(&pool->lock);
+    return owner;
+}
+
+static void disown(tp_block *b, unsigned owner)
+{
+    for (; b; b = b->next)
+        if (b->owner == owner) b->owner = 0;
+}
+
+void tp__pool_disown(tp_pool *pool, unsigned owner)
+{
+    pthread_mutex_lock(&pool->lock);
+    disown(pool->free, owner);
+    for (int i = 0; i < TP_POOL_BUCKETS; i++)
+        disown(pool->used[i], owner);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -170,7 +208,7 @@ void tp__pool_trim(tp_pool *pool)
     pthread_mutex_lock(&pool->lock);
     for (tp_block *b = pool->free; b; b = next) {
         next = b->next;
-        if (b->before || b->after) continue;
+        if (b->before || b->after || b->owner) continue;
         remove_free(pool, b);
         to_device(pool, b->p, b->bytes);
         unrecord(pool, b);

@@ -8,7 +8,7 @@
 
 void tp_seed(uint64_t seed)
 {
-    if (tp_ok()) tp__me()->rng = (tp_rng){ seed, 0 };
+    if (tp_ok() && tp__replayable(__func__, "replays go on with the generator as it is")) tp__me()->rng = (tp_rng){ seed, 0 };
 }
 
 tp_rng tp_rng_save(void)
@@ -18,7 +18,10 @@ tp_rng tp_rng_save(void)
 
 void tp_rng_restore(tp_rng r)
 {
-    if (tp_ok()) tp__me()->rng = r;
+    tp_thread *me = tp__me();
+
+    if (!tp_ok() || (r.seed != me->rng.seed && !tp__replayable(__func__, "replays go on with the generator as it is"))) return;
+    me->rng = r;
 }
 
 static bool seed_device(tp_device *dev, tp_ctx *c)
@@ -40,6 +43,11 @@ bool tp__draw(tp_device *dev, int64_t n, tp_draw *d)
     tp_ctx *c = tp__device_ctx(dev);
 
     if (!c) return false;
+    if (dev == tp__tape_on(me)) {
+        d->state = me->tape->generator, d->add = me->rng.offset - me->tape->from.offset;
+        me->rng.offset += (uint64_t)(n + 3) / 4;
+        return true;
+    }
     if (!me->rng_state[dev->id] || me->rng_seed[dev->id] != me->rng.seed)
         if (!seed_device(dev, c)) return false;
     d->state = me->rng_state[dev->id], d->add = me->rng.offset;

@@ -21,7 +21,7 @@ static tp_storage *make(tp_device *d, size_t head)
     if (!s) return NULL;
     atomic_init(&s->refs, 1);
     s->version = 0, s->device = d, s->bytes = 0, s->block = (unsigned)head;
-    s->data = NULL, s->done = NULL, s->user = NULL, s->borrowed = false;
+    s->data = NULL, s->done = NULL, s->user = NULL, s->borrowed = s->recorded = false;
     return s;
 }
 

@@ -213,6 +213,7 @@ bool tp_store(tp_tensor **slot, tp_tensor *t)
 
     if (!tp_ok()) return false;
     TP_REQUIRE(slot, TP_ERR_ARG, "missing slot");
+    if (!tp__replayable(__func__, "replays would go on from the old tensor; tp_copy_ into it")) return false;
     if (t && (!tp__there(__func__, t) || !(kept = tp_keep(tp__alias(t))))) return false;
     if (*slot && (*slot)->lent < 0) tp_free(*slot); /* a lent one is left to its scope */
     *slot = kept;

@@ -17,6 +17,17 @@ typedef struct tp_cache {
     int count[TP_SIZE_CLASSES];
 } tp_cache;
 
+/* A step that this thread notes instead of running it, or runs under the same rules where its device can't
+ * note; see autograd/capture.c. */
+typedef struct tp_tape {
+    struct tp_device *device;
+    unsigned owner;      /* of the blocks that it takes; 0: nothing is noted */
+    uint64_t *generator; /* {seed, offset} on the device, as before each replay */
+    tp_rng from;         /* the thread's, where it began */
+    struct tp_counted **leaf; /* whose gradients it has written, held */
+    int leaves, room;
+} tp_tape;
+
 typedef struct tp_thread {
     /* error.c */
     tp_code error;
@@ -45,6 +56,7 @@ typedef struct tp_thread {
     const char *backward_of; /* the op whose backward runs, or NULL */
 
     tp_probe *probe; /* who watches, or NULL */
+    tp_tape *tape; /* or NULL */
     tp_ctx *ctx[TP_DEVICES];
     tp_cache cache; /* of host memory */
     long live;      /* blocks that this thread has taken and not given back */

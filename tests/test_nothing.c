@@ -128,6 +128,10 @@ Test(nothing, leaves_and_gradients, WITH_ALL)
     S(tp_grad_of(NULL, NULL, (tp_grad_opts){ 0 }));
     S(tp_grads_of(lost, lost, NULL, (tp_grad_opts){ 0 }));
     S(tp_grads_of((tp_list){ 0 }, (tp_list){ 0 }, NULL, (tp_grad_opts){ 0 }));
+    S(tp_capture_new(NULL, NULL, NULL));
+    S(tp_capture_run(NULL));
+    S(tp_capture_recorded(NULL), 0);
+    S(tp_capture_free(NULL), 0);
 }
 
 Test(nothing, modes_and_writes, WITH_ALL)

@@ -136,6 +136,7 @@ static bool carry(tp_tensor *to, tp_tensor *from)
     tp_ctx *c = tp__ctx(to);
     bool ok = c && (host || between || !bytes);
 
+    ok = ok && tp__replayable("tp_to", "nothing crosses to or from the host in it; tp_copy_ between steps");
     if (!host) host = between;
     if (ok && !from_host) ok = tp_read(from, host, bytes);
     if (ok && bytes && host != tp__data(to) && c->backend->upload(c, tp__data(to), host, bytes))

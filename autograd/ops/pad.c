@@ -91,7 +91,7 @@ static tp_tensor *along(tp_tensor *x, int axis, int64_t before, int64_t after, t
     if (!place) return NULL;
     for (int64_t i = 0; i < m; i++)
         place[i] = source(mode, i - before, n);
-    index = tp_from(place, TP_SHAPE(m), TP_I64, tp_device_of(x));
+    index = tp__constant("pad", place, TP_SHAPE(m), TP_I64, tp_device_of(x));
     tp__release(place, sizeof *place * (size_t)(m + 1));
     return tp_index_select(x, axis, index);
 }

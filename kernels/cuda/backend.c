@@ -23,6 +23,10 @@ static const tp_backend backend = {
     .download = tp_cuda_download,
     .wait = tp_cuda_wait,
     .describe = tp_cuda_describe,
+    .record = tp_cuda_record,
+    .recorded = tp_cuda_recorded,
+    .replay = tp_cuda_replay,
+    .discard = tp_cuda_discard,
 #define TP_KERNEL(name, dtypes, args) .name = tp_cuda_##name,
 #include "kernels/kernels.def"
 #undef TP_KERNEL

@@ -42,6 +42,8 @@ typedef struct tp_cuda {
     int sm;         /* compute capability, 80 for 8.0 */
     tp_fault *fault;
     const char *last; /* the op that was launched last */
+    cudaStream_t device_stream;    /* while c->stream records; else NULL */
+    struct tp_constant *constants; /* of what is being recorded; see capture.c */
     char text[200];   /* describe's answer */
 } tp_cuda;
 
@@ -58,6 +60,13 @@ int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes);
 int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes);
 int tp_cuda_wait(tp_ctx *c);
 const char *tp_cuda_describe(tp_ctx *c);
+int tp_cuda_record(tp_ctx *c);
+int tp_cuda_recorded(tp_ctx *c, void **graph);
+int tp_cuda_replay(tp_ctx *c, void *graph);
+void tp_cuda_discard(tp_ctx *c, void *graph);
+
+int tp_cuda_constant(tp_ctx *c, void *dst, const void *host, size_t bytes); /* upload, while recording */
+int tp_cuda_follow(tp_ctx *c); /* the libraries' handles queue where c->stream is now */
 
 /* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself;
  * preact as in tp_gemm_args. */

@@ -153,9 +153,15 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
-    if (cublasCreate(&h->blas) || cublasSetStream(h->blas, c->stream))
-        return tp__kernel_error(c, "cuBLAS can't be started");
-    return open_stages(c, h);
+    if (cublasCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
+    return tp_cuda_follow(c) ? TP_KERNEL_FAILED : open_stages(c, h);
+}
+
+int tp_cuda_follow(tp_ctx *c)
+{
+    if (cublasSetStream(((tp_cuda *)c->handles)->blas, c->stream))
+        return tp__kernel_error(c, "cuBLAS doesn't take the stream");
+    return 0;
 }
 
 int tp_cuda_open(tp_ctx *c)
@@ -213,6 +219,7 @@ int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes)
     tp_cuda *h = c->handles;
     cudaError_t e = cudaSetDevice(c->index);
 
+    if (h->device_stream) return tp_cuda_constant(c, dst, host, bytes);
     for (size_t at = 0; !e && at < bytes; at += TP_STAGE_BYTES) {
         tp_stage *s = &h->stage[h->next];
         size_t n = bytes - at < TP_STAGE_BYTES ? bytes - at : TP_STAGE_BYTES;

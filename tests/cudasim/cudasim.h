@@ -18,7 +18,7 @@ extern "C" {
 #define CUDASIM_API __attribute__((visibility("default")))
 
 typedef struct cudasim_stats {
-    uint64_t launches, blocks, threads, copies, waits, allocations, bytes_read,
+    uint64_t launches, replays, blocks, threads, copies, waits, allocations, bytes_read,
         bytes_written;
 } cudasim_stats;
 

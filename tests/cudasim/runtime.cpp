@@ -33,8 +33,18 @@ struct operation {
 
 } // namespace
 
+struct CUgraph_st {
+    std::vector<std::function<void()>> work; /* one after the other */
+};
+
+struct CUgraphExec_st {
+    CUgraph_st graph;
+};
+
 struct CUstream_st {
     std::deque<operation> queue;
+    CUgraph_st *graph = NULL; /* while it is captured */
+    bool broken = false;      /* by a call that can't be captured */
 };
 
 namespace
@@ -114,7 +124,18 @@ cudaError_t drain_all()
 
 void queue(cudaStream_t s, std::function<void()> run)
 {
-    stream_of(s)->queue.push_back({ std::move(run), NULL, NULL, 0, false });
+    if (stream_of(s)->graph)
+        stream_of(s)->graph->work.push_back(std::move(run));
+    else
+        stream_of(s)->queue.push_back({ std::move(run), NULL, NULL, 0, false });
+}
+
+/* What waits for a captured stream, or for its events, ends the capture. */
+bool breaks_capture(cudaStream_t s)
+{
+    if (!stream_of(s)->graph) return false;
+    result(cudaErrorStreamCaptureUnsupported);
+    return stream_of(s)->broken = true;
 }
 
 /* ---- copies ---- */
@@ -265,7 +286,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 {
     guard g(lock);
 
-    if (kind == cudaMemcpyDeviceToHost) std::memset(to, 0xFF, bytes);
+    if (kind == cudaMemcpyDeviceToHost && !stream_of(stream)->graph)
+        std::memset(to, 0xFF, bytes);
     queue(stream, [=] { copy_now(to, from, bytes, kind); });
     return cudaSuccess;
 }
@@ -282,6 +304,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     guard g(lock);
 
+    if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
     return drain([s] { return stream_of(s)->queue.empty(); });
 }
 
@@ -294,6 +317,66 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
         if (streams[i] == s) streams.erase(streams.begin() + (std::ptrdiff_t)i--);
     delete s;
     return e;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
+{
+    guard g(lock);
+
+    if (!s || s->graph) return result(cudaErrorIllegalState);
+    s->graph = new CUgraph_st, s->broken = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *to)
+{
+    guard g(lock);
+
+    *to = NULL;
+    if (!s || !s->graph) return result(cudaErrorIllegalState);
+    if (s->broken)
+        delete s->graph;
+    else
+        *to = s->graph;
+    s->graph = NULL;
+    return *to ? cudaSuccess : result(cudaErrorStreamCaptureInvalidated);
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *to)
+{
+    guard g(lock);
+
+    *to = stream_of(s)->graph ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *to, cudaGraph_t from, unsigned long long)
+{
+    *to = new CUgraphExec_st{ *from };
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s)
+{
+    guard g(lock);
+
+    stats.replays++;
+    for (const std::function<void()> &f : e->graph.work)
+        queue(s, f);
+    return cudaSuccess;
+}
+
+/* CUDA lets it be destroyed while it runs; what is queued has copies. */
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e)
+{
+    delete e;
+    return cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize(void)
@@ -313,6 +396,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
     guard g(lock);
 
+    if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
     stream_of(s)->queue.push_back({ nullptr, e, NULL, ++e->recorded, false });
     return cudaSuccess;
 }
@@ -329,6 +413,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
     guard g(lock);
 
+    if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
     stream_of(s)->queue.push_back({ nullptr, NULL, e, e->recorded, false });
     return cudaSuccess;
 }

@@ -1,0 +1,319 @@
+/*
+ * test_capture.c - captured steps: the same bits as the same calls, and what they refuse.
+ *
+ * On the CPU nothing is recorded: the same tests hold there, but for those that ask the device.
+ */
+#include "tests/check.h"
+
+enum { BATCH = 6, IN = 5, STEPS = 7 };
+
+/* A run of training; in captured and plain runs the same calls. */
+typedef struct run {
+    tp_module *m;
+    tp_optim *o;
+    tp_sched *sched;
+    tp_scaler *scaler;
+    tp_tensor *x, *y;
+    bool conv, zero_last, clip;
+    tp_dtype amp;
+    int calls;
+    tp_tensor *(*extra)(struct run *r); /* what it does besides, or NULL */
+} run;
+
+static tp_module *mlp(void)
+{
+    tp_module *layer[] = { tp_nn_linear(IN, 16), tp_nn_gelu(), tp_nn_dropout(.3),
+                           tp_nn_linear(16, 3) };
+
+    return tp_nn_sequential(layer, 4);
+}
+
+static tp_module *cnn(void)
+{
+    tp_module *layer[] = { tp_nn_conv2d(1, 4, 3, (tp_conv2d_opts){ .padding = 1 }),
+                           tp_nn_batch_norm(4), tp_nn_relu(), tp_nn_flatten(),
+                           tp_nn_linear(4 * 5 * IN, 3) };
+
+    return tp_nn_sequential(layer, 5);
+}
+
+static tp_tensor *loss_of(run *r)
+{
+    TP_AUTOCAST(r->amp);
+
+    return tp_cross_entropy(tp_nn_forward(r->m, r->x), r->y);
+}
+
+static tp_tensor *step(void *user)
+{
+    run *r = user;
+    tp_tensor *loss;
+
+    r->calls++;
+    if (!r->zero_last) tp_optim_zero_grad(r->o);
+    loss = loss_of(r);
+    tp_backward(r->scaler ? tp_scaler_scale(r->scaler, loss) : loss);
+    if (r->extra) r->extra(r);
+    if (r->clip) tp_optim_clip_value(r->o, .01);
+    if (r->scaler)
+        tp_scaler_step(r->scaler, r->o), tp_scaler_update(r->scaler);
+    else
+        tp_optim_step(r->o);
+    if (r->zero_last) tp_optim_zero_grad(r->o);
+    return loss;
+}
+
+static run start(run as, tp_device *dev)
+{
+    TP_SCOPE;
+    tp_seed(7);
+    as.m = as.conv ? cnn() : mlp();
+    CHECK(tp_nn_init(as.m, dev));
+    as.o = tp_optim_adamw(tp_nn_params(as.m, "*"), tp_adamw(.05));
+    as.sched = tp_sched_exponential(as.o, .9);
+    if (as.amp == TP_F16) as.scaler = tp_scaler_new(dev, tp_scaler_options());
+    as.x = tp_keep(
+        tp_zeros(as.conv ? TP_SHAPE(BATCH, 1, 5, IN) : TP_SHAPE(BATCH, IN), TP_F32, dev));
+    as.y = tp_keep(tp_zeros(TP_SHAPE(BATCH), TP_I64, dev));
+    CHECK(tp_ok());
+    return as;
+}
+
+static void finish(run *r)
+{
+    tp_scaler_free(r->scaler), tp_sched_free(r->sched), tp_optim_free(r->o),
+        tp_nn_free(r->m);
+    tp_free(r->x), tp_free(r->y);
+}
+
+/* Losses of STEPS steps, with other data, rate and random numbers each; c NULL: called. */
+static void train(run *r, tp_capture *c, double *loss)
+{
+    for (int i = 0; i < STEPS; i++) {
+        TP_SCOPE;
+        tp_device *dev = tp_device_of(r->x);
+
+        CHECK(tp_copy_(r->x, tp_randn(r->x->shape, dev)));
+        CHECK(tp_copy_(r->y, tp_from((int64_t[]){ i % 3, 0, 1, 2, i % 2, 1 },
+                                     TP_SHAPE(BATCH), TP_I64, dev)));
+        loss[i] = tp_item(c ? tp_capture_run(c) : step(r));
+        CHECK(tp_sched_advance(r->sched));
+        CHECK(tp_ok());
+        tp_clear_error();
+    }
+}
+
+static void same_bits(const char *what, run as, tp_device *dev)
+{
+    double plain[STEPS], captured[STEPS];
+    run a = start(as, dev), b;
+    tp_capture *c;
+    tp_rng after;
+
+    train(&a, NULL, plain);
+    after = tp_rng_save();
+    b = start(as, dev);
+    c = tp_capture_new(dev, step, &b);
+    train(&b, c, captured);
+    for (int i = 0; i < STEPS; i++) {
+        CASE("%s on %s, step %d", what, tp_device_name(dev), i);
+        CHECK_NEAR(captured[i], plain[i], 0);
+    }
+    CHECK(tp_rng_save().offset == after.offset);
+    CHECK(b.calls == (dev->backend->record ? 3 : STEPS) &&
+          tp_capture_recorded(c) == (dev->backend->record != NULL));
+    tp_capture_free(c);
+    finish(&a), finish(&b);
+}
+
+ON_EACH_DEVICE(capture, gives_the_bits_of_calls)
+{
+    same_bits("mlp", (run){ 0 }, dev);
+    same_bits("gradients dropped last", (run){ .zero_last = true }, dev);
+    same_bits("clipped", (run){ .clip = true }, dev);
+    same_bits("cnn with batch norm", (run){ .conv = true }, dev);
+    same_bits("bf16", (run){ .amp = TP_BF16 }, dev);
+    if (strcmp(tp_device_name(dev), "cpu"))
+        same_bits("f16 with a scaler", (run){ .amp = TP_F16 }, dev);
+}
+
+/* ---- what it refuses ---- */
+
+static tp_tensor *reads(run *r)
+{
+    return (void)tp_item(tp_sum(r->x, TP_ALL)), NULL;
+}
+static tp_tensor *uploads(run *r)
+{
+    return tp_from((float[]){ 1 }, TP_SHAPE(1), TP_F32, tp_device_of(r->x));
+}
+static tp_tensor *stores(run *r)
+{
+    return (void)tp_store(&r->x, r->x), NULL;
+}
+static tp_tensor *seeds(run *r)
+{
+    return (void)r, tp_seed(3), NULL;
+}
+static tp_tensor *rates(run *r)
+{
+    return (void)tp_sched_advance(r->sched), NULL;
+}
+static tp_tensor *waits(run *r)
+{
+    return (void)tp_device_wait(tp_device_of(r->x)), NULL;
+}
+static void nothing(tp_tensor *grad, void *user)
+{
+    (void)grad, (void)user;
+}
+
+static void refused(const char *what, tp_tensor *(*extra)(run *), const char *text,
+                    tp_device *dev)
+{
+    double loss[STEPS];
+    run r = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &r);
+
+    CASE("%s on %s", what, tp_device_name(dev));
+    {
+        TP_SCOPE;
+        CHECK(tp_capture_run(c) && tp_capture_run(c));
+        r.extra = extra;
+        CHECK_REFUSED(tp_capture_run(c), TP_ERR_ARG, text);
+        r.extra = NULL;
+    }
+    CHECK(!tp_capture_recorded(c));
+    train(&r, c, loss);
+    for (int i = 0; i < STEPS; i++)
+        CHECK(isfinite(loss[i]));
+    tp_capture_free(c), finish(&r);
+}
+
+ON_EACH_DEVICE(capture, refuses_what_a_replay_cannot_repeat)
+{
+    refused("a number", reads, "tp_item: not in a captured step: there is no number yet",
+            dev);
+    refused("an upload", uploads, "tp_from: not in a captured step", dev);
+    refused("tp_store", stores,
+            "tp_store: not in a captured step: replays would go on from the old tensor",
+            dev);
+    refused("a seed", seeds, "tp_seed: not in a captured step", dev);
+    refused("a schedule", rates, "tp_optim_set_lr: not in a captured step", dev);
+    refused("a wait", waits, "tp_device_wait: not in a captured step", dev);
+}
+
+static tp_tensor *more_kernels(run *r)
+{
+    return tp_exp(r->x);
+}
+
+ON_EACH_DEVICE(capture, refuses_other_kernels_hooks_and_anomaly_mode)
+{
+    run r = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &r);
+    TP_SCOPE;
+
+    CHECK(tp_capture_run(c) && tp_capture_run(c));
+    if (dev->backend->record) {
+        TP_ANOMALY;
+        CHECK_REFUSED(tp_capture_run(c), TP_ERR_ARG, "anomaly mode");
+    }
+    r.extra = more_kernels;
+    if (dev->backend->record)
+        CHECK_REFUSED(tp_capture_run(c), TP_ERR_ARG, "what it does must not change");
+    r.extra = NULL;
+    CHECK(tp_add_leaf_hook(tp_nn_tensor(r.m, "0.weight"), nothing, NULL));
+    CHECK_REFUSED(tp_capture_run(c), TP_ERR_ARG, "hook: not in a captured step");
+    CHECK_REFUSED(tp_capture_new(NULL, step, &r), TP_ERR_ARG, "missing device");
+    CHECK_REFUSED(tp_capture_new(dev, NULL, &r), TP_ERR_ARG, "missing function");
+    CHECK_REFUSED(tp_capture_run(NULL), TP_ERR_ARG, "missing capture");
+    tp_capture_free(NULL), tp_capture_free(c), finish(&r);
+}
+
+/* ---- memory ---- */
+
+/* A product that needs more scratch than any before: what there was is given back. */
+static void grow_scratch(int64_t n, tp_device *dev)
+{
+    TP_SCOPE;
+    TP_NO_GRAD;
+    tp_tensor *x = tp_full(TP_SHAPE(n, n), 1, TP_BF16, dev);
+
+    CHECK(tp_linear(x, x, tp_full(TP_SHAPE(n), 1, TP_BF16, dev)));
+}
+
+/* Nobody else's tensors are touched by replays, nor replays by them. */
+ON_EACH_DEVICE(capture, memory_of_its_own)
+{
+    double plain[STEPS], captured[STEPS];
+    run a = start((run){ .amp = TP_BF16 }, dev), b;
+    tp_tensor *mine[40];
+    tp_capture *c;
+
+    train(&a, NULL, plain);
+    b = start((run){ .amp = TP_BF16 }, dev);
+    c = tp_capture_new(dev, step, &b);
+    for (int i = 0; i < STEPS; i++) {
+        TP_SCOPE;
+        CHECK(tp_copy_(b.x, tp_randn(b.x->shape, dev)));
+        CHECK(tp_copy_(b.y, tp_from((int64_t[]){ i % 3, 0, 1, 2, i % 2, 1 },
+                                    TP_SHAPE(BATCH), TP_I64, dev)));
+        if (i > 2) grow_scratch(64 * i, dev);
+        for (int k = 0; k < 40; k++)
+            mine[k] = tp_full(TP_SHAPE(1 + 100 * k), k, TP_F32, dev);
+        captured[i] = tp_item(tp_capture_run(c));
+        for (int k = 0; k < 40; k++)
+            CHECK(check_at(mine[k], 100 * k) == k && check_at(mine[k], 0) == k);
+        CHECK(tp_sched_advance(b.sched));
+        CHECK_NEAR(captured[i], plain[i], 0);
+    }
+    tp_capture_free(c);
+    finish(&a), finish(&b);
+}
+
+ON_EACH_DEVICE(capture, gradients_stay_where_replays_write_them)
+{
+    run r = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &r);
+    tp_tensor *w =
+        tp_nn_tensor(r.m, "0.bias"); /* its gradient is none of x, which is 0 */
+    TP_SCOPE;
+
+    for (int i = 0; i < 3; i++)
+        CHECK(tp_capture_run(c));
+    if (dev->backend->record) {
+        void *place = tp__data(tp_grad(w));
+
+        CHECK(tp_optim_zero_grad(r.o) && tp_grad(w) && check_at(tp_grad(w), 0) == 0);
+        CHECK(tp_capture_run(c) && tp__data(tp_grad(w)) == place);
+        CHECK(check_at(tp_norm(tp_grad(w), 2, TP_ALL), 0) > 0);
+    }
+    tp_capture_free(c);
+    CHECK(tp_backward(loss_of(&r)) && tp_optim_step(r.o)); /* life goes on */
+    finish(&r);
+}
+
+/* Every allocation of a recording fails once: an error, no step, and the next run is one. */
+ON_EACH_DEVICE(capture, out_of_memory)
+{
+    for (long n = 0; n < 400; n += 7) {
+        run r = start((run){ 0 }, dev);
+        tp_capture *c = tp_capture_new(dev, step, &r);
+        bool failed;
+
+        CASE("allocation %ld on %s", n, tp_device_name(dev));
+        {
+            TP_SCOPE;
+            CHECK(tp_capture_run(c) && tp_capture_run(c));
+            tp__fail_after = n;
+            failed = !tp_capture_run(c);
+            tp__fail_after = -1;
+            CHECK(failed == !tp_ok() && (!failed || tp_error_code() == TP_ERR_MEMORY));
+            tp_clear_error();
+            CHECK(isfinite(tp_item(tp_capture_run(c))));
+        }
+        tp_capture_free(c), finish(&r);
+        if (!failed) break;
+    }
+}
