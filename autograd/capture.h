@@ -23,6 +23,7 @@
 
 TP_API_BEGIN
 
+/* A step, and its recording. */
 typedef struct tp_capture tp_capture;
 /* Everything queued on one device, without an error; gives what the caller wants to see, mostly the loss, or
  * NULL with or without an error. */
