@@ -183,7 +183,7 @@ static bool settle(tp_node *n)
     }
     if (s->hooks && s->grad && atomic_load(&s->grad->refs) > 1) s->own = false; /* a hook keeps it */
     if (s->grad && !tp__slot_separate(s)) return false;
-    if (s->grad && tp__tape_on(tp__me()) && !tp__note_leaf(n)) return false;
+    if (s->grad && tp__me()->tape && !tp__note_leaf(n)) return false;
     return !arrived || !s->hooks || run_hooks(s, true);
 }
 

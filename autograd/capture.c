@@ -34,6 +34,7 @@ struct tp_capture {
     size_t scratch_bytes;
     int runs; /* until there is a graph */
     count last;
+    tp_tape rehearsal; /* the last call before the recording */
     const tp_thread *thread; /* that recorded it */
 };
 
@@ -47,7 +48,7 @@ tp_capture *tp_capture_new(tp_device *dev, tp_step_fn *step, void *user)
     TP_REQUIRE(dev, TP_ERR_ARG, "missing device");
     TP_REQUIRE(step, TP_ERR_ARG, "missing function");
     if (!(c = tp__alloc_zeroed(sizeof *c))) return NULL;
-    c->device = dev, c->step = step, c->user = user;
+    c->device = c->rehearsal.device = dev, c->step = step, c->user = user;
     return c;
 }
 
@@ -122,7 +123,7 @@ bool tp__note_leaf(tp_node *n)
     tp_tape *t = tp__me()->tape;
     int room = t->room ? 2 * t->room : 64;
 
-    n->out[0].grad->storage->recorded = true;
+    if (t->owner) n->out[0].grad->storage->recorded = true;
     if (t->leaves == t->room) {
         struct tp_counted **leaf = tp__grow(t->leaf, sizeof *leaf * (size_t)t->room,
                                             sizeof *leaf * (size_t)room);
@@ -155,6 +156,16 @@ static void let_go(tp_tape *t, bool failed)
         tp__counted_release(t->leaf[i]);
     }
     tp__release(t->leaf, sizeof *t->leaf * (size_t)t->room);
+    *t = (tp_tape){ .device = t->device };
+}
+
+/* A graph either writes a gradient or adds to it.  With a 0 where there is none it adds, which is right
+ * whatever happens to gradients between replays; where the step drops them itself, it writes. */
+static bool ready(const tp_tape *t)
+{
+    for (int i = 0; i < t->leaves; i++)
+        if (!tp__slot_zero(&((tp_node *)t->leaf[i])->out[0])) return false;
+    return true;
 }
 
 /* ---- recording ---- */
@@ -167,7 +178,7 @@ static bool may_record(tp_capture *c)
         "tp_capture_run", !tp__anomaly(me), TP_ERR_ARG,
         "anomaly mode reads every result: a captured step can't be recorded in it");
     if (!c->generator) c->generator = tp__pool_alloc(c->device, 2 * sizeof *c->generator);
-    return c->generator != NULL;
+    return c->generator && ready(&c->rehearsal);
 }
 
 /* The context's scratch is another's: the graph keeps its own. */
@@ -233,7 +244,8 @@ static bool record(tp_capture *c, tp_ctx *k)
     c->draws = me->rng.offset - t.from.offset, me->rng = t.from;
     if (y) c->result = tp__keep(y);
     let_go(&t, !tp_ok());
-    if (!tp_ok()) forget(c, k);
+    if (tp_ok()) let_go(&c->rehearsal, false);
+    else forget(c, k);
     c->thread = me;
     return tp_ok();
 }
@@ -254,17 +266,17 @@ static bool replay(tp_capture *c, tp_ctx *k)
     return true;
 }
 
-/* Where nothing is recorded the same is refused. */
-static tp_tensor *call(tp_capture *c, bool strict)
+/* Under the rules of a recording from the second time on. */
+static tp_tensor *call(tp_capture *c)
 {
     tp_thread *me = tp__me();
-    tp_tape t = { .device = c->device };
     tp_tensor *y;
 
-    if (strict) me->tape = &t;
+    let_go(&c->rehearsal, false);
+    if (c->runs > 0) me->tape = &c->rehearsal;
     y = counted(c, &c->last);
-    if (strict) me->tape = NULL;
-    c->runs++;
+    me->tape = NULL;
+    if (tp_ok()) c->runs++;
     return y;
 }
 
@@ -277,8 +289,7 @@ tp_tensor *tp_capture_run(tp_capture *c)
     if (!tp__replayable(__func__, "a step within a step") ||
         !(k = tp__device_ctx(c->device)))
         return NULL;
-    if (c->runs < WARM_UPS) return call(c, false);
-    if (!k->backend->record) return call(c, true);
+    if (c->runs < WARM_UPS || !k->backend->record) return call(c);
     if (!c->graph && (!may_record(c) || !record(c, k))) return NULL;
     TP_REQUIRE(c->thread == tp__me(), TP_ERR_ARG, "another thread has recorded it");
     return replay(c, k) && c->result ? tp__alias(c->result) : NULL;
@@ -286,11 +297,12 @@ tp_tensor *tp_capture_run(tp_capture *c)
 
 void tp_capture_free(tp_capture *c)
 {
-    tp_ctx *k = c ? tp__me()->ctx[c->device->id] : NULL;
+    tp_ctx *k = c && c->owner ? tp__device_ctx(c->device) : NULL;
 
     if (!c) return;
     tp__free(c->result);
-    if (c->owner && k) forget(c, k);
+    let_go(&c->rehearsal, false);
+    if (k) forget(c, k);
     if (c->generator) tp__pool_release(c->device, c->generator, 2 * sizeof *c->generator);
     tp__release(c, sizeof *c);
 }

@@ -36,8 +36,8 @@ tp_capture *tp_capture_new(tp_device *dev, tp_step_fn *step, void *user);
  * launches as a CUDA graph, and it and all that follow replay that.  The bits are those of calling `step`.
  * Gives step's result, lent: its bytes are the next run's, too.
  *
- * From the third run on `step` isn't called again, so what it does on the host happens no more.  While it
- * is recorded these are errors, which name what to do instead: tp_item, tp_read, tp_device_wait; tp_from,
+ * After the third run `step` isn't called again, so what it does on the host happens no more.  From the
+ * second run on these are errors in it, which name what to do instead: tp_item, tp_read, tp_device_wait; tp_from,
  * tp_to from or to the host; tp_store; tp_seed; rates and schedules; hooks; anomaly mode; a step that launches
  * other kernels than the one before.  After an error that run was no step, gradients of leaves that it
  * reached are gone, and the next run records again.

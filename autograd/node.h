@@ -84,7 +84,7 @@ static inline bool tp__anomaly(tp_thread *me)
  * counted from `first`. */
 bool tp__nan_free(const char *op, const char *which, int first, tp_list t);
 
-/* capture.c: the step that is being noted writes the gradient of this leaf. */
+/* capture.c: the captured step writes the gradient of this leaf. */
 bool tp__note_leaf(tp_node *n);
 bool tp__grad_stays(const tp_tensor *grad); /* a captured step, but for the one being noted, writes there */
 

@@ -22,6 +22,7 @@ bool tp__slot_put(tp_slot *s, tp_tensor *t, bool own); /* takes t's place for th
 void tp__slot_add(tp_slot *s, tp_tensor *dx); /* in place where it can be */
 void tp__slot_forget(tp_slot *s);
 bool tp__slot_separate(tp_slot *s); /* a dense tensor that nobody else reads */
+bool tp__slot_zero(tp_slot *s); /* 0 where nothing has arrived */
 bool tp__slot_fits(const char *what, const tp_slot *s, const tp_tensor *g);
 
 #endif

@@ -178,6 +178,12 @@ static bool zero(tp_tensor *t)
     return TP_RUN(fill, t, &l, 0, tp__data(t));
 }
 
+bool tp__slot_zero(tp_slot *s)
+{
+    TP_SCOPE;
+    return s->grad || (tp__slot_put(s, fresh(s), true) && zero(s->grad));
+}
+
 /* That gradient, as a tensor to write through; *add says that it holds something already. */
 static tp_tensor *open(tp_node *n, int k, int depth, bool *add)
 {

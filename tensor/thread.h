@@ -24,7 +24,7 @@ typedef struct tp_tape {
     unsigned owner;      /* of the blocks that it takes; 0: nothing is noted */
     uint64_t *generator; /* {seed, offset} on the device, as before each replay */
     tp_rng from;         /* the thread's, where it began */
-    struct tp_counted **leaf; /* whose gradients it has written, held */
+    struct tp_counted **leaf; /* whose gradients it writes, held */
     int leaves, room;
 } tp_tape;
 

@@ -14,7 +14,7 @@ typedef struct run {
     tp_sched *sched;
     tp_scaler *scaler;
     tp_tensor *x, *y;
-    bool conv, zero_last, clip;
+    bool conv, zero_last, clip, pad;
     tp_dtype amp;
     int calls;
     tp_tensor *(*extra)(struct run *r); /* what it does besides, or NULL */
@@ -37,11 +37,18 @@ static tp_module *cnn(void)
     return tp_nn_sequential(layer, 5);
 }
 
+/* Its op uploads an index, the same in each step. */
+static tp_tensor *reflected(tp_tensor *x)
+{
+    return tp_slice(tp_pad(x, TP_SHAPE(2, 0), (tp_pad_opts){ .mode = TP_PAD_REFLECT }), 1,
+                    0, IN);
+}
+
 static tp_tensor *loss_of(run *r)
 {
     TP_AUTOCAST(r->amp);
 
-    return tp_cross_entropy(tp_nn_forward(r->m, r->x), r->y);
+    return tp_cross_entropy(tp_nn_forward(r->m, r->pad ? reflected(r->x) : r->x), r->y);
 }
 
 static tp_tensor *step(void *user)
@@ -130,6 +137,7 @@ ON_EACH_DEVICE(capture, gives_the_bits_of_calls)
 {
     same_bits("mlp", (run){ 0 }, dev);
     same_bits("gradients dropped last", (run){ .zero_last = true }, dev);
+    same_bits("reflected", (run){ .pad = true }, dev);
     same_bits("clipped", (run){ .clip = true }, dev);
     same_bits("cnn with batch norm", (run){ .conv = true }, dev);
     same_bits("bf16", (run){ .amp = TP_BF16 }, dev);
@@ -162,6 +170,10 @@ static tp_tensor *rates(run *r)
 static tp_tensor *waits(run *r)
 {
     return (void)tp_device_wait(tp_device_of(r->x)), NULL;
+}
+static tp_tensor *crosses(run *r)
+{
+    return tp_to(r->x, tp_device_open("cpu"));
 }
 static void nothing(tp_tensor *grad, void *user)
 {
@@ -201,6 +213,8 @@ ON_EACH_DEVICE(capture, refuses_what_a_replay_cannot_repeat)
     refused("a seed", seeds, "tp_seed: not in a captured step", dev);
     refused("a schedule", rates, "tp_optim_set_lr: not in a captured step", dev);
     refused("a wait", waits, "tp_device_wait: not in a captured step", dev);
+    if (strcmp(tp_device_name(dev), "cpu"))
+        refused("a copy to the host", crosses, "tp_to: not in a captured step", dev);
 }
 
 static tp_tensor *more_kernels(run *r)
@@ -315,5 +329,60 @@ ON_EACH_DEVICE(capture, out_of_memory)
         }
         tp_capture_free(c), finish(&r);
         if (!failed) break;
+    }
+}
+
+/* ---- gradients of several steps ---- */
+
+static tp_tensor *gather(void *user)
+{
+    tp_tensor *loss = loss_of(user);
+
+    return tp_backward(loss) ? loss : NULL;
+}
+
+static tp_tensor *update(void *user)
+{
+    run *r = user;
+
+    tp_optim_step(r->o), tp_optim_zero_grad(r->o);
+    return NULL;
+}
+
+/* Two gradients are gathered before an update: by a step, and by one outside of it. */
+static void accumulate(run *r, tp_capture *first, tp_capture *second, double *loss)
+{
+    for (int i = 0; i < STEPS; i++)
+        for (int k = 0; k < 2; k++) {
+            TP_SCOPE;
+
+            CHECK(tp_copy_(r->x, tp_randn(r->x->shape, tp_device_of(r->x))));
+            loss[i] = tp_item(first ? tp_capture_run(first) : gather(r));
+            if (k && second)
+                tp_capture_run(second);
+            else if (k)
+                update(r);
+            CHECK(tp_ok());
+        }
+}
+
+ON_EACH_DEVICE(capture, gradients_that_gather)
+{
+    for (int captured = 1; captured < 3; captured++) {
+        double plain[STEPS], loss[STEPS];
+        run a = start((run){ 0 }, dev), b;
+        tp_capture *first, *second;
+
+        accumulate(&a, NULL, NULL, plain);
+        b = start((run){ 0 }, dev);
+        first = tp_capture_new(dev, gather, &b),
+        second = captured == 2 ? tp_capture_new(dev, update, &b) : NULL;
+        accumulate(&b, first, second, loss);
+        for (int i = 0; i < STEPS; i++) {
+            CASE("%d captured on %s, step %d", captured, tp_device_name(dev), i);
+            CHECK_NEAR(loss[i], plain[i], 0);
+        }
+        tp_capture_free(second), tp_capture_free(first);
+        finish(&a), finish(&b);
     }
 }

@@ -39,7 +39,7 @@ static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
     tp_cuda *h = c->handles;
     float one32 = 1, beta32 = g->add;
     double one64 = 1, beta64 = g->add;
-    bool wide = k->type == CUDA_R_64F;
+    bool wide = k->type == CUDA_R_64F, tf32 = c->tf32 && k->type == CUDA_R_32F;
 
     return cublasGemmStridedBatchedEx(
         h->blas, g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, g->ta ? CUBLAS_OP_T : CUBLAS_OP_N,
@@ -47,7 +47,8 @@ static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
         k->type, leading(g->ldb, g->tb ? g->k : g->n), g->step_b, a, k->type,
         leading(g->lda, g->ta ? g->m : g->k), g->step_a,
         wide ? (void *)&beta64 : (void *)&beta32, y, type_y, leading(g->ldy, g->n),
-        g->step_y, (int)g->batch, k->compute, CUBLAS_GEMM_DEFAULT);
+        g->step_y, (int)g->batch, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : k->compute,
+        CUBLAS_GEMM_DEFAULT);
 }
 
 static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,

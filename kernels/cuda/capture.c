@@ -42,7 +42,9 @@ int tp_cuda_record(tp_ctx *c)
         return tp_cuda_error(c, "a step can't be recorded", e);
     }
     h->device_stream = c->stream, c->stream = stream, h->constants = NULL;
-    return tp_cuda_follow(c);
+    if (!tp_cuda_follow(c)) return 0;
+    tp_cuda_recorded(c, NULL);
+    return TP_KERNEL_FAILED;
 }
 
 /* While recording: a copy from memory that stays as it is. */
@@ -80,6 +82,7 @@ int tp_cuda_recorded(tp_ctx *c, void **to)
     graph *g = to ? calloc(1, sizeof *g) : NULL;
     cudaError_t e = finish(c, &recorded);
 
+    if (!e && to && !g) e = cudaErrorMemoryAllocation;
     if (!e && g) e = cudaGraphInstantiate(&g->exec, recorded, 0);
     if (recorded) cudaGraphDestroy(recorded);
     if (!e && g) {
@@ -89,7 +92,7 @@ int tp_cuda_recorded(tp_ctx *c, void **to)
     forget(h->constants), h->constants = NULL, free(g);
     cudaGetLastError();
     if (tp_cuda_follow(c)) return TP_KERNEL_FAILED;
-    return !to ? 0 : e ? tp_cuda_error(c, "recording", e) : TP_KERNEL_NO_MEMORY;
+    return to ? tp_cuda_error(c, "recording", e) : 0;
 }
 
 int tp_cuda_replay(tp_ctx *c, void *of)

@@ -45,7 +45,7 @@ const char *cublasGetStatusString(cublasStatus_t s)
 /* ---- one product, column-major: C (m, n) = alpha op(A) op(B) + beta C ---- */
 
 typedef struct product {
-    bool ta, tb;
+    bool ta, tb, tf32;
     int m, n, k, lda, ldb, ldc, batch;
     long long step_a, step_b, step_c;
     cudaDataType type, type_c;
@@ -67,8 +67,20 @@ static void each_column(const char *p, int rows, int cols, int ld, size_t size,
         check(p + (size_t)j * (size_t)ld * size, (size_t)rows * size, who);
 }
 
-static float half_at(cudaDataType t, const void *p, size_t i)
+/* To the nearest of 10 bits of fraction; what a GPU does with the rest isn't documented. */
+static float tf32_of(float v)
 {
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    bits = (bits + 0x1000) & 0xFFFFE000u;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static float narrow_at(cudaDataType t, const void *p, size_t i)
+{
+    if (t == CUDA_R_32F) return tf32_of(((const float *)p)[i]);
     return t == CUDA_R_16BF ? tp_bf16_to_f32(((const tp_bf16 *)p)[i]) : tp_f16_to_f32(((const tp_f16 *)p)[i]);
 }
 
@@ -84,7 +96,7 @@ static size_t place(bool t, int row, int col, int ld)
              : (size_t)col * (size_t)ld + (size_t)row;
 }
 
-static void half_gemm(const product *g, const char *a, const char *b, char *c)
+static void narrow_gemm(const product *g, const char *a, const char *b, char *c)
 {
     for (int j = 0; j < g->n; j++)
         for (int i = 0; i < g->m; i++) {
@@ -93,10 +105,10 @@ static void half_gemm(const product *g, const char *a, const char *b, char *c)
             double sum = 0;
 
             for (int k = 0; k < g->k; k++)
-                sum += (double)half_at(g->type, a, place(g->ta, i, k, g->lda)) *
-                       (double)half_at(g->type, b, place(g->tb, k, j, g->ldb));
+                sum += (double)narrow_at(g->type, a, place(g->ta, i, k, g->lda)) *
+                       (double)narrow_at(g->type, b, place(g->tb, k, j, g->ldb));
             sum *= g->alpha;
-            if (g->beta != 0) sum += g->beta * (double)(g->type_c == CUDA_R_32F ? *wide : half_at(g->type, c, at));
+            if (g->beta != 0) sum += g->beta * (double)(g->type_c == CUDA_R_32F ? *wide : narrow_at(g->type, c, at));
             if (g->type_c == CUDA_R_32F) *wide = (float)sum;
             else put_half(g->type, c, at, (float)sum);
         }
@@ -107,8 +119,8 @@ static void gemm(const product *g, const char *a, const char *b, char *c)
     CBLAS_TRANSPOSE ta = g->ta ? CblasTrans : CblasNoTrans,
                     tb = g->tb ? CblasTrans : CblasNoTrans;
 
-    if (g->type == CUDA_R_16BF || g->type == CUDA_R_16F)
-        half_gemm(g, a, b, c);
+    if (g->type == CUDA_R_16BF || g->type == CUDA_R_16F || g->tf32)
+        narrow_gemm(g, a, b, c);
     else if (g->type == CUDA_R_32F)
         cblas_sgemm(CblasColMajor, ta, tb, g->m, g->n, g->k, (float)g->alpha,
                     (const void *)a, g->lda, (const void *)b, g->ldb, (float)g->beta,
@@ -182,6 +194,8 @@ cublasStatus_t cublasGemmStridedBatchedEx(
         return CUBLAS_STATUS_INVALID_VALUE;
     if (type_a != type_b || (type_a != type_c && ((type_a != CUDA_R_16BF && type_a != CUDA_R_16F) || type_c != CUDA_R_32F)) || wide != (compute == CUBLAS_COMPUTE_64F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    g.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    if (g.tf32 && type_a != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (m == 0 || n == 0 || batch == 0) return CUBLAS_STATUS_SUCCESS;
     g.alpha = number(alpha, compute), g.beta = number(beta, compute);
     return cudasim_enqueue(h->stream, run, &g, sizeof g) ? CUBLAS_STATUS_EXECUTION_FAILED

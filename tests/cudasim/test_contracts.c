@@ -118,6 +118,25 @@ Test(contracts, a_bad_label_is_an_error_at_the_next_wait)
     cr_expect(tp_device_wait(dev) && tp_item(tp_cross_entropy(x, tp_ones(TP_SHAPE(2), TP_I64, dev))) > 1, "%s", tp_error());
 }
 
+/* ---- TF32: only where it is allowed, and of f32 alone ---- */
+
+Test(contracts, tf32_rounds_operands_where_it_is_allowed)
+{
+    static const double more = 1 + 0x1p-12; /* 1 in 10 bits of fraction */
+    tp_device *dev = simulated();
+
+    for (int i = 0; i < 4; i++) {
+        tp_dtype t = i < 2 ? TP_F32 : TP_F64;
+        bool rounded = i % 2 && t == TP_F32;
+        TP_SCOPE;
+
+        tp_set_tf32(i % 2);
+        cr_expect_eq(tp_item(tp_matmul(tp_full(TP_SHAPE(1, 1), more, t, dev), tp_ones(TP_SHAPE(1, 1), t, dev))),
+                     rounded ? 1 : more, "%s, %s", tp_dtype_name(t), tp_error());
+    }
+    tp_set_tf32(false);
+}
+
 /* ---- what must be offered: the ops that prove the interface, in every float dtype ---- */
 
 Test(contracts, four_ops_are_offered)
