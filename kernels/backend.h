@@ -49,13 +49,20 @@ static inline void *tp_scratch(tp_ctx *c, size_t bytes)
  *
  * a[i] starts step_a elements after a[i - 1]; rows lie lda apart (as stored: (m, k), or
  * (k, m) when ta).  With `add`, y += and neither bias nor activation is given.  preact, if
- * not NULL, receives what the activation is applied to, laid out as y. */
+ * not NULL, receives what the activation is applied to, laid out as y.
+ *
+ * What backward can have in the same kernel, asked for only where the backend `fuses`; batch is
+ * 1 then, there is no bias and no activation, and TP_NO_KERNEL, with nothing done, is an answer:
+ *     sums       receives the sums of op(a)'s rows
+ *     slope_at   y is multiplied by the derivative of gelu_tanh at this, laid out as y; no add */
 typedef struct tp_gemm_args {
     int64_t batch, m, n, k, lda, ldb, ldy, step_a, step_b, step_y;
     bool ta, tb, add;
     tp_activation activation;
     const void *bias; /* (n), or NULL */
     void *preact;
+    void *sums;           /* (m), or NULL */
+    const void *slope_at; /* or NULL */
 } tp_gemm_args;
 
 /* Places along one axis, picked by an index.  A lane is a place along all other axes; the index
@@ -231,6 +238,7 @@ typedef struct tp_draw {
 typedef struct tp_backend {
     const char *name; /* "cpu" or "cuda" */
     int version;      /* TP_BACKEND_VERSION; with `bytes` it tells a stale plug-in */
+    bool fuses;       /* may be asked for what tp_gemm_args says of backward */
     size_t bytes;     /* sizeof(tp_backend) */
 
     int (*count)(char *why, size_t room); /* devices; 0 with the reason in why */

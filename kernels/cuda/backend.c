@@ -14,6 +14,7 @@ static const tp_backend backend = {
     .name = "cuda",
     .version = TP_BACKEND_VERSION,
     .bytes = sizeof(tp_backend),
+    .fuses = true,
     .count = tp_cuda_count,
     .open = tp_cuda_open,
     .close = tp_cuda_close,

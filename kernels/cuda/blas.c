@@ -1,80 +1,116 @@
 /*
- * blas.c - products by cuBLAS.
- *
- * cuBLAS is column-major: a row-major matrix is its transpose there, so Y = A B is computed
- * as Y' = B' A' with nothing moved.  Bias and activation follow in one kernel of ours.
+ * blas.c - products: by cuBLASLt, bias and activation in the same kernel where it offers that
+ * and rounds once, else in one of ours that follows.
  */
-#include "kernels/cuda/cuda.h"
-
-#include <cublas_v2.h>
-#include <limits.h>
+#include "kernels/cuda/lt.h"
 
 typedef int epilogue(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 
 typedef struct kind {
-    cudaDataType type;
-    cublasComputeType_t compute;
+    cudaDataType type, sums; /* of the operands; in which products are summed */
+    size_t bytes;            /* of a sum */
     epilogue *finish;
 } kind;
 
-static bool fits(const tp_gemm_args *g)
-{
-    int64_t sizes[] = { g->batch, g->m, g->n, g->k, g->lda, g->ldb, g->ldy };
+/* ---- what cuBLASLt can do in one kernel ---- */
 
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] > INT_MAX) return false;
-    return true;
+static bool plain(const tp_gemm_args *g)
+{
+    return !g->bias && !g->preact && g->activation == TP_LINEAR;
 }
 
-/* cuBLAS checks leading dimensions also where there is at most one row. */
-static int leading(int64_t ld, int64_t cols)
+/* Its GELU is the one with tanh.  What its ReLU makes of NaN isn't documented: ours keeps it. */
+static bool fuses(const tp_gemm_args *g)
 {
-    return (int)(ld > cols ? ld : cols > 1 ? cols : 1);
+    bool in_eights = g->ldy % 8 == 0 && (g->batch == 1 || g->step_y % 8 == 0);
+
+    if (g->activation == TP_LINEAR) return !g->preact;
+    return g->activation == TP_GELU_TANH && (!g->preact || in_eights);
 }
 
-/* type_y: k's type, or f32, in which products of halves are summed. */
-static cublasStatus_t product(tp_ctx *c, const tp_gemm_args *g, const kind *k,
-                              const void *a, const void *b, cudaDataType type_y, void *y)
+static cublasLtEpilogue_t epilogue_of(const tp_gemm_args *g)
 {
-    tp_cuda *h = c->handles;
-    float one32 = 1, beta32 = g->add;
-    double one64 = 1, beta64 = g->add;
-    bool wide = k->type == CUDA_R_64F, tf32 = c->tf32 && k->type == CUDA_R_32F;
+    int e = g->bias ? CUBLASLT_EPILOGUE_BIAS : 0;
 
-    return cublasGemmStridedBatchedEx(
-        h->blas, g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, g->ta ? CUBLAS_OP_T : CUBLAS_OP_N,
-        (int)g->n, (int)g->m, (int)g->k, wide ? (void *)&one64 : (void *)&one32, b,
-        k->type, leading(g->ldb, g->tb ? g->k : g->n), g->step_b, a, k->type,
-        leading(g->lda, g->ta ? g->m : g->k), g->step_a,
-        wide ? (void *)&beta64 : (void *)&beta32, y, type_y, leading(g->ldy, g->n),
-        g->step_y, (int)g->batch, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : k->compute,
-        CUBLAS_GEMM_DEFAULT);
+    if (g->sums) return CUBLASLT_EPILOGUE_BGRADB;
+    if (g->slope_at) return CUBLASLT_EPILOGUE_DGELU;
+    if (g->activation == TP_GELU_TANH)
+        e |= g->preact ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU;
+    return e ? (cublasLtEpilogue_t)e : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/* ---- running it ---- */
+
+/* One request for scratch: `before` bytes, which take the product, and cuBLAS's workspace. */
+static int run(tp_ctx *c, tp_lt *p, size_t before)
+{
+    int failed = tp_lt_find(c, p);
+    size_t bytes = before + p->workspace;
+    char *scratch = NULL;
+
+    if (failed) return failed;
+    if (bytes && !(scratch = tp_scratch(c, bytes + 256))) return TP_KERNEL_NO_MEMORY;
+    if (before) p->y = scratch;
+    return tp_lt_run(
+        c, p,
+        scratch ? (void *)(((uintptr_t)scratch + before + 255) & ~(uintptr_t)255) : NULL);
+}
+
+static int fused(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
+                 const void *b, void *y)
+{
+    tp_lt p = { .g = g,
+                .a = a,
+                .b = b,
+                .y = y,
+                .type = k->type,
+                .type_y = k->type,
+                .epilogue = epilogue_of(g) };
+
+    p.vector = g->sums ? g->sums : (void *)g->bias;
+    p.aux = g->slope_at ? (void *)g->slope_at : g->preact;
+    return run(c, &p, 0);
+}
+
+/* Rounded once, after bias and activation: halves are summed in scratch. */
+static int followed(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
+                    const void *b, void *y)
+{
+    bool inside = k->type == k->sums;
+    tp_gemm_args dense = *g;
+    tp_lt p = { .g = inside ? g : &dense,
+                .a = a,
+                .b = b,
+                .y = inside ? y : NULL,
+                .type = k->type,
+                .type_y = k->sums,
+                .epilogue = CUBLASLT_EPILOGUE_DEFAULT };
+    int failed;
+
+    dense.ldy = g->n, dense.step_y = g->m * g->n;
+    failed = run(c, &p, inside ? 0 : (size_t)(g->batch * g->m * g->n) * k->bytes);
+    return failed ? failed : k->finish(c, g, p.y, y);
 }
 
 static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
                 const void *b, void *y)
 {
-    bool plain = !g->bias && !g->preact && g->activation == TP_LINEAR;
     cudaError_t e = cudaSetDevice(c->index);
-    cudaDataType type_y = k->type;
-    tp_gemm_args whole = *g;
-    void *sums = y;
-    cublasStatus_t status;
+    int status = TP_NO_KERNEL;
 
     if (e) return tp_cuda_error(c, "matmul", e);
     ((tp_cuda *)c->handles)->last = "matmul";
-    if (g->batch == 0 || g->m == 0 || g->n == 0) return 0;
-    if (!fits(g))
-        return tp__kernel_error(c, "matmul: cuBLAS takes sizes up to %d", INT_MAX);
-    if (!plain && k->compute == CUBLAS_COMPUTE_32F && k->type != CUDA_R_32F) { /* rounded once, after bias and activation */
-        sums = tp_scratch(c, (size_t)(g->batch * g->m * g->n) * sizeof(float));
-        if (!sums) return TP_KERNEL_NO_MEMORY;
-        whole.ldy = g->n, whole.step_y = g->m * g->n, type_y = CUDA_R_32F;
-    }
-    status = product(c, &whole, k, a, b, type_y, sums);
-    if (status != CUBLAS_STATUS_SUCCESS)
-        return tp__kernel_error(c, "matmul: cuBLAS: %s", cublasGetStatusString(status));
-    return plain ? 0 : k->finish(c, g, sums, y);
+    if (g->sums || g->slope_at)
+        return g->m && g->n && g->k ? fused(c, g, k, a, b, y) : TP_NO_KERNEL;
+    if (g->batch == 0 || g->m == 0 || g->n == 0 || (g->k == 0 && g->add)) return 0;
+    if (g->k == 0) return k->finish(c, g, NULL, y);
+    if (fuses(g)) status = fused(c, g, k, a, b, y);
+    if (status == TP_NO_KERNEL && !plain(g)) status = followed(c, g, k, a, b, y);
+    if (status != TP_NO_KERNEL) return status;
+    return tp__kernel_error(
+        c, "matmul: cuBLAS has none for %lld of (%lld, %lld) by (%lld, %lld)",
+        (long long)g->batch, (long long)g->m, (long long)g->k, (long long)g->k,
+        (long long)g->n);
 }
 
 /* ---- the slot ---- */
@@ -82,7 +118,7 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
 static int gemm_f32(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_32F, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_f32 };
+    static const kind k = { CUDA_R_32F, CUDA_R_32F, 4, tp_cuda_epilogue_f32 };
 
     return gemm(c, g, &k, a, b, y);
 }
@@ -90,7 +126,7 @@ static int gemm_f32(tp_ctx *c, const tp_gemm_args *g, const void *a, const void 
 static int gemm_f64(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_64F, CUBLAS_COMPUTE_64F, tp_cuda_epilogue_f64 };
+    static const kind k = { CUDA_R_64F, CUDA_R_64F, 8, tp_cuda_epilogue_f64 };
 
     return gemm(c, g, &k, a, b, y);
 }
@@ -98,7 +134,7 @@ static int gemm_f64(tp_ctx *c, const tp_gemm_args *g, const void *a, const void 
 static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                      void *y)
 {
-    static const kind k = { CUDA_R_16BF, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_bf16 };
+    static const kind k = { CUDA_R_16BF, CUDA_R_32F, 4, tp_cuda_epilogue_bf16 };
 
     return gemm(c, g, &k, a, b, y);
 }
@@ -106,7 +142,7 @@ static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void
 static int gemm_f16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_16F, CUBLAS_COMPUTE_32F, tp_cuda_epilogue_f16 };
+    static const kind k = { CUDA_R_16F, CUDA_R_32F, 4, tp_cuda_epilogue_f16 };
 
     return gemm(c, g, &k, a, b, y);
 }

@@ -42,9 +42,7 @@ int tp_cuda_record(tp_ctx *c)
         return tp_cuda_error(c, "a step can't be recorded", e);
     }
     h->device_stream = c->stream, c->stream = stream, h->constants = NULL;
-    if (!tp_cuda_follow(c)) return 0;
-    tp_cuda_recorded(c, NULL);
-    return TP_KERNEL_FAILED;
+    return 0;
 }
 
 /* While recording: a copy from memory that stays as it is. */
@@ -87,11 +85,10 @@ int tp_cuda_recorded(tp_ctx *c, void **to)
     if (recorded) cudaGraphDestroy(recorded);
     if (!e && g) {
         g->constants = h->constants, h->constants = NULL, *to = g;
-        return tp_cuda_follow(c);
+        return 0;
     }
     forget(h->constants), h->constants = NULL, free(g);
     cudaGetLastError();
-    if (tp_cuda_follow(c)) return TP_KERNEL_FAILED;
     return to ? tp_cuda_error(c, "recording", e) : 0;
 }
 

@@ -36,7 +36,7 @@ typedef struct tp_fault {
 
 /* A thread's handles on a device: c->handles. */
 typedef struct tp_cuda {
-    struct cublasContext *blas; /* cublasHandle_t */
+    struct cublasLtContext *blas; /* cublasLtHandle_t */
     tp_stage stage[TP_STAGES];
     int next;       /* the stage that the next upload takes */
     int sm;         /* compute capability, 80 for 8.0 */
@@ -66,10 +66,9 @@ int tp_cuda_replay(tp_ctx *c, void *graph);
 void tp_cuda_discard(tp_ctx *c, void *graph);
 
 int tp_cuda_constant(tp_ctx *c, void *dst, const void *host, size_t bytes); /* upload, while recording */
-int tp_cuda_follow(tp_ctx *c); /* the libraries' handles queue where c->stream is now */
 
-/* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself;
- * preact as in tp_gemm_args. */
+/* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself, or
+ * NULL for 0; preact as in tp_gemm_args. */
 int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_f64(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);
 int tp_cuda_epilogue_bf16(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);

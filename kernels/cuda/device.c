@@ -7,7 +7,7 @@
  */
 #include "kernels/cuda/cuda.h"
 
-#include <cublas_v2.h>
+#include <cublasLt.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -153,15 +153,8 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
-    if (cublasCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
-    return tp_cuda_follow(c) ? TP_KERNEL_FAILED : open_stages(c, h);
-}
-
-int tp_cuda_follow(tp_ctx *c)
-{
-    if (cublasSetStream(((tp_cuda *)c->handles)->blas, c->stream))
-        return tp__kernel_error(c, "cuBLAS doesn't take the stream");
-    return 0;
+    if (cublasLtCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
+    return open_stages(c, h);
 }
 
 int tp_cuda_open(tp_ctx *c)
@@ -183,7 +176,7 @@ void tp_cuda_close(tp_ctx *c)
     if (!h) return;
     cudaSetDevice(c->index);
     if (c->stream) cudaStreamSynchronize(c->stream);
-    if (h->blas) cublasDestroy(h->blas);
+    if (h->blas) cublasLtDestroy(h->blas);
     for (int i = 0; i < TP_STAGES; i++) {
         if (h->stage[i].done) cudaEventDestroy(h->stage[i].done);
         if (h->stage[i].bytes) cudaFreeHost(h->stage[i].bytes);

@@ -4,7 +4,7 @@
  */
 #include "kernels/cuda/math.cuh"
 
-/* sums: the product alone, dense; where it has y's own dtype it may lie in y, as y does. */
+/* sums: the product alone, dense; where it has y's own dtype it may lie in y, as y does.  NULL: it is 0. */
 template <class T>
 static __global__ void finish(tp_gemm_args g, bool dense, const tp_acc<T> *sums, T *ys)
 {
@@ -15,7 +15,7 @@ static __global__ void finish(tp_gemm_args g, bool dense, const tp_acc<T> *sums,
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         int64_t col = i % g.n, row = i / g.n;
         int64_t at = row / g.m * g.step_y + row % g.m * g.ldy + col;
-        tp_acc<T> v = sums[dense ? i : at];
+        tp_acc<T> v = sums ? sums[dense ? i : at] : 0;
 
         if (bias) v += tp_load(bias[col]);
         if (preact) tp_put(&preact[at], v);
