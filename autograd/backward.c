@@ -79,7 +79,7 @@ static bool collect(pass *p, tp_list roots)
 }
 
 /* A node is wanted when something below it is: a leaf that a tensor still refers to, or what
- * was asked for.  A leaf counts those that will give to it. */
+ * was asked for.  It counts those that will give to it. */
 static void mark_wanted(pass *p, bool leaves)
 {
     for (int k = p->n - 1; k >= 0; k--) {
@@ -89,7 +89,7 @@ static void mark_wanted(pass *p, bool leaves)
         for (int i = 0; i < n->n_in; i++)
             if (tp__wants(n, i)) n->wanted = true;
         for (int i = 0; n->wanted && i < n->n_in; i++)
-            if (n->in[i].node && !n->in[i].node->op) n->in[i].node->uses++;
+            if (n->in[i].node) n->in[i].node->uses++;
     }
 }
 

@@ -29,6 +29,7 @@ typedef struct tp_slot {
     unsigned char rank, dtype, layout;
     bool own;   /* grad may be written in place: nobody else reads its bytes */
     bool asked; /* grad is a result of this pass */
+    bool past;  /* grad is of what the activation of this op was applied to */
 } tp_slot;
 
 /* A tensor's bytes without its history: so a saved own output is no cycle. */
@@ -54,7 +55,7 @@ struct tp_node {
     unsigned short n_in, n_out, n_saved;
     unsigned bytes;     /* of the block */
     atomic_int handles; /* a leaf: tensors that refer to it */
-    int uses;           /* a leaf: those still to give, in this pass */
+    int uses;           /* those that give to it in this pass; a leaf: that are still to */
     tp_edge *in;
     tp_slot *out;
     tp_saved *saved;

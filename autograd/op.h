@@ -84,6 +84,14 @@ bool tp__recording(void);
 /* The gradient of output k.  NULL means zero: an output that nobody used. */
 tp_tensor *tp__dy(tp_node *n, int k);
 
+/* The call whose only output input i is, or a view of it, if n alone gives to it in this pass and
+ * nobody else looks at its gradient; else NULL.  A kernel of n's may then do part of that call's
+ * work, and tells: the gradient it finds is of what its activation was applied to. */
+tp_node *tp__maker(const tp_node *n, int i);
+const tp_op *tp__op(const tp_node *n);
+void tp__tell_past(tp_node *n);
+bool tp__is_past(const tp_node *n);
+
 /* Saved tensor i, an input or an output of n: a second derivative flows through it.  For
  * any other, tp__saved refuses while a graph is wanted, since its history is lost;
  * tp__saved_constant is for a derivative op that gets what it was made from as well. */

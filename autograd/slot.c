@@ -51,6 +51,33 @@ tp_tensor *tp__dy(tp_node *n, int output)
     return n->out[output].grad;
 }
 
+const tp_op *tp__op(const tp_node *n)
+{
+    return n->op;
+}
+
+/* Views are passed where a place in their gradient may be one in their base's: see passes_on. */
+tp_node *tp__maker(const tp_node *n, int input)
+{
+    for (tp_edge e = n->in[input]; e.node && e.node->op; e = e.node->in[0]) {
+        const tp_slot *s = &e.node->out[e.out];
+
+        if (e.node->n_out != 1 || e.node->uses != 1 || s->grad || s->hooks || s->asked) break;
+        if (!e.node->op->view) return e.node;
+    }
+    return NULL;
+}
+
+void tp__tell_past(tp_node *n)
+{
+    n->out[0].past = true;
+}
+
+bool tp__is_past(const tp_node *n)
+{
+    return n->out[0].past;
+}
+
 bool tp__recording(void)
 {
     return !tp__me()->no_grad;
@@ -102,7 +129,7 @@ bool tp__slot_put(tp_slot *s, tp_tensor *t, bool own)
 void tp__slot_forget(tp_slot *s)
 {
     tp__free(s->grad);
-    s->grad = NULL, s->own = false;
+    s->grad = NULL, s->own = s->past = false;
 }
 
 /* Yes if the slot alone refers to the bytes, densely and in the tensor's layout. */

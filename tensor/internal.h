@@ -229,12 +229,14 @@ static inline bool tp__is_float(const tp_tensor *t)
 /* Runs a kernel for t's dtype on t's device:  TP_RUN(tanh, t, &loop, ...).  false and an error
  * that names kernel, dtype and device when it is missing or fails. */
 #define TP_RUN(name, t, ...) TP_RUN_SLOT(#name, tp__backend(t)->name, t, __VA_ARGS__)
-#define TP_RUN_SLOT(text, slots, t, ...)                                                 \
-    tp__ran(text, t,                                                                     \
-            (slots)[(t)->dtype] && tp__ctx(t)                                            \
-                ? (tp__kernel_begins(),                                                  \
-                   (slots)[(t)->dtype](tp__me()->ctx[tp__device(t)->id], __VA_ARGS__))   \
-                : TP_NO_KERNEL)
+#define TP_RUN_SLOT(text, slots, t, ...) tp__ran(text, t, TP__STATUS(slots, t, __VA_ARGS__))
+#define TP__STATUS(slots, t, ...)                                                        \
+    ((slots)[(t)->dtype] && tp__ctx(t)                                                   \
+         ? (tp__kernel_begins(),                                                         \
+            (slots)[(t)->dtype](tp__me()->ctx[tp__device(t)->id], __VA_ARGS__))          \
+         : TP_NO_KERNEL)
+/* For what a kernel may decline: false, and no error, where it is missing or says TP_NO_KERNEL. */
+#define TP_TRY(name, t, ...) tp__tried(#name, t, TP__STATUS(tp__backend(t)->name, t, __VA_ARGS__))
 bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status);
 static inline void tp__kernel_begins(void)
 {
@@ -248,6 +250,10 @@ static inline bool tp__ran(const char *kernel, const tp_tensor *t, int status)
 
     if (p) p->kernel(p, kernel, t);
     return status == 0 || tp__kernel_failed(kernel, t, status);
+}
+static inline bool tp__tried(const char *kernel, const tp_tensor *t, int status)
+{
+    return status != TP_NO_KERNEL && tp__ran(kernel, t, status);
 }
 
 /* Counters for n numbers of this thread's generator: asked for after all that can fail. */

@@ -1,10 +1,7 @@
 /*
- * matmul.c - matrix products, and the linear layer as one op.
- *
- *   gemm     y = op(a) op(b)              d op(a) = dy op(b)',  d op(b) = op(a)' dy
- *   linear   y = act(x w' + bias)         g = dy act'(y):  dx = g w,  dw = g' x,  dbias = sum of g's rows
+ * matmul.c - matrix products:  y = op(a) op(b),  d op(a) = dy op(b)',  d op(b) = op(a)' dy.
  */
-#include "autograd/op.h"
+#include "autograd/ops/matmul.h"
 
 enum { A, B };
 
@@ -45,6 +42,21 @@ static operand view_of(const tp_tensor *x, bool t)
     return o;
 }
 
+bool tp__product(tp_tensor *a, bool ta, tp_tensor *b, bool tb, tp_product *p)
+{
+    operand oa, ob;
+
+    a = readable(a), b = readable(b);
+    if (!a || !b) return false;
+    oa = view_of(a, ta), ob = view_of(b, tb);
+    p->g = (tp_gemm_args){ .batch = a->shape.rank == 3 ? a->shape.n[0] : 1, .m = oa.rows, .n = ob.cols,
+                           .k = oa.cols, .lda = oa.ld, .ldb = ob.ld, .ldy = at_least(ob.cols, 1),
+                           .step_a = oa.step, .step_b = ob.step, .step_y = oa.rows * ob.cols, .ta = oa.t,
+                           .tb = ob.t };
+    p->a = oa.p, p->b = ob.p;
+    return true;
+}
+
 /* ---- gemm ---- */
 
 typedef struct gemm_attr {
@@ -81,23 +93,17 @@ static bool gemm_fits(const tp_tensor *a, bool ta, const tp_tensor *b, bool tb)
 tp_tensor *tp__gemm(tp_sink to, tp_tensor *a, bool ta, tp_tensor *b, bool tb)
 {
     gemm_attr k = { ta, tb };
-    operand oa, ob;
-    tp_gemm_args g;
+    tp_product p;
     tp_shape s;
     tp_place y;
 
     if (!tp__check("matmul", TP_LIST(a, b), 2) || !gemm_fits(a, ta, b, tb)) return NULL;
-    a = readable(a), b = readable(b);
-    if (!a || !b) return NULL;
-    oa = view_of(a, ta), ob = view_of(b, tb);
-    s = a->shape.rank == 3 ? TP_SHAPE(a->shape.n[0], oa.rows, ob.cols) : TP_SHAPE(oa.rows, ob.cols);
+    if (!tp__product(a, ta, b, tb, &p)) return NULL;
+    s = a->shape.rank == 3 ? TP_SHAPE(p.g.batch, p.g.m, p.g.n) : TP_SHAPE(p.g.m, p.g.n);
     y = tp__place(to, s, a, TP_ROW_MAJOR, TP_DENSE_ONLY);
     if (!y.t) return NULL;
-    g = (tp_gemm_args){ .batch = s.rank == 3 ? s.n[0] : 1, .m = oa.rows, .n = ob.cols, .k = oa.cols,
-                        .lda = oa.ld, .ldb = ob.ld, .ldy = at_least(ob.cols, 1), .step_a = oa.step,
-                        .step_b = ob.step, .step_y = oa.rows * ob.cols, .ta = oa.t, .tb = ob.t,
-                        .add = y.add };
-    if (!TP_RUN(gemm, a, &g, oa.p, ob.p, tp__data(y.t))) return NULL;
+    p.g.add = y.add;
+    if (!TP_RUN(gemm, a, &p.g, p.a, p.b, tp__data(y.t))) return NULL;
     return tp__record(&gemm_op, TP_LIST(a, b), y.t, TP_LIST(a, b), &k, sizeof k);
 }
 
@@ -167,93 +173,4 @@ tp_tensor *tp_matmul(tp_tensor *a, tp_tensor *b)
     if (vb) y = without(y, -1);
     if (va) y = without(y, vb ? -1 : -2);
     return tp_pass(y);
-}
-
-/* ---- linear ---- */
-
-enum { X, WEIGHT, BIAS };
-enum { SAVED_PREACT = BIAS + 1, SAVED_Y };
-
-/* What the activation was applied to: as the kernel left it, or, for a second derivative,
- * with its history. */
-static tp_tensor *preact(tp_node *n, tp_tensor *w, tp_activation act)
-{
-    if (act != TP_GELU && act != TP_GELU_TANH) return NULL;
-    if (!tp__recording()) return tp__saved_constant(n, SAVED_PREACT);
-    return tp_linear(tp__saved(n, X), w, tp__saved(n, BIAS));
-}
-
-static void linear_backward(tp_node *n)
-{
-    const tp_activation *act = tp__attr(n);
-    tp_tensor *w = tp__saved(n, WEIGHT), *g = tp__dy(n, 0);
-
-    if (*act != TP_LINEAR)
-        g = tp__activation_dx(TP_FRESH, *act, g, preact(n, w, *act), tp__saved(n, SAVED_Y));
-    if (tp__wants(n, X)) tp__give(n, X, tp__gemm(tp__sink(n, X), g, false, w, false));
-    if (tp__wants(n, WEIGHT))
-        tp__give(n, WEIGHT, tp__gemm(tp__sink(n, WEIGHT), g, true, tp__saved(n, X), false));
-    if (tp__wants(n, BIAS) && w)
-        tp__give(n, BIAS, tp__sum_to(tp__sink(n, BIAS), g, TP_SHAPE(tp_dim(w, 0))));
-}
-
-static const tp_op linear_op = { "linear", linear_backward, NULL };
-
-static bool linear_fits(tp_tensor *x, tp_tensor *w, tp_tensor *bias)
-{
-    TP_REQUIRE_IN("linear", w->shape.rank == 2, TP_ERR_SHAPE, "weight must be (out, in), not %s", tp__text(w));
-    TP_REQUIRE_IN("linear", x->shape.rank >= 1 && tp_dim(x, -1) == tp_dim(w, 1), TP_ERR_SHAPE,
-                  "x is %s, its last axis should be %lld as in weight %s", tp__text(x),
-                  (long long)tp_dim(w, 1), tp__text(w));
-    TP_REQUIRE_IN("linear", !bias || (bias->shape.rank == 1 && tp_dim(bias, 0) == tp_dim(w, 0)),
-                  TP_ERR_SHAPE, "bias is %s, not (%lld)", tp__text(bias), (long long)tp_dim(w, 0));
-    TP_REQUIRE_IN("linear", x->dtype == w->dtype && (!bias || bias->dtype == w->dtype), TP_ERR_DTYPE,
-                  "x is %s, weight %s, bias %s: one dtype is wanted", tp__text(x), tp__text(w), tp__text(bias));
-    return true;
-}
-
-/* The product for x (rows, in).  GELU's derivative needs its input, the others their output. */
-static tp_tensor *linear_rows(tp_tensor *x, tp_tensor *w, tp_tensor *bias, tp_activation act)
-{
-    bool keeps = (act == TP_GELU || act == TP_GELU_TANH) && tp__will_record(TP_LIST(x, w, bias));
-    tp_tensor *y, *before = NULL;
-    tp_shape s = TP_SHAPE(tp_dim(x, 0), tp_dim(w, 0));
-    operand ox, ow;
-    tp_gemm_args g;
-
-    x = readable(x), w = readable(w), bias = tp__rows(bias);
-    if (!x || !w || !tp_ok()) return NULL;
-    ox = view_of(x, false), ow = view_of(w, true);
-    y = tp__new_like(x, s);
-    if (keeps) before = tp__new_like(x, s);
-    if (!tp_ok()) return NULL;
-    g = (tp_gemm_args){ .batch = 1, .m = ox.rows, .n = ow.cols, .k = ox.cols, .lda = ox.ld, .ldb = ow.ld,
-                        .ldy = at_least(ow.cols, 1), .ta = ox.t, .tb = ow.t, .activation = act,
-                        .bias = tp__data(bias), .preact = tp__data(before) };
-    if (!TP_RUN(gemm, x, &g, ox.p, ow.p, tp__data(y))) return NULL;
-    return tp__record(&linear_op, TP_LIST(x, w, bias), y,
-                      TP_LIST(x, w, bias, before, act != TP_LINEAR && !keeps ? y : NULL), &act, sizeof act);
-}
-
-tp_tensor *tp_linear_with(tp_tensor *x, tp_tensor *weight, tp_tensor *bias, tp_linear_opts o)
-{
-    tp_shape s, rows;
-    tp_tensor *y;
-
-    TP_SCOPE;
-    if (!tp__check("linear", TP_LIST(x, weight, bias), 2)) return NULL;
-    TP_REQUIRE_IN("linear", o.activation <= TP_SIGMOID, TP_ERR_ARG, "there is no activation %d", o.activation);
-    x = tp__autocast(x), weight = tp__autocast(weight), bias = tp__autocast(bias);
-    if (!tp_ok() || !linear_fits(x, weight, bias)) return NULL;
-    s = x->shape, s.n[s.rank - 1] = tp_dim(weight, 0);
-    if (x->shape.rank == 2) return tp_pass(linear_rows(x, weight, bias, o.activation));
-    rows = x->shape, rows.rank--;
-    y = tp_reshape(x, TP_SHAPE(tp__elements(&rows), tp_dim(x, -1)));
-    y = y ? linear_rows(y, weight, bias, o.activation) : NULL;
-    return y ? tp_pass(tp_reshape(y, s)) : NULL;
-}
-
-tp_tensor *tp_linear(tp_tensor *x, tp_tensor *weight, tp_tensor *bias)
-{
-    return tp_linear_with(x, weight, bias, (tp_linear_opts){ TP_LINEAR });
 }

@@ -12,6 +12,13 @@ typedef struct kind {
     epilogue *finish;
 } kind;
 
+static const kind kinds[TP_DTYPES] = {
+    [TP_F32] = { CUDA_R_32F, CUDA_R_32F, 4, tp_cuda_epilogue_f32 },
+    [TP_F64] = { CUDA_R_64F, CUDA_R_64F, 8, tp_cuda_epilogue_f64 },
+    [TP_BF16] = { CUDA_R_16BF, CUDA_R_32F, 4, tp_cuda_epilogue_bf16 },
+    [TP_F16] = { CUDA_R_16F, CUDA_R_32F, 4, tp_cuda_epilogue_f16 },
+};
+
 /* ---- what cuBLASLt can do in one kernel ---- */
 
 static bool plain(const tp_gemm_args *g)
@@ -92,6 +99,14 @@ static int followed(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void 
     return failed ? failed : k->finish(c, g, p.y, y);
 }
 
+static int none(tp_ctx *c, const tp_gemm_args *g)
+{
+    return tp__kernel_error(
+        c, "matmul: cuBLAS has none for %lld of (%lld, %lld) by (%lld, %lld)",
+        (long long)g->batch, (long long)g->m, (long long)g->k, (long long)g->k,
+        (long long)g->n);
+}
+
 static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
                 const void *b, void *y)
 {
@@ -106,11 +121,24 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
     if (g->k == 0) return k->finish(c, g, NULL, y);
     if (fuses(g)) status = fused(c, g, k, a, b, y);
     if (status == TP_NO_KERNEL && !plain(g)) status = followed(c, g, k, a, b, y);
-    if (status != TP_NO_KERNEL) return status;
-    return tp__kernel_error(
-        c, "matmul: cuBLAS has none for %lld of (%lld, %lld) by (%lld, %lld)",
-        (long long)g->batch, (long long)g->m, (long long)g->k, (long long)g->k,
-        (long long)g->n);
+    return status == TP_NO_KERNEL ? none(c, g) : status;
+}
+
+int tp_cuda_multiply(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *a,
+                     const void *b, void *y, void *workspace)
+{
+    tp_lt p = { .g = g,
+                .a = a,
+                .b = b,
+                .y = y,
+                .type = kinds[t].type,
+                .type_y = kinds[t].type,
+                .epilogue = CUBLASLT_EPILOGUE_DEFAULT };
+    int failed = tp_lt_find(c, &p);
+
+    return failed == TP_NO_KERNEL ? none(c, g)
+           : failed               ? failed
+                                  : tp_lt_run(c, &p, workspace);
 }
 
 /* ---- the slot ---- */
@@ -118,33 +146,25 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
 static int gemm_f32(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_32F, CUDA_R_32F, 4, tp_cuda_epilogue_f32 };
-
-    return gemm(c, g, &k, a, b, y);
+    return gemm(c, g, &kinds[TP_F32], a, b, y);
 }
 
 static int gemm_f64(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_64F, CUDA_R_64F, 8, tp_cuda_epilogue_f64 };
-
-    return gemm(c, g, &k, a, b, y);
+    return gemm(c, g, &kinds[TP_F64], a, b, y);
 }
 
 static int gemm_bf16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                      void *y)
 {
-    static const kind k = { CUDA_R_16BF, CUDA_R_32F, 4, tp_cuda_epilogue_bf16 };
-
-    return gemm(c, g, &k, a, b, y);
+    return gemm(c, g, &kinds[TP_BF16], a, b, y);
 }
 
 static int gemm_f16(tp_ctx *c, const tp_gemm_args *g, const void *a, const void *b,
                     void *y)
 {
-    static const kind k = { CUDA_R_16F, CUDA_R_32F, 4, tp_cuda_epilogue_f16 };
-
-    return gemm(c, g, &k, a, b, y);
+    return gemm(c, g, &kinds[TP_F16], a, b, y);
 }
 
 extern tp__fn_gemm *const tp_cuda_gemm[TP_DTYPES];

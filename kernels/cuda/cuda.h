@@ -67,6 +67,15 @@ void tp_cuda_discard(tp_ctx *c, void *graph);
 
 int tp_cuda_constant(tp_ctx *c, void *dst, const void *host, size_t bytes); /* upload, while recording */
 
+/* y = op(a) op(b) alone, of at least one number and k > 0, for kernels that have scratch in use;
+ * workspace: tp_cuda_workspace bytes, aligned to 256. */
+int tp_cuda_multiply(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *a, const void *b, void *y,
+                     void *workspace);
+static inline size_t tp_cuda_workspace(const tp_ctx *c) /* as NVIDIA advises */
+{
+    return (size_t)(((const tp_cuda *)c->handles)->sm >= 90 ? 32 : 4) << 20;
+}
+
 /* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself, or
  * NULL for 0; preact as in tp_gemm_args. */
 int tp_cuda_epilogue_f32(tp_ctx *c, const tp_gemm_args *g, const void *sums, void *y);

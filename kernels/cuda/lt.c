@@ -8,8 +8,6 @@
 
 #include <limits.h>
 
-enum { MIB = 1 << 20 };
-
 /* cuBLAS checks leading dimensions also where there is at most one row. */
 static int64_t leading(int64_t ld, int64_t cols)
 {
@@ -106,9 +104,7 @@ static cublasStatus_t prefer(const tp_ctx *c, const tp_lt *p,
     uint32_t by[] = { alignment(p->b), alignment(p->a), alignment(p->y),
                       alignment(p->y) };
     uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    uint64_t room = ((const tp_cuda *)c->handles)->sm >= 90
-                        ? 32 * MIB
-                        : 4 * MIB; /* as NVIDIA advises */
+    uint64_t room = tp_cuda_workspace(c);
     cublasStatus_t s = cublasLtMatmulPreferenceInit(to);
 
     for (int i = 0; !s && i < 4; i++)

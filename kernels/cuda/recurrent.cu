@@ -6,11 +6,6 @@
  */
 #include "kernels/cuda/math.cuh"
 
-/* The products are blas.c's. */
-extern "C" {
-extern tp__fn_gemm *const tp_cuda_gemm[TP_DTYPES];
-}
-
 template <class T> static tp_dtype dtype_of();
 template <> tp_dtype dtype_of<float>() { return TP_F32; }
 template <> tp_dtype dtype_of<double>() { return TP_F64; }
@@ -121,14 +116,26 @@ template <class U, class T> static int keep_state(tp_ctx *c, const char *op, int
     return TP_LAUNCH_FOR(c, op, (put_state<U, T>), tp_blocks(n), TP_THREADS, n, (const T *)from, (U *)to);
 }
 
+/* Scratch of that many bytes, and the workspace of products. */
+static void *scratch_and(tp_ctx *c, size_t bytes, void **workspace)
+{
+    size_t before = tp_cuda_workspace(c) + 256;
+    char *p = (char *)tp_scratch(c, before + bytes);
+
+    if (!p) return NULL;
+    *workspace = (void *)(((uintptr_t)p + 255) & ~(uintptr_t)255);
+    return p + before;
+}
+
 /* y (N, cols) = x (N, depth) w or w' */
 template <class T>
-static int multiply(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const void *x, const void *w, bool turned, void *y)
+static int multiply(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const void *x, const void *w, bool turned, void *y,
+                    void *workspace)
 {
     tp_gemm_args g = {};
 
     g.batch = 1, g.m = N, g.n = cols, g.k = depth, g.lda = depth, g.ldb = turned ? depth : cols, g.ldy = cols, g.tb = turned;
-    return tp_cuda_gemm[dtype_of<T>()](c, &g, x, w, y);
+    return tp_cuda_multiply(c, dtype_of<T>(), &g, x, w, y, workspace);
 }
 
 static int lengths_checked(tp_ctx *c, const char *op, const tp_recurrent_args *g)
@@ -143,17 +150,18 @@ static int recurrent(tp_ctx *c, const tp_recurrent_args *g, const void *w, const
     typedef tp_acc<T> A;
     int64_t G = gates_of(g->cell) * g->H, states = g->N * g->H;
     tp_cells<T> k = { *g, G, NULL, (const T *)bias, (T *)gates, (T *)more, (T *)y, NULL, NULL };
+    void *workspace;
     A *room;
     int failed = lengths_checked(c, __func__, g);
 
     if (failed || g->T == 0 || states == 0) return failed;
-    room = (A *)tp_scratch(c, (size_t)states * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T));
+    room = (A *)scratch_and(c, (size_t)states * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T), &workspace);
     if (!room) return TP_KERNEL_NO_MEMORY;
     k.c = room, k.h = (T *)(room + states), k.sum = k.h + states;
     failed = keep_state<T, T>(c, __func__, states, h0, k.h);
     if (!failed && c0) failed = keep_state<A, T>(c, __func__, states, c0, k.c);
     for (int64_t s = 0; !failed && s < g->T; s++) {
-        failed = multiply<T>(c, g->N, G, g->H, k.h, w, true, (void *)k.sum);
+        failed = multiply<T>(c, g->N, G, g->H, k.h, w, true, (void *)k.sum, workspace);
         if (!failed) failed = TP_LAUNCH(c, run_cells<T>, tp_blocks(states), TP_THREADS, k, s);
     }
     if (!failed) failed = keep_state<T, T>(c, __func__, states, k.h, hn);
@@ -259,11 +267,12 @@ static int recurrent_dx(tp_ctx *c, const tp_recurrent_args *g, const void *w, co
     int64_t G = gates_of(g->cell) * g->H, states = g->N * g->H;
     tp_slopes<T> k = { *g, G, (const T *)h0, (const T *)c0, (const T *)gates, (const T *)more, (const T *)y,
                        (const T *)dy, (T *)dgates, (T *)dgates_h, (T *)first, NULL, NULL, NULL, NULL, NULL };
+    void *workspace;
     A *room;
     int failed = 0;
 
     if (states == 0) return 0;
-    room = (A *)tp_scratch(c, (size_t)(3 * states) * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T));
+    room = (A *)scratch_and(c, (size_t)(3 * states) * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T), &workspace);
     if (!room) return TP_KERNEL_NO_MEMORY;
     k.dh = room, k.dc = room + states, k.carry = room + 2 * states, k.left = (T *)(room + 3 * states);
     k.right = k.left + g->N * G;
@@ -272,7 +281,7 @@ static int recurrent_dx(tp_ctx *c, const tp_recurrent_args *g, const void *w, co
     if (!failed) failed = keep_state<A, T>(c, __func__, states, NULL, k.carry);
     for (int64_t s = g->T - 1; !failed && s >= 0; s--) {
         failed = TP_LAUNCH(c, run_slopes<T>, tp_blocks(states), TP_THREADS, k, s, s == g->T - 1);
-        if (!failed) failed = multiply<T>(c, g->N, g->H, G, k.left, w, false, (void *)k.right);
+        if (!failed) failed = multiply<T>(c, g->N, g->H, G, k.left, w, false, (void *)k.right, workspace);
     }
     if (!failed && dh0) failed = TP_LAUNCH(c, end_slopes<T>, tp_blocks(states), TP_THREADS, k, g->T == 0, (T *)dh0);
     return failed ? failed : keep_state<T, A>(c, __func__, states, k.dc, dc0);

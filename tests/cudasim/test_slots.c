@@ -262,7 +262,7 @@ Test(slots, gemm)
 Test(slots, linear)
 {
     for (int i = 0; i < (TP_SIGMOID + 1) * LEN(floats) * 4; i++) {
-        tp_gemm_args g = product(i % 5 == 4 ? 2 : 1, 9, 13, 6, false, true, i % 3);
+        tp_gemm_args g = product(i % 5 == 4 ? 2 : 1, 9, i % 2 ? 16 : 13, 6, false, true, i / 2 % 3);
 
         g.activation = (tp_activation)(i / 4 / LEN(floats));
         try_gemm(floats[i / 4 % LEN(floats)], g, i & 1, i & 2);
