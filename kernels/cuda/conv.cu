@@ -1,11 +1,17 @@
 /*
- * conv.cu - convolution over channels-last maps and its adjoints, directly; window.h has the geometry.
+ * conv.cu - convolution over channels-last maps and its adjoints; window.h has the geometry.
+ *
+ * cuDNN computes what it has a plan for (dnn.c); the kernels here the rest, directly.
  *
  * Weights are packed first so that the threads of a warp, whose results lie side by side along the
  * channels, read theirs side by side.  A weight's gradient is a sum over all places: norm.cuh's sums
  * of columns, a column for each weight.
  */
 #include "kernels/cuda/norm.cuh"
+
+extern "C" {
+#include "kernels/cuda/dnn.h"
+}
 
 /* Weight number i of (O, C / groups, KH, KW), as its indices. */
 struct tp_tap {
@@ -63,9 +69,11 @@ template <class T>
 static int conv2d(tp_ctx *c, const tp_window *g, const void *x, const void *w, const void *bias, void *y)
 {
     int64_t n = g->N * g->OH * g->OW * g->O, weights = weights_of(g);
-    T *packed = (T *)tp_scratch(c, (size_t)(weights + 1) * sizeof *packed);
-    int failed;
+    int failed = tp_dnn_conv2d(c, tp_dtype_of<T>(), g, x, w, bias, y);
+    T *packed;
 
+    if (failed != TP_NO_KERNEL) return failed;
+    packed = (T *)tp_scratch(c, (size_t)(weights + 1) * sizeof *packed);
     if (!packed) return TP_KERNEL_NO_MEMORY;
     failed = TP_LAUNCH(c, pack<T>, tp_blocks(weights), TP_THREADS, *g, weights, true, (const T *)w, packed);
     return failed ? failed : TP_LAUNCH(c, convolve<T>, tp_blocks(n), TP_THREADS, *g, n, (const T *)x, (const T *)packed,
@@ -99,9 +107,11 @@ template <class T> static __global__ void convolve_dx(tp_window g, int64_t n, co
 template <class T> static int conv2d_dx(tp_ctx *c, const tp_window *g, const void *dy, const void *w, bool add, void *dx)
 {
     int64_t n = g->N * g->H * g->W * g->C, weights = weights_of(g);
-    T *packed = (T *)tp_scratch(c, (size_t)(weights + 1) * sizeof *packed);
-    int failed;
+    int failed = tp_dnn_conv2d_dx(c, tp_dtype_of<T>(), g, dy, w, add, dx);
+    T *packed;
 
+    if (failed != TP_NO_KERNEL) return failed;
+    packed = (T *)tp_scratch(c, (size_t)(weights + 1) * sizeof *packed);
     if (!packed) return TP_KERNEL_NO_MEMORY;
     failed = TP_LAUNCH(c, pack<T>, tp_blocks(weights), TP_THREADS, *g, weights, false, (const T *)w, packed);
     return failed ? failed : TP_LAUNCH(c, convolve_dx<T>, tp_blocks(n), TP_THREADS, *g, n, (const T *)dy,
@@ -141,8 +151,11 @@ template <class T> struct weight_end {
 template <class T> static int conv2d_dw(tp_ctx *c, const tp_window *g, const void *x, const void *dy, bool add, void *dw)
 {
     int64_t rows = g->N * g->OH * g->OW, cols = weights_of(g);
-    tp_one<tp_acc<T>> *part = tp_columns_room<tp_one<tp_acc<T>>>(c, rows, cols, 0);
+    int failed = tp_dnn_conv2d_dw(c, tp_dtype_of<T>(), g, x, dy, add, dw);
+    tp_one<tp_acc<T>> *part;
 
+    if (failed != TP_NO_KERNEL) return failed;
+    part = tp_columns_room<tp_one<tp_acc<T>>>(c, rows, cols, 0);
     if (!part) return TP_KERNEL_NO_MEMORY;
     return tp_columns(c, __func__, rows, cols, part, weight_part<T>{ *g, (const T *)x, (const T *)dy },
                       weight_end<T>{ *g, add, (T *)dw });

@@ -37,6 +37,7 @@ typedef struct tp_fault {
 /* A thread's handles on a device: c->handles. */
 typedef struct tp_cuda {
     struct cublasLtContext *blas; /* cublasLtHandle_t */
+    struct tp_dnn *dnn;           /* plans of convolutions; see dnn_cache.c */
     tp_stage stage[TP_STAGES];
     int next;       /* the stage that the next upload takes */
     int sm;         /* compute capability, 80 for 8.0 */

@@ -6,6 +6,7 @@
  * released block may be given to any of them at once.
  */
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/dnn.h"
 
 #include <cublasLt.h>
 #include <pthread.h>
@@ -90,14 +91,15 @@ const char *tp_cuda_describe(tp_ctx *c)
 {
     tp_cuda *h = c->handles;
     struct cudaDeviceProp p;
-    int driver = 0;
+    int driver = 0, dnn = tp_dnn_version(), at;
 
     if (cudaGetDeviceProperties(&p, c->index) || cudaDriverGetVersion(&driver))
         return "cuda";
-    snprintf(h->text, sizeof h->text,
-             "%.100s, %.0f GB, compute %d.%d, driver for CUDA %d.%d", p.name,
-             (double)p.totalGlobalMem * 1e-9, p.major, p.minor, driver / 1000,
-             driver % 1000 / 10);
+    at = snprintf(h->text, sizeof h->text,
+                  "%.100s, %.0f GB, compute %d.%d, driver for CUDA %d.%d", p.name,
+                  (double)p.totalGlobalMem * 1e-9, p.major, p.minor, driver / 1000,
+                  driver % 1000 / 10);
+    if (dnn) snprintf(h->text + at, sizeof h->text - (size_t)at, ", cuDNN %d.%d", dnn / 10000, dnn / 100 % 100);
     return h->text;
 }
 
@@ -147,6 +149,7 @@ static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
     struct cudaDeviceProp p;
+    int failed;
 
     if (!e) e = cudaGetDeviceProperties(&p, c->index);
     if (!e) h->sm = 10 * p.major + p.minor;
@@ -154,7 +157,8 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
     if (cublasLtCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
-    return open_stages(c, h);
+    failed = tp_dnn_open(c);
+    return failed ? failed : open_stages(c, h);
 }
 
 int tp_cuda_open(tp_ctx *c)
@@ -176,6 +180,7 @@ void tp_cuda_close(tp_ctx *c)
     if (!h) return;
     cudaSetDevice(c->index);
     if (c->stream) cudaStreamSynchronize(c->stream);
+    tp_dnn_close(c);
     if (h->blas) cublasLtDestroy(h->blas);
     for (int i = 0; i < TP_STAGES; i++) {
         if (h->stage[i].done) cudaEventDestroy(h->stage[i].done);

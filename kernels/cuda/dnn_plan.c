@@ -1,5 +1,5 @@
 /*
- * dnn_plan.c - builds cuDNN's operation graph of one convolution, and picks an engine for it.
+ * dnn_plan.c - builds cuDNN's operation graph of one convolution, picks an engine for it, and runs it.
  *
  * A status sticks: after the first call that fails the others do nothing.
  */
@@ -261,4 +261,24 @@ void tp_dnn_plan_free(tp_dnn_plan *p)
     while (p->parts > 0) /* a plan before what it is made of */
         cudnnBackendDestroyDescriptor(p->part[--p->parts]);
     memset(p, 0, sizeof *p);
+}
+
+/* ---- running it ---- */
+
+cudnnStatus_t tp_dnn_plan_run(const tp_dnn_plan *p, cudnnHandle_t h, const void *x,
+                              const void *w, const void *y, void *workspace)
+{
+    tp_dnn_plan here = { 0 };
+    build b = { .to = &here };
+    part pack = make(&b, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+    const void *at[] = { x, w, y };
+    int64_t id[] = { 'x', 'w', 'y' };
+
+    set(&b, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, id);
+    set(&b, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, at);
+    set(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    finish(&b, pack);
+    if (!b.status) b.status = cudnnBackendExecute(h, p->plan, pack);
+    tp_dnn_plan_free(&here);
+    return b.status;
 }

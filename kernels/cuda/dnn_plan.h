@@ -40,4 +40,8 @@ bool tp_dnn_plan_make(const tp_dnn_ask *q, cudnnHandle_t h,
                       cudnnBackendDescriptor_t device, int64_t limit, tp_dnn_plan *to);
 void tp_dnn_plan_free(tp_dnn_plan *p);
 
+/* Queues it on h's stream; x, w, y are operands or the result, as the plan's way has it. */
+cudnnStatus_t tp_dnn_plan_run(const tp_dnn_plan *p, cudnnHandle_t h, const void *x,
+                              const void *w, const void *y, void *workspace);
+
 #endif

@@ -114,6 +114,12 @@ template <> struct tp_acc_of<tp_f16> {
 };
 template <class T> using tp_acc = typename tp_acc_of<T>::type;
 
+template <class T> tp_dtype tp_dtype_of();
+template <> inline tp_dtype tp_dtype_of<float>() { return TP_F32; }
+template <> inline tp_dtype tp_dtype_of<double>() { return TP_F64; }
+template <> inline tp_dtype tp_dtype_of<tp_bf16>() { return TP_BF16; }
+template <> inline tp_dtype tp_dtype_of<tp_f16>() { return TP_F16; }
+
 template <class T> __device__ inline tp_acc<T> tp_load(T v)
 {
     return tp_acc<T>(v);

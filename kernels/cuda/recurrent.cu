@@ -6,12 +6,6 @@
  */
 #include "kernels/cuda/math.cuh"
 
-template <class T> static tp_dtype dtype_of();
-template <> tp_dtype dtype_of<float>() { return TP_F32; }
-template <> tp_dtype dtype_of<double>() { return TP_F64; }
-template <> tp_dtype dtype_of<tp_bf16>() { return TP_BF16; }
-template <> tp_dtype dtype_of<tp_f16>() { return TP_F16; }
-
 static int64_t gates_of(tp_cell cell)
 {
     return cell == TP_CELL_LSTM ? 4 : cell == TP_CELL_GRU ? 3 : 1;
@@ -135,7 +129,7 @@ static int multiply(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const voi
     tp_gemm_args g = {};
 
     g.batch = 1, g.m = N, g.n = cols, g.k = depth, g.lda = depth, g.ldb = turned ? depth : cols, g.ldy = cols, g.tb = turned;
-    return tp_cuda_multiply(c, dtype_of<T>(), &g, x, w, y, workspace);
+    return tp_cuda_multiply(c, tp_dtype_of<T>(), &g, x, w, y, workspace);
 }
 
 static int lengths_checked(tp_ctx *c, const char *op, const tp_recurrent_args *g)
