@@ -350,6 +350,8 @@ static void run(void *argument)
 {
     const product *g = argument;
 
+    cudasim_multiplies((double)g->d.batch * (double)g->d.rows * (double)g->d.cols *
+                       (double)(g->o.ta ? g->a.rows : g->a.cols));
     cudasim_writes(g->workspace, g->how.workspace, "the product's workspace");
     if (cudasim_faults() == 0) memset(g->workspace, 0xff, g->how.workspace);
     for (int i = 0; i < g->d.batch; i++) {

@@ -18,8 +18,10 @@ extern "C" {
 #define CUDASIM_API __attribute__((visibility("default")))
 
 typedef struct cudasim_stats {
-    uint64_t launches, replays, blocks, threads, copies, waits, allocations, bytes_read,
-        bytes_written;
+    uint64_t launches, replays, blocks, threads, copies, waits, allocations;
+    uint64_t bytes_read, bytes_written; /* by kernels, in device memory */
+    uint64_t calls, call_bytes;         /* of libraries, and what their operands hold */
+    double flops;                       /* of products, by libraries and tensor cores */
 } cudasim_stats;
 
 /* What a lane gives in one operation of its warp. */
@@ -46,6 +48,7 @@ cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *
 /* Within such work: is the range inside one live allocation, and initialized? */
 void cudasim_reads(const void *p, size_t bytes, const char *who);
 void cudasim_writes(const void *p, size_t bytes, const char *who);
+void cudasim_multiplies(double multiplications); /* a multiplication and an addition each */
 
 #ifdef __cplusplus
 }

@@ -177,6 +177,7 @@ void cudasim_convolve(void *convolution_)
     double *v[OPERANDS];
 
     check(k);
+    cudasim_multiplies((double)count_of(k, Y) * (double)(k->w[1] * k->w[2] * k->w[3]));
     if (cudasim_faults()) return;
     if (k->workspace_bytes) memset(k->workspace, 0xA5, (size_t)k->workspace_bytes);
     for (int i = 0; i < OPERANDS; i++)

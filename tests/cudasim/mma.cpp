@@ -45,6 +45,7 @@ extern "C" void cudasim_mma(float *d, const uint32_t *a, const uint32_t *b, bool
     float A[M][K], B[K][N];
     unsigned present;
 
+    if (lane_number() == 0) cudasim_multiplies(M * N * K);
     std::memcpy(given, a, 4 * sizeof *a), std::memcpy(given + 4, b, 2 * sizeof *b);
     std::memcpy(all, cudasim_exchange(0xFFFFFFFFu, mine, &present), sizeof all);
     for (int lane = 0; lane < LANES; lane++) {

@@ -183,6 +183,7 @@ cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *
     guard g(lock);
     std::vector<byte> copy((const byte *)argument, (const byte *)argument + bytes);
 
+    stats.calls++;
     queue(stream, [run, copy]() mutable { run(copy.data()); });
     return cudaSuccess;
 }

@@ -222,6 +222,7 @@ static bool in_range(const void *p, size_t bytes, const char *who, const char *d
 
 void cudasim_reads(const void *p, size_t bytes, const char *who)
 {
+    stats.call_bytes += bytes;
     if (in_range(p, bytes, who, "reads") && !shadow_is_init(p, bytes))
         fault("%s reads uninitialized device memory within %zu bytes at %p", who, bytes,
               p);
@@ -229,5 +230,11 @@ void cudasim_reads(const void *p, size_t bytes, const char *who)
 
 void cudasim_writes(const void *p, size_t bytes, const char *who)
 {
+    stats.call_bytes += bytes;
     if (in_range(p, bytes, who, "writes")) shadow_init(p, bytes);
+}
+
+void cudasim_multiplies(double multiplications)
+{
+    stats.flops += 2 * multiplications;
 }
