@@ -6,7 +6,7 @@
  * shared memory, WIDE numbers of each at a time.  The gradient of keys and values goes the other way: a
  * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.
  *
- * The forward of bf16 and f16 goes to attention_mma.cu where tensor cores, head sizes and strides allow.
+ * bf16 and f16 go to attention_mma.cu and attention_mma_dx.cu where tensor cores, head sizes and strides allow.
  */
 #include "kernels/cuda/attention.cuh"
 
@@ -189,7 +189,7 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
     }
 }
 
-/* A warp a key, a lane a row of queries: dk and dv. */
+/* A warp a key, a lane a row of queries: dk and dv, of which either may be NULL. */
 template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp_acc<T> *level, T *dks, T *dvs)
 {
     typedef tp_acc<T> A;
@@ -224,8 +224,8 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
 
         TP_UNROLL
         for (int i = 0; i < OWN; i++) {
-            if (i * LANES + lane < g.E) tp_put(&dk[i * LANES + lane], of_k[i] * A(g.scale));
-            if (i * LANES + lane < g.Ev) tp_put(&dv[i * LANES + lane], of_v[i]);
+            if (dks && i * LANES + lane < g.E) tp_put(&dk[i * LANES + lane], of_k[i] * A(g.scale));
+            if (dvs && i * LANES + lane < g.Ev) tp_put(&dv[i * LANES + lane], of_v[i]);
         }
     }
 }
@@ -244,9 +244,12 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
     if (!level) return TP_KERNEL_NO_MEMORY;
     j.y = (const T *)y, j.dy = (const T *)dy, j.lse = (const A *)lse;
     failed = TP_LAUNCH(c, row_sums<T>, tp_row_blocks((rows + WARPS - 1) / WARPS), WARPS * LANES, j, level);
-    if (!failed)
+    if constexpr (sizeof(T) == 2)
+        if (!failed && tp_mma_takes(c, j) && tp_aligned(dy, g->dy) && tp_aligned(dq, g->dq) && tp_aligned(dk, g->dk) && tp_aligned(dv, g->dv))
+            return tp_attend_mma_dx(c, j, level, (T *)dq, (T *)dk, (T *)dv);
+    if (!failed && dq)
         failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles), WARPS * LANES, j, (const A *)level, (T *)dq);
-    if (failed) return failed;
+    if (failed || (!dk && !dv)) return failed;
     return TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles), WARPS * LANES, j, (const A *)level,
                      (T *)dk, (T *)dv);
 }

@@ -1,5 +1,5 @@
 /*
- * attention.cuh - what attention.cu and attention_mma.cu share: the arguments on the device, masks and drops.
+ * attention.cuh - what attention.cu and attention_mma*.cu share: the arguments on the device, masks and drops.
  */
 #ifndef TP_KERNELS_CUDA_ATTENTION_CUH
 #define TP_KERNELS_CUDA_ATTENTION_CUH
@@ -78,11 +78,15 @@ inline bool tp_aligned(const void *x, const int64_t (&step)[3])
     return (uintptr_t)x % 16 == 0 && (step[0] | step[1] | step[2]) % 8 == 0;
 }
 
-/* ---- attention_mma.cu: the same by tensor cores ---- */
+/* ---- attention_mma.cu, attention_mma_dx.cu: the same by tensor cores ---- */
 
 /* Can it take these heads, on this device? */
 template <class T> bool tp_mma_takes(tp_ctx *c, const tp_attention<T> &j);
 template <class T>
 int tp_attend_mma(tp_ctx *c, const tp_attention<T> &j, T *y, float *lse);
+/* level (N, heads, L) = sum dy y; gradients may be NULL. */
+template <class T>
+int tp_attend_mma_dx(tp_ctx *c, const tp_attention<T> &j, const float *level, T *dq,
+                     T *dk, T *dv);
 
 #endif

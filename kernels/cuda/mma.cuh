@@ -7,7 +7,8 @@
  *     b[0], b[1]   B[2t, 2t + 1][g];                b[1] 8 rows further                     B (16 x 8)
  *     d[0..3]      D[g][2t, 2t + 1], D[g + 8][2t, 2t + 1]                                   D (16 x 8), f32
  *
- * (PTX ISA, "Matrix Fragments for mma.m16n8k16"; m16n8k8 is its first half).
+ * (PTX ISA, "Matrix Fragments for mma.m16n8k16"; m16n8k8 is its first half).  Where B's rows lie in shared
+ * memory, its columns are what tp_load_turned reads.
  */
 #ifndef TP_KERNELS_CUDA_MMA_CUH
 #define TP_KERNELS_CUDA_MMA_CUH
@@ -48,6 +49,11 @@ inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4], const uint32_t
 {
     cudasim_mma(d, a, b, std::is_same<T, tp_bf16>::value);
 }
+
+inline void tp_load_turned(uint32_t (&r)[4], const uint4 *row)
+{
+    cudasim_load_turned(r, row);
+}
 #else
 /* "+f"(d) of a statement named `shape` that takes `A` and `B` */
 #define TP_MMA(shape, types, A, B, ...)                                                  \
@@ -75,6 +81,16 @@ __device__ inline void tp_mma_16x8x16(float (&d)[4], const uint32_t (&a)[4],
     else
         TP_MMA_16("f16.f16");
 #endif
+}
+
+/* Four matrices of 8 x 8 16-bit numbers in shared memory, turned; row i % 8 of matrix i / 8 is at lane i's
+ * `row`.  r[m] = numbers g of rows 2t and 2t + 1 of matrix m: b[0] or b[1] of the product with its rows. */
+__device__ inline void tp_load_turned(uint32_t (&r)[4], const uint4 *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "memory");
 }
 #endif
 

@@ -110,6 +110,26 @@ template <class T> inline T __shfl_down_sync(unsigned mask, T v, unsigned lanes)
     return cudasim::shuffle(mask, v, (int)(source < 32 ? source : cudasim_lane()));
 }
 
+/* ldmatrix.sync.aligned.m8n8.x4.trans: lane i reads row i % 8 of matrix i / 8, and gets numbers lane / 4 of
+ * rows lane % 4 * 2 and the next of each. */
+inline void cudasim_load_turned(uint32_t (&r)[4], const uint4 *row)
+{
+    uint4 mine = *row;
+    cudasim_words bits = {};
+    unsigned present, lane = cudasim_lane();
+    uint16_t numbers[32][12];
+
+    std::memcpy(&bits, &mine, sizeof mine);
+    std::memcpy(numbers, cudasim_exchange(0xffffffffu, bits, &present), sizeof numbers);
+    for (int i = 0; i < 32; i++)
+        if (!(present >> i & 1)) cudasim_absent_lane(i);
+    for (int m = 0; m < 4; m++) {
+        const uint16_t(*pair)[12] = numbers + 8 * m + lane % 4 * 2;
+
+        r[m] = pair[0][lane / 4] | (uint32_t)pair[1][lane / 4] << 16;
+    }
+}
+
 /* sin and cos of pi x */
 inline void sincospi(double x, double *s, double *c)
 {

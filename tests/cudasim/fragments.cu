@@ -1,5 +1,6 @@
 /*
- * fragments.cu - one product of the tensor cores from given registers, for test_mma.c.
+ * fragments.cu - one product of the tensor cores from given registers, and registers from rows in shared
+ * memory, for test_mma.c.
  */
 #include "kernels/cuda/mma.cuh"
 
@@ -16,6 +17,17 @@ static __global__ void multiply(const uint32_t *as, const uint32_t *bs, float *d
     tp_mma_16x8x16<T>(d, a, b);
     for (int i = 0; i < 4; i++)
         ds[threadIdx.x * 4 + i] = d[i];
+}
+
+static __global__ void turn(const uint4 *rows, uint4 *registers)
+{
+    TP_SHARED(uint4, tile, 32);
+    uint32_t r[4];
+
+    tile[threadIdx.x] = rows[threadIdx.x];
+    __syncthreads();
+    tp_load_turned(r, tile + threadIdx.x);
+    registers[threadIdx.x] = make_uint4(r[0], r[1], r[2], r[3]);
 }
 
 enum { A_BYTES = 32 * 4 * 4, B_BYTES = 32 * 2 * 4 };
@@ -39,6 +51,24 @@ multiply_fragments(bool bf16, const uint32_t *a, const uint32_t *b, float *d)
     int failed = bf16 ? TP_LAUNCH(&c, multiply<tp_bf16>, 1, 32, da, db, dd)
                       : TP_LAUNCH(&c, multiply<tp_f16>, 1, 32, da, db, dd);
     cudaMemcpyAsync(d, dd, A_BYTES, cudaMemcpyDeviceToHost, NULL);
+    failed |= cudaDeviceSynchronize() != cudaSuccess;
+    cudaFree(m);
+    return failed;
+}
+
+/* 32 rows of eight 16-bit numbers: four matrices; in their place what 32 lanes get. */
+extern "C" __attribute__((visibility("default"))) int turn_matrices(void *rows)
+{
+    tp_ctx c = {};
+    tp_cuda handles = {};
+    uint4 *m = NULL;
+
+    c.handles = &handles;
+    cudaMalloc((void **)&m, 2 * A_BYTES);
+    cudaMemcpyAsync(m, rows, A_BYTES, cudaMemcpyHostToDevice, NULL);
+    cudaDeviceSynchronize();
+    int failed = TP_LAUNCH(&c, turn, 1, 32, m, m + 32);
+    cudaMemcpyAsync(rows, m + 32, A_BYTES, cudaMemcpyDeviceToHost, NULL);
     failed |= cudaDeviceSynchronize() != cudaSuccess;
     cudaFree(m);
     return failed;

@@ -15,20 +15,24 @@
 enum { M = 16, N = 8, K = 16, LANES = 32 };
 
 typedef int multiply(bool bf16, const uint32_t *a, const uint32_t *b, float *d);
+typedef int turn(void *rows);
 typedef void set_order(const char *);
 
 static multiply *product;
+static turn *turned;
 static set_order *order;
 
 static void load(void)
 {
     void *library = dlopen(CUDASIM_FRAGMENTS, RTLD_NOW | RTLD_LOCAL), *f = NULL,
-         *s = NULL;
+         *t = NULL, *s = NULL;
 
     if (library)
-        f = dlsym(library, "multiply_fragments"), s = dlsym(library, "cudasim_set_order");
-    cr_assert(f && s, "%s", dlerror());
-    memcpy(&product, &f, sizeof f), memcpy(&order, &s, sizeof s);
+        f = dlsym(library, "multiply_fragments"), t = dlsym(library, "turn_matrices"),
+        s = dlsym(library, "cudasim_set_order");
+    cr_assert(f && t && s, "%s", dlerror());
+    memcpy(&product, &f, sizeof f), memcpy(&turned, &t, sizeof t);
+    memcpy(&order, &s, sizeof s);
 }
 
 TestSuite(mma, .init = load);
@@ -161,6 +165,31 @@ Test(mma, a_wrong_layout_shows)
             swap(&f.a[5][wrong - 3], &f.a[6][wrong - 3]); /* one lane for its neighbour */
         cr_expect_eq(product(true, f.a[0], f.b[0], f.d[0]), 0);
         cr_expect_lt(right(&f), LANES * 4, "mix %d isn't seen", wrong);
+    }
+}
+
+/* Rows of B in shared memory, twice, the second time with the other half first: what is loaded are the
+ * registers that the table asks for. */
+Test(mma, rows_are_turned_to_columns)
+{
+    static const char *const orders[] = { "forward", "reverse", "random:1" };
+    uint32_t loaded[LANES][4];
+    fragments f;
+
+    fill(), split(true, &f);
+    for (int i = 0; i < 3; i++) {
+        int same = 0;
+
+        for (int w = 0; w < LANES * 4; w++) {
+            int row = (w / 4 < 16 ? w / 4 : (w / 4 + 8) % 16), column = w % 4 * 2;
+
+            loaded[w / 4][w % 4] = pair(true, B[row][column], B[row][column + 1]);
+        }
+        order(orders[i]);
+        cr_expect_eq(turned(loaded), 0);
+        for (int w = 0; w < LANES * 4; w++)
+            same += loaded[w / 4][w % 4] == f.b[w / 4][w % 4 < 2 ? w % 2 : 1 - w % 2];
+        cr_expect_eq(same, LANES * 4, "%s: %d of 128", orders[i], same);
     }
 }
 
