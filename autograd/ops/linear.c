@@ -49,6 +49,18 @@ static bool run_fused(tp_product *p, const tp_tensor *g, tp_tensor *to)
     return false;
 }
 
+/* In a step that is recorded by the same kernels whether a gradient is there or not. */
+static void give_sums(tp_node *n, tp_tensor *db)
+{
+    tp_place to = { db, false };
+
+    if (tp__me()->tape) {
+        to = tp__place(tp__sink(n, BIAS), db->shape, db, TP_ROW_MAJOR, TP_ANY_STRIDES);
+        if (!to.t || !tp__copy(to.t, db, to.add)) return;
+    }
+    tp__give(n, BIAS, to.t);
+}
+
 /* dw and db of one kernel, or dw alone: then false. */
 static bool give_both(tp_node *n, tp_tensor *g)
 {
@@ -63,7 +75,7 @@ static bool give_both(tp_node *n, tp_tensor *g)
     p.g.sums = tp__data(db);
     both = run_fused(&p, g, dw.t);
     tp__give(n, WEIGHT, dw.t);
-    if (both) tp__give(n, BIAS, db);
+    if (both) give_sums(n, db);
     return both;
 }
 
