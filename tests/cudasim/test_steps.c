@@ -26,7 +26,7 @@ typedef struct model {
     const char *name;
     void (*open)(run *r, tp_device *dev);
     void (*step)(run *r);
-    int launches; /* most in a step */
+    int kernels, calls; /* of ours, and of libraries: most in a step in f32 */
 } model;
 
 /* The generator gives the same bits on each device. */
@@ -155,10 +155,13 @@ static void step_diffusion(run *r)
 }
 
 static const model models[] = {
-    { "cnn", open_cnn, step_cnn, 0 },    { "resnet", open_resnet, step_cnn, 0 },
-    { "lstm", open_lstm, step_text, 0 }, { "gpt", open_gpt, step_text, 0 },
-    { "vae", open_vae, step_vae, 0 },    { "gan", open_gan, step_gan, 0 },
-    { "diffusion", open_diffusion, step_diffusion, 0 },
+    { "cnn", open_cnn, step_cnn, 32, 11 },
+    { "resnet", open_resnet, step_cnn, 83, 20 },
+    { "lstm", open_lstm, step_text, 84, 37 },
+    { "gpt", open_gpt, step_text, 89, 27 },
+    { "vae", open_vae, step_vae, 41, 14 },
+    { "gan", open_gan, step_gan, 149, 60 },
+    { "diffusion", open_diffusion, step_diffusion, 393, 127 },
 };
 
 /* ---- a run ---- */
@@ -190,6 +193,7 @@ static void gather(const run *r, numbers *to)
 }
 
 static void (*get_stats)(cudasim_stats *);
+static bool with_dnn; /* budgets are of steps with cuDNN's convolutions */
 
 static void one_step(const model *m, run *r, tp_dtype t)
 {
@@ -213,7 +217,8 @@ static void train(const model *m, tp_dtype t, tp_device *dev, int steps, numbers
     }
     if (get_stats) {
         get_stats(last);
-        last->launches -= before.launches, last->waits -= before.waits, last->allocations -= before.allocations;
+        last->launches -= before.launches, last->calls -= before.calls;
+        last->waits -= before.waits, last->allocations -= before.allocations;
     }
     CHECK(tp_ok());
     gather(&r, to);
@@ -252,9 +257,10 @@ static void compare(const model *m, tp_dtype t, double each, tp_device *dev)
          tp_device_name(dev), apart, each * unit(t));
     CHECK(apart <= 8 * each * unit(t));
     if (!get_stats) return;
-    printf("%-10s %-4s %4d launches, %d waits, %d allocations in a step\n", m->name, tp_dtype_name(t),
-           (int)cost.launches, (int)cost.waits, (int)cost.allocations);
+    printf("%-10s %-4s %4d kernels, %3d calls, %d waits, %d allocations in a step\n", m->name, tp_dtype_name(t),
+           (int)cost.launches, (int)cost.calls, (int)cost.waits, (int)cost.allocations);
     CHECK(cost.waits == 0 && cost.allocations == 0);
+    if (with_dnn && t == TP_F32) CHECK((int)cost.launches <= m->kernels && (int)cost.calls <= m->calls);
 }
 
 static void check_model(const model *m, tp_device *dev)
@@ -280,6 +286,7 @@ Test(steps, of_each_model, .timeout = 900)
 
     cr_assert(dev, "%s", tp_error());
     if (lib) *(void **)&get_stats = dlsym(lib, "cudasim_get_stats");
+    with_dnn = lib && dlsym(lib, "cudasim_dnn_get_stats") && !getenv("CUDASIM_DNN");
     for (int i = 0; i < TP_LEN(models); i++)
         check_model(&models[i], dev);
 }
