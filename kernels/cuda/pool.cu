@@ -78,14 +78,19 @@ static __global__ void pool_dx(tp_window g, int64_t n, const T *dy, const int32_
 
         around(p.h, g.pad_h, g.stride_h, (g.KH - 1) * g.dilation_h, g.OH, &h0, &h1);
         around(p.w, g.pad_w, g.stride_w, (g.KW - 1) * g.dilation_w, g.OW, &w0, &w1);
-        for (int64_t oh = h0; oh < h1; oh++)
-            for (int64_t ow = w0; ow < w1; ow++) {
-                int64_t kh = p.h + g.pad_h - oh * g.stride_h, kw = p.w + g.pad_w - ow * g.stride_w;
-                int64_t at = ((p.n * g.OH + oh) * g.OW + ow) * g.C + p.c;
+        for (int64_t oh = h0; oh < h1; oh++) {
+            int64_t kh = p.h + g.pad_h - oh * g.stride_h;
+            const int64_t row = ((p.n * g.OH + oh) * g.OW) * g.C + p.c;
 
-                if (kh % g.dilation_h || kw % g.dilation_w) continue;
-                if (place[at] == kh / g.dilation_h * g.KW + kw / g.dilation_w) sum += tp_load(dy[at]);
+            if (kh % g.dilation_h) continue;
+            kh /= g.dilation_h;
+            for (int64_t ow = w0; ow < w1; ow++) {
+                int64_t kw = p.w + g.pad_w - ow * g.stride_w, at = row + ow * g.C;
+                int chosen = place[at], KW = (int)g.KW; /* 64 bits would cost half of the threads */
+
+                if (chosen / KW == kh && chosen % KW * g.dilation_w == kw) sum += tp_load(dy[at]);
             }
+        }
         tp_put(&dx[i], sum, add);
     }
 }
