@@ -28,6 +28,7 @@ class Module:
 
     def __init__(self):
         self.files, self.shared, self.data, self.functions = {}, {}, {}, []
+        self.capability = 0
 
 
 def split(text):
@@ -100,6 +101,10 @@ def launch_bound(attributes):
 
 def parse(text):
     module = Module()
+    target = re.search(r'^\.target\s+sm_(\d+)', text, re.M)
+    if not target:
+        raise Error('no .target')
+    module.capability = int(target.group(1))
     module.files = dict(re.findall(r'^\s*\.file\s+(\d+)\s+"([^"]+)"', text, re.M))
     text = re.sub(r'//[^\n]*', '', text)
     text = re.sub(r'^\s*\.section\s.*', '', text, flags=re.S | re.M)  # debug information, to the end

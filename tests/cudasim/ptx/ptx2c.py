@@ -2,8 +2,9 @@
 """ptx2c.py FROM.ptx TO.c - writes the kernels of a PTX file as C; fails at what it doesn't know."""
 import sys
 
+from arithmetic import c_type
 from parse import Error, parse
-from translate import Body, c_name, c_type
+from translate import Body, c_name
 
 
 def data(name, align, kind, count, init):
@@ -46,7 +47,8 @@ def main():
         out.append('static const ptx_param q%s[] = { %s };' % (c_name(f.name), ', '.join(
             '{ %d, %d }' % (at, n) for _, at, n in f.params) or '{ 0, 0 }'))
     out.append('static const ptx_kernel all[] = {\n%s\n};' % '\n'.join(map(entry, kernels)))
-    out.append('__attribute__((constructor)) static void tell(void) { ptx_register(all, %d); }' % len(kernels))
+    out.append('__attribute__((constructor)) static void tell(void) { ptx_register(%d, all, %d); }'
+               % (module.capability, len(kernels)))
     with open(sys.argv[2], 'w') as file:
         file.write('\n'.join(out) + '\n')
 

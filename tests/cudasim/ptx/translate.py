@@ -5,28 +5,20 @@ instruction reads each operand as its own type.  An opcode that isn't here is an
 """
 import re
 
+from arithmetic import BITWISE, Arithmetic, c_type
 from parse import SIZES, Error, split
 
 PLACES = {'%%%s.%s' % (n, d): 'at[%d]' % (3 * i + j) for i, n in enumerate(('tid', 'ntid', 'ctaid', 'nctaid'))
           for j, d in enumerate('xyz')}
 COMPARE = {'eq': '==', 'ne': '!=', 'lt': '<', 'le': '<=', 'gt': '>', 'ge': '>=', 'lo': '<', 'ls': '<=',
            'hi': '>', 'hs': '>='}
-BITWISE = {'and': '&', 'or': '|', 'xor': '^'}
-
-
-def c_type(t):
-    if t in ('f32', 'f64'):
-        return 'float' if t == 'f32' else 'double'
-    if t == 'pred':
-        return 'uint8_t'
-    return ('int%d_t' if t[0] == 's' else 'uint%d_t') % (8 * SIZES[t])
 
 
 def c_name(s):
     return 'v_' + re.sub(r'\W', '_', s)
 
 
-class Body:
+class Body(Arithmetic):
     def __init__(self, module, function):
         self.module, self.function = module, function
         self.out, self.registers, self.names = [], {}, {}
@@ -132,7 +124,7 @@ class Body:
     def share(self, name):
         """A 32-bit address is enough: shared memory lies below 4 GiB."""
         self.names[name] = c_name(name)
-        self.out.append('static const char w%s = 0; uint8_t *%s = ptx_shared(&w%s, %d);'
+        self.out.append('static const char w%s = 0; uint8_t *%s = cudasim_shared(&w%s, %d);'
                         % (c_name(name), c_name(name), c_name(name), self.module.shared[name]))
 
     # ---- statements ----
@@ -192,9 +184,9 @@ class Body:
 
     def op_bar(self, q, a):
         if q == ['warp', 'sync']:
-            self.out.append('{ uint32_t n_; ptx_exchange(%s, 0, &n_); }' % self.value(a[0], 'b32'))
+            self.out.append('bar_warp(%s);' % self.value(a[0], 'b32'))
         elif a == ['0']:
-            self.out.append('ptx_barrier(__LINE__);')
+            self.out.append('cudasim_barrier(__LINE__);')
         else:
             raise Error('named barrier')
 
@@ -262,6 +254,23 @@ class Body:
             self.put(d[1], 'p_')
         self.out.append('}')
 
+    MMA = {'m16n8k16': (4, 2), 'm16n8k8': (2, 1)}  # registers of A and of B
+
+    def op_mma(self, q, a):
+        """m16n8k8 is m16n8k16 whose further columns of A are 0."""
+        if q[:2] != ['sync', 'aligned'] or q[3:] not in (['row', 'col', 'f32', t, t, 'f32'] for t in ('f16', 'bf16')):
+            raise Error('unknown opcode mma.' + '.'.join(q))
+        d, x, y, c = (split(v[1:-1]) for v in a)
+        if (len(x), len(y)) != self.MMA[q[2]]:
+            raise Error('fragments')
+        self.out.append('{ float d_[4] = { %s };' % ', '.join(self.value(v, 'f32') for v in c))
+        for name, size, v in (('a_', 4, x), ('b_', 2, y)):
+            self.out.append('uint32_t %s[%d] = { %s };' % (name, size, ', '.join(self.value(r, 'b32') for r in v)))
+        self.out.append('cudasim_mma(d_, a_, b_, %d);' % (q[6] == 'bf16'))
+        for i, r in enumerate(d):
+            self.put_bits(r, 'f32', 'd_[%d]' % i)
+        self.out.append('}')
+
     # ---- comparison and choice ----
 
     def op_setp(self, q, a):
@@ -319,167 +328,3 @@ class Body:
                 raise Error('unknown opcode cvt.' + '.'.join(q))
             return self.put_bits(a[0], 'b16', 'to_%s(%s)' % (to, x))
         self.put_bits(a[0], to, x)
-
-    # ---- arithmetic ----
-
-    def arithmetic(self, name, q, a):
-        t = q[-1]
-        if t == 'pred':
-            x = [self.value(y, t) for y in a[1:]]
-            return self.put(a[0], '!' + x[0] if name == 'not' else '%s %s %s' % (x[0], BITWISE[name], x[1]))
-        family = self.FLOAT if t in ('f32', 'f64') else self.INTEGER
-        if t in ('f16', 'bf16', 'f16x2', 'bf16x2') or name not in family:
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        family[name](self, name, q, t, a)
-
-    def float_two(self, name, q, t, a):
-        x, y = self.value(a[1], t), self.value(a[2], t)
-        sign = {'add': '+', 'sub': '-', 'mul': '*', 'div': '/'}[name]
-        if set(q) - {t, 'rn', 'rz', 'ftz', 'approx', 'full', 'sat'} or ('rz' in q and (name, t) != ('add', 'f32')):
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        e = 'fma_rz(%s, 1, %s)' % (x, y) if 'rz' in q else '%s %s %s' % (x, sign, y)
-        self.put_float(a[0], q, t, e)
-
-    def put_float(self, d, q, t, e):
-        if 'ftz' in q and t == 'f32':
-            e = 'ftz(%s)' % e
-        self.put_bits(d, t, 'sat(%s)' % e if 'sat' in q else e)
-
-    def float_fma(self, name, q, t, a):
-        mode = q[0]
-        if mode == 'rn':
-            f = 'fmaf' if t == 'f32' else 'fma'
-        elif t == 'f32' and mode in ('rm', 'rz', 'rp'):
-            f = 'fma_' + mode
-        else:
-            raise Error('unknown opcode fma.' + '.'.join(q))
-        self.put_float(a[0], q, t, '%s(%s)' % (f, ', '.join(self.value(x, t) for x in a[1:])))
-
-    def float_one(self, name, q, t, a):
-        form = {'neg': '-(%s)', 'abs': 'fabsX(%s)', 'sqrt': 'sqrtX(%s)', 'rcp': '1 / (%s)', 'rsqrt': '1 / sqrtX(%s)',
-                'ex2': 'exp2X(%s)', 'lg2': 'log2X(%s)', 'sin': 'sinX(%s)', 'cos': 'cosX(%s)', 'tanh': 'tanhX(%s)'}[name]
-        x = self.value(a[1], t)
-        if 'ftz' in q and t == 'f32':
-            x = 'ftz(%s)' % x
-        e = form.replace('X', 'f' if t == 'f32' else '') % x
-        if t == 'f64' and 'approx' in q:  # its upper half; nvcc refines it
-            e = 'F64(U64(%s) >> 32 << 32)' % e
-        self.put_float(a[0], q, t, e)
-
-    def float_least(self, name, q, t, a):
-        if set(q) - {t, 'ftz'}:
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        self.put_float(a[0], q, t, 'f%s%s(%s, %s)' % (name, 'f' if t == 'f32' else '', self.value(a[1], t),
-                                                      self.value(a[2], t)))
-
-    def float_sign(self, name, q, t, a):
-        self.put_bits(a[0], t, 'copysign%s(%s, %s)' % ('f' if t == 'f32' else '', self.value(a[2], t),
-                                                       self.value(a[1], t)))
-
-    FLOAT = {'add': float_two, 'sub': float_two, 'mul': float_two, 'div': float_two, 'fma': float_fma,
-             'mad': float_fma, 'min': float_least, 'max': float_least, 'copysign': float_sign}
-    FLOAT.update(dict.fromkeys(('neg', 'abs', 'sqrt', 'rcp', 'rsqrt', 'ex2', 'lg2', 'sin', 'cos', 'tanh'), float_one))
-
-    def two(self, name, q, t, a):
-        """Wrapping: in the unsigned type of the size."""
-        u = 'u%d' % (8 * SIZES[t])
-        x, y = self.value(a[1], u), self.value(a[2], u)
-        if name in ('add', 'sub') and 'cc' in q or name in ('addc', 'subc'):
-            return self.carry(name, q, t, a, x, y)
-        sign = dict(BITWISE, add='+', sub='-')[name]
-        self.put_bits(a[0], t, '%s %s %s' % (x, sign, y))
-
-    def carry(self, name, q, t, a, x, y):
-        if t != 'u32' and t != 's32':
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        sign = '+' if name[:3] == 'add' else '-'
-        e = '(uint64_t)%s %s %s' % (x, sign, y) + (' %s cc' % sign if name[-1] == 'c' else '')
-        self.out.append('{ uint64_t w_ = %s;' % e)
-        if 'cc' in q:
-            self.out.append('cc = w_ >> 32 & 1;')
-        self.put_bits(a[0], 'u32', '(uint32_t)w_')
-        self.out.append('}')
-
-    def product(self, q, t, a):
-        """(C expression, type) of a mul or mad's product."""
-        wide, bits = t[0] + str(16 * SIZES[t]), 8 * SIZES[t]
-        if 'wide' in q:
-            return '(%s)%s * %s' % (c_type(wide), self.value(a[1], t), self.value(a[2], t)), wide
-        if 'hi' in q:
-            w = c_type(wide) if bits < 64 else '__int128' if t[0] == 's' else 'unsigned __int128'
-            return '(%s)((%s)%s * %s >> %d)' % (c_type(t), w, self.value(a[1], t), self.value(a[2], t), bits), t
-        u = 'u%d' % bits
-        return '(%s)(1u * %s * %s)' % (c_type(u), self.value(a[1], u), self.value(a[2], u)), t
-
-    def multiply(self, name, q, t, a):
-        e, kind = self.product(q, t, a)
-        self.put_bits(a[0], kind, e)
-
-    def multiply_add(self, name, q, t, a):
-        e, kind = self.product(q, t, a)
-        u = 'u%d' % (8 * SIZES[kind])
-        if 'cc' in q or name == 'madc':
-            return self.carry('addc' if name == 'madc' else 'add', q, t, a, e, self.value(a[3], u))
-        self.put_bits(a[0], kind, '(%s)(%s) + %s' % (c_type(u), e, self.value(a[3], u)))
-
-    def divide(self, name, q, t, a):
-        self.put_bits(a[0], t, '%s_%s(%s, %s)' % (name, t, self.value(a[1], t), self.value(a[2], t)))
-
-    def shift(self, name, q, t, a):
-        x, n, bits = self.value(a[1], t), self.value(a[2], 'u32'), 8 * SIZES[t]
-        if name == 'shl':
-            e = '%s > %d ? 0 : %s << %s' % (n, bits - 1, x, n)
-        elif t[0] == 's':
-            e = '%s >> (%s > %d ? %d : %s)' % (x, n, bits - 1, bits - 1, n)
-        else:
-            e = '%s > %d ? 0 : %s >> %s' % (n, bits - 1, x, n)
-        self.put_bits(a[0], t, e)
-
-    def least(self, name, q, t, a):
-        x, y = self.value(a[1], t), self.value(a[2], t)
-        self.put_bits(a[0], t, '%s %s %s ? %s : %s' % (x, '<' if name == 'min' else '>', y, x, y))
-
-    def one(self, name, q, t, a):
-        u = 'u%d' % (8 * SIZES[t])
-        x = self.value(a[1], u)
-        if name == 'abs':
-            return self.put_bits(a[0], t, '%s < 0 ? 0 - %s : %s' % (self.value(a[1], t), x, x))
-        self.put_bits(a[0], t, {'neg': '0 - %s', 'not': '~%s'}[name] % x)
-
-    def count_zeros(self, name, q, t, a):
-        x = self.value(a[1], t)
-        self.put_bits(a[0], 'u32', '%s ? __builtin_clz%s(%s) : %d' % (x, 'll' if t == 'b64' else '', x, 8 * SIZES[t]))
-
-    def permute(self, name, q, t, a):
-        if q != ['b32']:
-            raise Error('unknown opcode prmt.' + '.'.join(q))
-        self.put_bits(a[0], t, 'prmt(%s)' % ', '.join(self.value(x, t) for x in a[1:]))
-
-    def insert(self, name, q, t, a):
-        self.put_bits(a[0], t, 'bfi(%s, %s, %s, %s, %d)' % (self.value(a[1], t), self.value(a[2], t),
-                                                           self.value(a[3], 'u32'), self.value(a[4], 'u32'),
-                                                           8 * SIZES[t]))
-
-    def extract(self, name, q, t, a):
-        if t != 'u32':
-            raise Error('unknown opcode bfe.' + t)
-        self.put_bits(a[0], t, 'bfe_u32(%s)' % ', '.join(self.value(x, 'u32') for x in a[1:]))
-
-    def funnel(self, name, q, t, a):
-        if q[:2] != ['l', 'wrap']:
-            raise Error('unknown opcode shf.' + '.'.join(q))
-        x, y, n = (self.value(v, 'u32') for v in a[1:])
-        self.put_bits(a[0], t, '(((uint64_t)%s << 32 | %s) << (%s & 31)) >> 32' % (y, x, n))
-
-    INTEGER = {'add': two, 'sub': two, 'addc': two, 'subc': two, 'and': two, 'or': two, 'xor': two, 'mul': multiply,
-               'mad': multiply_add, 'madc': multiply_add, 'div': divide, 'rem': divide, 'shl': shift, 'shr': shift,
-               'min': least, 'max': least, 'neg': one, 'not': one, 'abs': one, 'clz': count_zeros, 'prmt': permute,
-               'bfi': insert, 'bfe': extract, 'shf': funnel}
-
-
-def _arithmetic(name):
-    return lambda self, q, a: self.arithmetic(name, q, a)
-
-
-for _name in set(Body.FLOAT) | set(Body.INTEGER):
-    setattr(Body, 'op_' + _name, _arithmetic(_name))
