@@ -108,8 +108,8 @@ template <class F> cudaError_t drain(const F &done)
             }
             step(next);
         }
+        heap_check_guards("a wait"); /* only what ran can have broken one */
     }
-    heap_check_guards("a wait");
     return result(fault_pending() ? cudaErrorLaunchFailure : cudaSuccess);
 }
 
