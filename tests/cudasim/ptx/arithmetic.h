@@ -60,10 +60,11 @@ static inline uint32_t prmt(uint32_t a, uint32_t b, uint32_t selector)
 
 static inline uint64_t bfi(uint64_t a, uint64_t b, uint32_t at, uint32_t n, uint32_t width)
 {
-    uint64_t ones = n >= 64 ? ~0ull : (1ull << n) - 1;
+    uint64_t ones;
 
-    at &= 255;
-    if (at >= width || !(n & 255)) return b;
+    at &= 255, n &= 255;
+    if (at >= width || !n) return b;
+    ones = n >= 64 ? ~0ull : (1ull << n) - 1;
     return (b & ~(ones << at)) | (a & ones) << at;
 }
 
@@ -79,6 +80,33 @@ static inline float ftz(float x)
 {
     return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
 }
+
+/* The upper half alone of a double, subnormal ones being 0: what approximations of f64 take and give. */
+static inline double upper(double x)
+{
+    return fabs(x) < 0x1p-1022 ? copysign(0, x) : F64(U64(x) >> 32 << 32);
+}
+
+/* a (1 / b), where 1 / b may be flushed */
+static inline float div_approx(float a, float b)
+{
+    return fabsf(b) > 0x1p126f && fabsf(b) < INFINITY ? a * 0.0f * copysignf(1, b) : a / b;
+}
+
+/* A number rather than NaN, and -0 < +0. */
+#define LEAST_AND_MOST(t, T, nan)                                                        \
+    static inline T min_##t(T a, T b)                                                    \
+    {                                                                                    \
+        if (a != a || b != b) return a == a ? a : b == b ? b : nan;                      \
+        return a < b || (a == b && signbit(a)) ? a : b;                                  \
+    }                                                                                    \
+    static inline T max_##t(T a, T b)                                                    \
+    {                                                                                    \
+        if (a != a || b != b) return a == a ? a : b == b ? b : nan;                      \
+        return a > b || (a == b && signbit(b)) ? a : b;                                  \
+    }
+LEAST_AND_MOST(f32, float, F32(0x7fffffff))
+LEAST_AND_MOST(f64, double, F64(0x7fffffffffffffff))
 
 static inline float sat(float x)
 {
@@ -110,22 +138,22 @@ static inline float fma_rm(float a, float b, float c) { return fma_toward(a, b, 
 static inline float fma_rp(float a, float b, float c) { return fma_toward(a, b, c, 1); }
 static inline float fma_rz(float a, float b, float c) { return fma_toward(a, b, c, 0); }
 
-/* To integers: the nearest that fits; NaN is 0 for 32 bits, the top bit for 64. */
-static inline int32_t to_s32(double x)
+/* To integers: the nearest that fits.  NaN is `nan`: 0, but the top bit from f64 and to 64 bits. */
+static inline int32_t to_s32(double x, uint64_t nan)
 {
-    return x != x ? 0 : x >= 0x1p31 ? INT32_MAX : x <= -0x1p31 ? INT32_MIN : (int32_t)x;
+    return x != x ? (int32_t)nan : x >= 0x1p31 ? INT32_MAX : x <= -0x1p31 ? INT32_MIN : (int32_t)x;
 }
-static inline uint32_t to_u32(double x)
+static inline uint32_t to_u32(double x, uint64_t nan)
 {
-    return !(x > 0) ? 0 : x >= 0x1p32 ? UINT32_MAX : (uint32_t)x;
+    return x != x ? (uint32_t)nan : x <= 0 ? 0 : x >= 0x1p32 ? UINT32_MAX : (uint32_t)x;
 }
-static inline int64_t to_s64(double x)
+static inline int64_t to_s64(double x, uint64_t nan)
 {
-    return x != x ? INT64_MIN : x >= 0x1p63 ? INT64_MAX : x <= -0x1p63 ? INT64_MIN : (int64_t)x;
+    return x != x ? (int64_t)nan : x >= 0x1p63 ? INT64_MAX : x <= -0x1p63 ? INT64_MIN : (int64_t)x;
 }
-static inline uint64_t to_u64(double x)
+static inline uint64_t to_u64(double x, uint64_t nan)
 {
-    return x != x ? 1ull << 63 : !(x > 0) ? 0 : x >= 0x1p64 ? UINT64_MAX : (uint64_t)x;
+    return x != x ? nan : x <= 0 ? 0 : x >= 0x1p64 ? UINT64_MAX : (uint64_t)x;
 }
 
 static inline float from_f16(uint16_t bits)

@@ -16,8 +16,17 @@ def c_type(t):
     return ('int%d_t' if t[0] == 's' else 'uint%d_t') % (8 * SIZES[t])
 
 
+def only(name, q, *words):
+    """Of what an opcode's words may ask for, these are known."""
+    if set(q[:-1]) - set(words):
+        raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
+
+
 class Arithmetic:
     """Of a Body, which has value(operand, type) and put_bits(register, type, expression)."""
+
+    WORDS = {'add': ('cc',), 'sub': ('cc',), 'addc': ('cc',), 'subc': ('cc',), 'mul': ('lo', 'hi', 'wide'),
+             'mad': ('lo', 'hi', 'wide', 'cc'), 'madc': ('lo', 'hi', 'cc'), 'shf': ('l', 'wrap')}
 
     def arithmetic(self, name, q, a):
         t = q[-1]
@@ -27,14 +36,23 @@ class Arithmetic:
         family = self.FLOAT if t in ('f32', 'f64') else self.INTEGER
         if t in ('f16', 'bf16', 'f16x2', 'bf16x2') or name not in family:
             raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
+        if family is self.INTEGER:
+            only(name, q, *self.WORDS.get(name, ()))
         family[name](self, name, q, t, a)
 
+    def floats(self, q, t, operands):
+        """Their expressions; .ftz reads subnormal numbers as 0."""
+        form = 'ftz(%s)' if 'ftz' in q and t == 'f32' else '%s'
+        return [form % self.value(x, t) for x in operands]
+
     def float_two(self, name, q, t, a):
-        x, y = self.value(a[1], t), self.value(a[2], t)
+        x, y = self.floats(q, t, a[1:])
         sign = {'add': '+', 'sub': '-', 'mul': '*', 'div': '/'}[name]
-        if set(q) - {t, 'rn', 'rz', 'ftz', 'approx', 'full', 'sat'} or ('rz' in q and (name, t) != ('add', 'f32')):
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        e = 'fma_rz(%s, 1, %s)' % (x, y) if 'rz' in q else '%s %s %s' % (x, sign, y)
+        only(name, q, 'rn', 'ftz', 'approx', 'full', 'sat', *(('rz',) if (name, t) == ('add', 'f32') else ()))
+        if 'rz' in q:
+            e = 'fma_rz(%s, 1, %s)' % (x, y)
+        else:
+            e = 'div_approx(%s, %s)' % (x, y) if 'approx' in q else '%s %s %s' % (x, sign, y)
         self.put_float(a[0], q, t, e)
 
     def put_float(self, d, q, t, e):
@@ -43,31 +61,30 @@ class Arithmetic:
         self.put_bits(d, t, 'sat(%s)' % e if 'sat' in q else e)
 
     def float_fma(self, name, q, t, a):
-        mode = q[0]
-        if mode == 'rn':
+        only(name, q[1:], 'ftz', 'sat')
+        if q[0] == 'rn':
             f = 'fmaf' if t == 'f32' else 'fma'
-        elif t == 'f32' and mode in ('rm', 'rz', 'rp'):
-            f = 'fma_' + mode
+        elif t == 'f32' and q[0] in ('rm', 'rz', 'rp'):
+            f = 'fma_' + q[0]
         else:
             raise Error('unknown opcode fma.' + '.'.join(q))
-        self.put_float(a[0], q, t, '%s(%s)' % (f, ', '.join(self.value(x, t) for x in a[1:])))
+        self.put_float(a[0], q, t, '%s(%s)' % (f, ', '.join(self.floats(q, t, a[1:]))))
 
     def float_one(self, name, q, t, a):
         form = {'neg': '-(%s)', 'abs': 'fabsX(%s)', 'sqrt': 'sqrtX(%s)', 'rcp': '1 / (%s)', 'rsqrt': '1 / sqrtX(%s)',
                 'ex2': 'exp2X(%s)', 'lg2': 'log2X(%s)', 'sin': 'sinX(%s)', 'cos': 'cosX(%s)', 'tanh': 'tanhX(%s)'}[name]
-        x = self.value(a[1], t)
-        if 'ftz' in q and t == 'f32':
-            x = 'ftz(%s)' % x
+        x, approximate = self.floats(q, t, a[1:])[0], t == 'f64' and 'approx' in q
+        only(name, q, 'rn', 'approx', 'ftz')
+        if approximate and name not in ('rcp', 'rsqrt'):
+            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
+        if approximate:
+            x = 'upper(%s)' % x
         e = form.replace('X', 'f' if t == 'f32' else '') % x
-        if t == 'f64' and 'approx' in q:  # its upper half; nvcc refines it
-            e = 'F64(U64(%s) >> 32 << 32)' % e
-        self.put_float(a[0], q, t, e)
+        self.put_float(a[0], q, t, 'upper(%s)' % e if approximate else e)
 
     def float_least(self, name, q, t, a):
-        if set(q) - {t, 'ftz'}:
-            raise Error('unknown opcode %s.%s' % (name, '.'.join(q)))
-        self.put_float(a[0], q, t, 'f%s%s(%s, %s)' % (name, 'f' if t == 'f32' else '', self.value(a[1], t),
-                                                      self.value(a[2], t)))
+        only(name, q, 'ftz')
+        self.put_float(a[0], q, t, '%s_%s(%s)' % (name, t, ', '.join(self.floats(q, t, a[1:]))))
 
     def float_sign(self, name, q, t, a):
         self.put_bits(a[0], t, 'copysign%s(%s, %s)' % ('f' if t == 'f32' else '', self.value(a[2], t),
@@ -148,8 +165,6 @@ class Arithmetic:
         self.put_bits(a[0], 'u32', '%s ? __builtin_clz%s(%s) : %d' % (x, 'll' if t == 'b64' else '', x, 8 * SIZES[t]))
 
     def permute(self, name, q, t, a):
-        if q != ['b32']:
-            raise Error('unknown opcode prmt.' + '.'.join(q))
         self.put_bits(a[0], t, 'prmt(%s)' % ', '.join(self.value(x, t) for x in a[1:]))
 
     def insert(self, name, q, t, a):

@@ -5,7 +5,7 @@ instruction reads each operand as its own type.  An opcode that isn't here is an
 """
 import re
 
-from arithmetic import BITWISE, Arithmetic, c_type
+from arithmetic import BITWISE, Arithmetic, c_type, only
 from parse import SIZES, Error, split
 
 PLACES = {'%%%s.%s' % (n, d): 'at[%d]' % (3 * i + j) for i, n in enumerate(('tid', 'ntid', 'ctaid', 'nctaid'))
@@ -200,8 +200,9 @@ class Body(Arithmetic):
 
     # ---- memory ----
 
-    def memory(self, q, a, write):
+    def memory(self, name, q, a, write):
         t, n = q[-1], 4 if 'v4' in q else 2 if 'v2' in q else 1
+        only(name, q, 'global', 'shared', 'local', 'param', 'const', 'nc', 'v2', 'v4')
         address, registers = (a[0], a[1]) if write else (a[1], a[0])
         registers = split(registers[1:-1]) if n > 1 else [registers]
         self.out.append('{ uint8_t *a_ = %s;' % self.place(address))
@@ -216,22 +217,24 @@ class Body(Arithmetic):
         self.out.append('}')
 
     def op_ld(self, q, a):
-        self.memory(q, a, False)
+        self.memory('ld', q, a, False)
 
     def op_st(self, q, a):
-        self.memory(q, a, True)
+        self.memory('st', q, a, True)
 
     def op_atom(self, q, a):
-        if 'cas' not in q or q[-1] != 'b32':
+        if q != ['global', 'cas', 'b32']:
             raise Error('unknown opcode atom.' + '.'.join(q))
-        self.put_bits(a[0], 'b32', 'atom_cas_b32(%s, %s, %s)'
-                      % (self.place(a[1]), self.value(a[2], 'b32'), self.value(a[3], 'b32')))
+        self.out.append('{ uint8_t *a_ = %s; CHECK(a_, 4, 0); CHECK(a_, 4, 1);' % self.place(a[1]))
+        self.put_bits(a[0], 'b32', 'atom_cas_b32(a_, %s, %s)' % (self.value(a[2], 'b32'), self.value(a[3], 'b32')))
+        self.out.append('}')
 
     def op_cvta(self, q, a):
         self.put(a[0], self.value(a[1], 'u64'))
 
     def op_mov(self, q, a):
         t = q[-1]
+        only('mov', q)
         if a[0][0] == '{':
             parts = split(a[0][1:-1])
             width = 8 * SIZES[t] // len(parts)
@@ -247,6 +250,8 @@ class Body(Arithmetic):
 
     def op_shfl(self, q, a):
         d = a[0].split('|')
+        if q[0] != 'sync' or q[1] not in ('bfly', 'down', 'up', 'idx') or q[2:] != ['b32']:
+            raise Error('unknown opcode shfl.' + '.'.join(q))
         v = [self.value(x, 'b32') for x in a[1:]]
         self.out.append('{ uint8_t p_;')
         self.put_bits(d[0], 'b32', 'shfl_%s(lane_of(at), %s, &p_)' % (q[1], ', '.join(v)))
@@ -292,6 +297,7 @@ class Body(Arithmetic):
 
     def op_selp(self, q, a):
         t = q[-1]
+        only('selp', q)
         self.put_bits(a[0], t, '%s ? %s : %s' % (self.value(a[3], 'pred'), self.value(a[1], t), self.value(a[2], t)))
 
     # ---- conversion ----
@@ -306,7 +312,9 @@ class Body(Arithmetic):
             x = 'from_%s(%s)' % (of, x)
         floats = ('f16', 'bf16', 'f32', 'f64')
         unknown = set(how) - set(self.ROUND) - {'rn', 'rz', 'rm', 'rp', 'sat', 'ftz'}
-        if unknown or ('sat' in how and to != 'f32'):
+        directed = set(how) & {'rz', 'rm', 'rp'}
+        known = set(floats) | {k + str(n) for k in 'su' for n in (8, 16, 32, 64)}
+        if unknown or {to, of} - known or ('sat' in how and to != 'f32') or (directed and to != 'f32'):
             raise Error('unknown opcode cvt.' + '.'.join(q))
         if 'ftz' in how and of == 'f32':
             x = 'ftz(%s)' % x
@@ -314,11 +322,14 @@ class Body(Arithmetic):
             if h in self.ROUND:
                 x = '%s(%s)' % (self.ROUND[h] + ('f' if of == 'f32' else ''), x)
         if of in floats and to not in floats:
-            x = 'to_%s(%s)' % (to, x)
-        elif to == 'f32' and of not in floats and set(how) & {'rz', 'rm', 'rp'}:
-            if SIZES[of] > 4:
+            if SIZES[to] < 4:
                 raise Error('unknown opcode cvt.' + '.'.join(q))
-            x = 'toward(%s, 0, %s)' % (x, {'rz': '%s < 0 ? 1 : -1' % x, 'rm': '-1', 'rp': '1'}[how[0]])
+            nan = 8 * SIZES[to] - 1 if of == 'f64' or SIZES[to] == 8 else 64
+            x = 'to_%s(%s, %s)' % (to, x, '1ull << %d' % nan if nan < 64 else '0')
+        elif directed:
+            if of in ('s64', 'u64'):
+                raise Error('unknown opcode cvt.' + '.'.join(q))
+            x = 'toward(%s, 0, %s)' % (x, {'rz': '%s < 0 ? 1 : -1' % x, 'rm': '-1', 'rp': '1'}[directed.pop()])
         elif to == 'f32':
             x = '(float)%s' % x
         if 'sat' in how:
