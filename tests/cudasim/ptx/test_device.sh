@@ -32,9 +32,7 @@ says()
 }
 
 path=LD_LIBRARY_PATH=$dir
-mkdir "$dir/driver"
-cp "$stand_ins/libcuda.so.1" "$dir/driver"
-with_driver=$path:$dir/driver
+with_driver=$path:$stand_ins/driver
 
 if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1'; then
     says "no NVIDIA driver is installed: libcuda.so.1" $path
