@@ -26,7 +26,7 @@ BITS(U64, uint64_t, double)
 #define UNSIGNED_DIVISION(n)                                                             \
     static inline uint##n##_t div_u##n(uint##n##_t a, uint##n##_t b)                     \
     {                                                                                    \
-        return b ? (uint##n##_t)(a / b) : (uint##n##_t)~0ull;                            \
+        return b ? (uint##n##_t)(a / b) : (uint##n##_t) ~0ull;                           \
     }                                                                                    \
     static inline uint##n##_t rem_u##n(uint##n##_t a, uint##n##_t b)                     \
     {                                                                                    \
@@ -34,7 +34,9 @@ BITS(U64, uint64_t, double)
     }                                                                                    \
     static inline int##n##_t div_s##n(int##n##_t a, int##n##_t b)                        \
     {                                                                                    \
-        return (int##n##_t)(!b ? -1 : b == -1 ? (int##n##_t)(0 - (uint##n##_t)a) : a / b); \
+        return (int##n##_t)(!b        ? -1                                               \
+                            : b == -1 ? (int##n##_t)(0 - (uint##n##_t)a)                 \
+                                      : a / b);                                          \
     }                                                                                    \
     static inline int##n##_t rem_s##n(int##n##_t a, int##n##_t b)                        \
     {                                                                                    \
@@ -58,7 +60,8 @@ static inline uint32_t prmt(uint32_t a, uint32_t b, uint32_t selector)
     return r;
 }
 
-static inline uint64_t bfi(uint64_t a, uint64_t b, uint32_t at, uint32_t n, uint32_t width)
+static inline uint64_t bfi(uint64_t a, uint64_t b, uint32_t at, uint32_t n,
+                           uint32_t width)
 {
     uint64_t ones;
 
@@ -90,7 +93,8 @@ static inline double upper(double x)
 /* a (1 / b), where 1 / b may be flushed */
 static inline float div_approx(float a, float b)
 {
-    return fabsf(b) > 0x1p126f && fabsf(b) < INFINITY ? a * 0.0f * copysignf(1, b) : a / b;
+    return fabsf(b) > 0x1p126f && fabsf(b) < INFINITY ? a * 0.0f * copysignf(1, b)
+                                                      : a / b;
 }
 
 /* A number rather than NaN, and -0 < +0. */
@@ -134,14 +138,26 @@ static inline float fma_toward(float a, float b, float c, int direction)
     return toward(s, rest, direction);
 }
 
-static inline float fma_rm(float a, float b, float c) { return fma_toward(a, b, c, -1); }
-static inline float fma_rp(float a, float b, float c) { return fma_toward(a, b, c, 1); }
-static inline float fma_rz(float a, float b, float c) { return fma_toward(a, b, c, 0); }
+static inline float fma_rm(float a, float b, float c)
+{
+    return fma_toward(a, b, c, -1);
+}
+static inline float fma_rp(float a, float b, float c)
+{
+    return fma_toward(a, b, c, 1);
+}
+static inline float fma_rz(float a, float b, float c)
+{
+    return fma_toward(a, b, c, 0);
+}
 
 /* To integers: the nearest that fits.  NaN is `nan`: 0, but the top bit from f64 and to 64 bits. */
 static inline int32_t to_s32(double x, uint64_t nan)
 {
-    return x != x ? (int32_t)nan : x >= 0x1p31 ? INT32_MAX : x <= -0x1p31 ? INT32_MIN : (int32_t)x;
+    return x != x         ? (int32_t)nan
+           : x >= 0x1p31  ? INT32_MAX
+           : x <= -0x1p31 ? INT32_MIN
+                          : (int32_t)x;
 }
 static inline uint32_t to_u32(double x, uint64_t nan)
 {
@@ -149,7 +165,10 @@ static inline uint32_t to_u32(double x, uint64_t nan)
 }
 static inline int64_t to_s64(double x, uint64_t nan)
 {
-    return x != x ? (int64_t)nan : x >= 0x1p63 ? INT64_MAX : x <= -0x1p63 ? INT64_MIN : (int64_t)x;
+    return x != x         ? (int64_t)nan
+           : x >= 0x1p63  ? INT64_MAX
+           : x <= -0x1p63 ? INT64_MIN
+                          : (int64_t)x;
 }
 static inline uint64_t to_u64(double x, uint64_t nan)
 {
@@ -171,7 +190,10 @@ static inline uint16_t to_f16(float x)
     memcpy(&bits, &h, 2);
     return x != x ? 0x7fff : bits;
 }
-static inline float from_bf16(uint16_t bits) { return F32((uint32_t)bits << 16); }
+static inline float from_bf16(uint16_t bits)
+{
+    return F32((uint32_t)bits << 16);
+}
 static inline uint16_t to_bf16(float x)
 {
     uint32_t u = U32(x);

@@ -20,7 +20,8 @@
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call, size_t bytes, dim3 grid,
+extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
+                                      const void *call, size_t bytes, dim3 grid,
                                       dim3 block, cudaStream_t stream);
 
 namespace
@@ -58,9 +59,12 @@ void load()
 
     if (done) return;
     done = true;
-    if (!names) std::fprintf(stderr, "cudasim: CUDASIM_PTX names no library of translated kernels\n");
+    if (!names)
+        std::fprintf(stderr,
+                     "cudasim: CUDASIM_PTX names no library of translated kernels\n");
     while (std::getline(all, file, ':'))
-        if (!dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) std::fprintf(stderr, "cudasim: CUDASIM_PTX: %s\n", dlerror());
+        if (!dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL))
+            std::fprintf(stderr, "cudasim: CUDASIM_PTX: %s\n", dlerror());
 }
 
 bool is_of(const translated &file, const module &m)
@@ -78,7 +82,9 @@ const translated *look_for(const module &m)
 
     for (const translated &f : files()) {
         if (!is_of(f, m)) continue;
-        if (found) std::fprintf(stderr, "cudasim: two .ptx hold the kernels of one .cu file\n"), std::abort();
+        if (found)
+            std::fprintf(stderr, "cudasim: two .ptx hold the kernels of one .cu file\n"),
+                std::abort();
         found = &f;
     }
     return found;
@@ -93,7 +99,8 @@ const ptx_kernel *find(const void *stub)
     module *m = owner->second;
     if (!m->kernels) m->kernels = look_for(*m);
     if (m->kernels) return m->kernels->at(m->stubs[stub]);
-    std::fprintf(stderr, "cudasim: no .ptx holds %s and what else is in its .cu file\n", m->stubs[stub].c_str());
+    std::fprintf(stderr, "cudasim: no .ptx holds %s and what else is in its .cu file\n",
+                 m->stubs[stub].c_str());
     return NULL;
 }
 
@@ -137,8 +144,8 @@ void __cudaRegisterFatBinaryEnd(void **) {}
 
 void __cudaUnregisterFatBinary(void **) {}
 
-void __cudaRegisterFunction(void **handle, const char *stub, char *, const char *name, int, void *, void *, void *, void *,
-                            int *)
+void __cudaRegisterFunction(void **handle, const char *stub, char *, const char *name,
+                            int, void *, void *, void *, void *, int *)
 {
     module *m = (module *)handle;
 
@@ -157,16 +164,19 @@ cudaError_t __cudaPopCallConfiguration(dim3 *, dim3 *, size_t *, void *)
     return cudaErrorUnknown;
 }
 
-cudaError_t cudaLaunchKernel(const void *stub, dim3 grid, dim3 block, void **arguments, size_t, cudaStream_t stream)
+cudaError_t cudaLaunchKernel(const void *stub, dim3 grid, dim3 block, void **arguments,
+                             size_t, cudaStream_t stream)
 {
     const ptx_kernel *k = find(stub);
     byte packed[4096 + 64] = {};
 
     if (!k) return cudaErrorInvalidDeviceFunction;
-    if (k->bytes > (int)sizeof packed || block.x * block.y * block.z > (unsigned)k->threads)
+    if (k->bytes > (int)sizeof packed ||
+        block.x * block.y * block.z > (unsigned)k->threads)
         return cudaErrorInvalidValue;
     for (int i = 0; i < k->n_params; i++)
-        std::memcpy(packed + k->params[i].offset, arguments[i], (size_t)k->params[i].bytes);
+        std::memcpy(packed + k->params[i].offset, arguments[i],
+                    (size_t)k->params[i].bytes);
     return cudasim_launch(k->name, k->run, packed, (size_t)k->bytes, grid, block, stream);
 }
 
@@ -176,7 +186,8 @@ cudaError_t __cudaGetKernel(void **kernel, const void *stub)
     return cudaSuccess;
 }
 
-cudaError_t __cudaLaunchKernel(void *stub, dim3 grid, dim3 block, void **arguments, size_t bytes, cudaStream_t stream)
+cudaError_t __cudaLaunchKernel(void *stub, dim3 grid, dim3 block, void **arguments,
+                               size_t bytes, cudaStream_t stream)
 {
     return cudaLaunchKernel(stub, grid, block, arguments, bytes, stream);
 }

@@ -15,7 +15,8 @@ typedef struct cudasim_words {
 
 /* See tests/cudasim/device.h. */
 void cudasim_barrier(int line);
-const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value, unsigned *present);
+const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value,
+                                      unsigned *present);
 void cudasim_absent_lane(int lane);
 void cudasim_mma(float *d, const uint32_t *a, const uint32_t *b, bool bf16);
 void *cudasim_shared(const void *place, size_t bytes);
@@ -46,7 +47,8 @@ static inline void bar_warp(uint32_t mask)
     cudasim_exchange(mask, (cudasim_words){ { 0 } }, &present);
 }
 
-static inline uint32_t shuffle(uint32_t v, uint32_t from, bool inside, uint32_t mask, uint8_t *p)
+static inline uint32_t shuffle(uint32_t v, uint32_t from, bool inside, uint32_t mask,
+                               uint8_t *p)
 {
     unsigned present;
     const cudasim_words *all = cudasim_exchange(mask, (cudasim_words){ { v } }, &present);
@@ -63,22 +65,27 @@ static inline uint32_t most_lane(uint32_t lane, uint32_t c)
     return (lane & (c >> 8 & 31)) | (c & 31 & ~(c >> 8));
 }
 
-static inline uint32_t shfl_bfly(uint32_t lane, uint32_t v, uint32_t b, uint32_t c, uint32_t m, uint8_t *p)
+static inline uint32_t shfl_bfly(uint32_t lane, uint32_t v, uint32_t b, uint32_t c,
+                                 uint32_t m, uint8_t *p)
 {
     return shuffle(v, lane ^ (b & 31), (lane ^ (b & 31)) <= most_lane(lane, c), m, p);
 }
 
-static inline uint32_t shfl_down(uint32_t lane, uint32_t v, uint32_t b, uint32_t c, uint32_t m, uint8_t *p)
+static inline uint32_t shfl_down(uint32_t lane, uint32_t v, uint32_t b, uint32_t c,
+                                 uint32_t m, uint8_t *p)
 {
     return shuffle(v, lane + (b & 31), lane + (b & 31) <= most_lane(lane, c), m, p);
 }
 
-static inline uint32_t shfl_up(uint32_t lane, uint32_t v, uint32_t b, uint32_t c, uint32_t m, uint8_t *p)
+static inline uint32_t shfl_up(uint32_t lane, uint32_t v, uint32_t b, uint32_t c,
+                               uint32_t m, uint8_t *p)
 {
-    return shuffle(v, lane - (b & 31), (int)(lane - (b & 31)) >= (int)most_lane(lane, c), m, p);
+    return shuffle(v, lane - (b & 31), (int)(lane - (b & 31)) >= (int)most_lane(lane, c),
+                   m, p);
 }
 
-static inline uint32_t shfl_idx(uint32_t lane, uint32_t v, uint32_t b, uint32_t c, uint32_t m, uint8_t *p)
+static inline uint32_t shfl_idx(uint32_t lane, uint32_t v, uint32_t b, uint32_t c,
+                                uint32_t m, uint8_t *p)
 {
     uint32_t segment = c >> 8 & 31, from = (lane & segment) | (b & 31 & ~segment);
 

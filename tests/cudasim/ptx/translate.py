@@ -22,7 +22,6 @@ class Body(Arithmetic):
     def __init__(self, module, function):
         self.module, self.function = module, function
         self.out, self.registers, self.names = [], {}, {}
-        self.calls = {}  # .param of a call: bytes
         for i, (name, _, _) in enumerate(function.params):
             self.names[name] = 'p%d' % i
         for i, (name, _, _) in enumerate(function.results):

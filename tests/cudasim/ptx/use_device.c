@@ -11,6 +11,7 @@ int main(int argc, char **argv)
 
     if (!dev) return fprintf(stderr, "%s\n", tp_error()), 1;
     TP_SCOPE;
-    printf("%s: %g\n", tp_device_describe(dev), tp_item(tp_sum(tp_arange(1, 1001, 1, TP_F32, dev), TP_ALL)));
+    printf("%s: %g\n", tp_device_describe(dev),
+           tp_item(tp_sum(tp_arange(1, 1001, 1, TP_F32, dev), TP_ALL)));
     return tp_ok() ? 0 : (fprintf(stderr, "%s\n", tp_error()), 1);
 }
