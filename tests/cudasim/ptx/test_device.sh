@@ -41,9 +41,10 @@ if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1'; then
     rm "$dir/libtaper_cuda.so"
 fi
 says "libtaper_cuda.so: cannot open shared object file" "$with_driver"
-for missing in cudart cublasLt; do # as if it weren't installed
-    sed "s/lib$missing\.so\.13/lib${missing%?}_.so.13/g" "$dir/shipped.so" >"$dir/libtaper_cuda.so"
-    says "lib${missing%?}_.so.13: cannot open shared object file" "$with_driver:$stand_ins"
+for missing in cudart cublasLt cudnn; do # as if it weren't installed
+    grep -q "lib$missing\.so" "$dir/shipped.so" || continue # built without cuDNN
+    sed "s/lib$missing\.so/lib${missing%?}_.so/g" "$dir/shipped.so" >"$dir/libtaper_cuda.so"
+    says "lib${missing%?}_.so" "$with_driver:$stand_ins"
 done
 cp "$dir/shipped.so" "$dir/libtaper_cuda.so"
 says "no .ptx holds" "$with_driver:$stand_ins" CUDASIM_PTX=/nowhere.so
