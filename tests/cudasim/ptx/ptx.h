@@ -92,6 +92,25 @@ static inline uint32_t shfl_idx(uint32_t lane, uint32_t v, uint32_t b, uint32_t 
     return shuffle(v, from, from <= most_lane(lane, c), m, p);
 }
 
+/* ldmatrix.x4.trans: lane i gives row i % 8 of matrix i / 8, and gets numbers lane / 4 of rows
+ * lane % 4 * 2 and the next of each. */
+static inline void load_turned(uint32_t lane, uint32_t r[4], const void *row)
+{
+    cudasim_words mine = { { 0 } };
+    uint16_t numbers[32][12];
+    unsigned present;
+
+    memcpy(&mine, row, 16);
+    memcpy(numbers, cudasim_exchange(0xffffffffu, mine, &present), sizeof numbers);
+    for (int i = 0; i < 32; i++)
+        if (!(present >> i & 1)) cudasim_absent_lane(i);
+    for (uint32_t m = 0; m < 4; m++) {
+        uint32_t first = 8 * m + lane % 4 * 2;
+
+        r[m] = numbers[first][lane / 4] | (uint32_t)numbers[first + 1][lane / 4] << 16;
+    }
+}
+
 /* Threads take turns, so nothing comes between. */
 static inline uint32_t atom_cas_b32(void *at, uint32_t expected, uint32_t wanted)
 {

@@ -275,6 +275,15 @@ class Body(Arithmetic):
             self.put_bits(r, 'f32', 'd_[%d]' % i)
         self.out.append('}')
 
+    def op_ldmatrix(self, q, a):
+        if q != ['sync', 'aligned', 'm8n8', 'x4', 'trans', 'shared', 'b16']:
+            raise Error('unknown opcode ldmatrix.' + '.'.join(q))
+        self.out.append('{ uint32_t r_[4]; uint8_t *a_ = %s; CHECK(a_, 16, 0);' % self.place(a[1]))
+        self.out.append('load_turned(lane_of(at), r_, a_);')
+        for i, r in enumerate(split(a[0][1:-1])):
+            self.put_bits(r, 'b32', 'r_[%d]' % i)
+        self.out.append('}')
+
     # ---- comparison and choice ----
 
     def op_setp(self, q, a):
