@@ -311,9 +311,9 @@ extern "C" void *cudasim_shared(const void *place, size_t bytes)
 
     for (int i = 0; i < n_arrays; i++)
         if (arrays[i].place == place) return arrays[i].first;
-    if (!arena)
+    if (!arena) /* PTX addresses it by 32 bits */
         arena = (byte *)mmap(NULL, 2 * SHARED_BYTES, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     if (n_arrays == ARRAYS || arena_top + bytes > SHARED_BYTES) {
         fault("%s: more shared memory than a block has", kernel_name);
         std::abort();

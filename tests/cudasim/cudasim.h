@@ -43,12 +43,13 @@ CUDASIM_API void cudasim_set_order(const char *order);
 typedef void cudasim_work(void *argument);
 
 /* Copies the argument; `run` is called in device mode when the stream gets there. */
-cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *argument,
-                            size_t bytes);
+CUDASIM_API cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run,
+                                        const void *argument, size_t bytes);
 /* Within such work: is the range inside one live allocation, and initialized? */
-void cudasim_reads(const void *p, size_t bytes, const char *who);
-void cudasim_writes(const void *p, size_t bytes, const char *who);
-void cudasim_multiplies(double multiplications); /* a multiplication and an addition each */
+CUDASIM_API void cudasim_reads(const void *p, size_t bytes, const char *who);
+CUDASIM_API void cudasim_writes(const void *p, size_t bytes, const char *who);
+/* A multiplication and an addition each. */
+CUDASIM_API void cudasim_multiplies(double multiplications);
 
 #ifdef __cplusplus
 }

@@ -108,8 +108,8 @@ template <class F> cudaError_t drain(const F &done)
             }
             step(next);
         }
+        heap_check_guards("a wait"); /* only what ran can have broken one */
     }
-    heap_check_guards("a wait");
     return result(fault_pending() ? cudaErrorLaunchFailure : cudaSuccess);
 }
 
@@ -165,6 +165,8 @@ void copy_now(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 }
 
 } // namespace
+
+int cudasim::capability = 80;
 
 bool cudasim::mapped_holds(const byte *p, size_t bytes)
 {
@@ -230,7 +232,7 @@ cudaError_t cudaDriverGetVersion(int *v)
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
 {
     const char *sm = std::getenv("CUDASIM_SM");
-    int capability = sm ? std::atoi(sm) : 80;
+    int capability = sm ? std::atoi(sm) : cudasim::capability;
 
     std::memset((void *)p, 0, sizeof *p);
     std::snprintf(p->name, sizeof p->name, "cudasim");
@@ -450,6 +452,8 @@ const char *cudaGetErrorString(cudaError_t e)
         return "out of memory";
     case cudaErrorLaunchFailure:
         return cudasim_last_fault();
+    case cudaErrorInvalidDeviceFunction:
+        return "invalid device function";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration argument";
     default:

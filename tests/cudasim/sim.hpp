@@ -53,6 +53,7 @@ size_t heap_room();
 size_t heap_used();
 
 /* ---- runtime.cpp ---- */
+extern int capability; /* of the device: 80 is 8.0; CUDASIM_SM overrides it */
 bool mapped_holds(const byte *p, size_t bytes); /* host memory that kernels may touch */
 
 /* ---- shadow.cpp: what is known of each word ---- */
