@@ -19,7 +19,7 @@ extern "C" {
 
 typedef struct cudasim_stats {
     uint64_t launches, replays, blocks, threads, copies, waits, allocations;
-    uint64_t bytes_read, bytes_written; /* by kernels, in device memory */
+    uint64_t bytes_read, bytes_written, accesses; /* by kernels, in device memory */
     uint64_t calls, call_bytes;         /* of libraries, and what their operands hold */
     double flops;                       /* of products, by libraries and tensor cores */
 } cudasim_stats;

@@ -169,6 +169,7 @@ void access(byte *p, int bytes, bool write, const void *pc)
         const allocation *a = heap_find(p);
 
         (write ? stats.bytes_written : stats.bytes_read) += (uint64_t)bytes;
+        stats.accesses++;
         if (inside(a, p, bytes))
             judge(of_heap(), heap_offset(p), p, bytes, write, false, pc);
         else
