@@ -23,6 +23,7 @@ extern "C" {
 #include "tests/cudasim/device.h"
 #else
 #define TP_SHARED(type, name, n) __shared__ type name[n]
+#define TP_WHOLE(p)              (*(p)) /* a struct that is aligned to its size, in one access */
 const int64_t TP_MAX_BLOCKS = 1 << 20;
 #endif
 

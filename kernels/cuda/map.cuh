@@ -9,11 +9,7 @@
 
 #include "kernels/cuda/math.cuh"
 #include "kernels/cuda/number.cuh"
-
-/* N numbers, read and written at once. */
-template <class T, int N> struct alignas(N * sizeof(T)) tp_pack {
-    T v[N];
-};
+#include "kernels/cuda/pack.cuh"
 
 template <int K, class F, class A> __device__ inline auto tp_apply(const F &f, A a, A b)
 {
@@ -30,11 +26,11 @@ static __global__ void tp_map_packs(int64_t n, F f, const T *a, const T *b, bool
     int64_t step = (int64_t)gridDim.x * blockDim.x;
 
     for (int64_t p = i; p < n / N; p += step) {
-        tp_pack<T, N> pa = ((const tp_pack<T, N> *)a)[p], pb = pa;
+        tp_pack<T, N> pa = TP_WHOLE((const tp_pack<T, N> *)a + p), pb = pa;
         tp_pack<U, N> py = {};
 
-        if (K == 2) pb = ((const tp_pack<T, N> *)b)[p];
-        if (add) py = ((tp_pack<U, N> *)y)[p];
+        if (K == 2) pb = TP_WHOLE((const tp_pack<T, N> *)b + p);
+        if (add) py = TP_WHOLE((const tp_pack<U, N> *)y + p);
         for (int k = 0; k < N; k++)
             tp_put(&py.v[k], tp_apply<K>(f, tp_load(pa.v[k]), tp_load(pb.v[k])), add);
         ((tp_pack<U, N> *)y)[p] = py;
@@ -52,11 +48,6 @@ static __global__ void tp_map_strided(tp_loop l, int64_t n, F f, const T *a, con
         tp_at(l, i, at);
         tp_put(&y[at[0]], tp_apply<K>(f, tp_load(a[at[1]]), tp_load(K == 2 ? b[at[K]] : a[at[1]])), add);
     }
-}
-
-inline bool tp_aligned(const void *p)
-{
-    return (uintptr_t)p % 16 == 0;
 }
 
 /* Operands 0 to k of a loop run densely side by side. */

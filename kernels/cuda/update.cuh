@@ -65,32 +65,6 @@ template <class A> static __device__ inline A tp_most(A a, A b)
     return a > b || a != a ? a : b;
 }
 
-/* ---- n numbers at p, 16 bytes at once where that can be ---- */
-
-template <class T, int N> static __device__ inline tp_pack<T, N> tp_fetch(const T *p, int n, bool whole)
-{
-    tp_pack<T, N> x = {};
-
-    if (!p) return x;
-    if (whole) return *(const tp_pack<T, N> *)p;
-    TP_UNROLL
-    for (int k = 0; k < N; k++)
-        if (k < n) x.v[k] = p[k];
-    return x;
-}
-
-template <class T, int N> static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool whole)
-{
-    if (!p) return;
-    if (whole) {
-        *(tp_pack<T, N> *)p = x;
-        return;
-    }
-    TP_UNROLL
-    for (int k = 0; k < N; k++)
-        if (k < n) p[k] = x.v[k];
-}
-
 template <class T> static __device__ inline T *tp_from(void *p, int64_t i)
 {
     return p ? (T *)p + i : NULL;

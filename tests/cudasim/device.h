@@ -45,6 +45,8 @@ const int64_t TP_MAX_BLOCKS = 5;
     type(&name)[n] =                                                                     \
         *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
 
+#define TP_WHOLE(p) cudasim::whole(p)
+
 namespace cudasim
 {
 
@@ -59,6 +61,21 @@ template <class T> inline T shuffle(unsigned mask, T v, int source)
     all = cudasim_exchange(mask, bits, &present);
     if (!(present >> source & 1)) cudasim_absent_lane(source);
     std::memcpy((void *)&v, &all[source], sizeof v);
+    return v;
+}
+
+/* *p in one access, which g++ would cut into its members. */
+template <class P> inline P whole(const P *p)
+{
+    using bits = std::conditional_t<
+        sizeof(P) == 16, unsigned __int128,
+        std::conditional_t<sizeof(P) == 8, uint64_t, std::conditional_t<sizeof(P) == 4, uint32_t, uint16_t>>>;
+    static_assert(sizeof(P) == sizeof(bits), "a GPU's threads move 2, 4, 8 or 16 bytes");
+    typedef bits __attribute__((may_alias)) alias;
+    bits b = *(const alias *)p;
+    P v;
+
+    std::memcpy((void *)&v, &b, sizeof v);
     return v;
 }
 

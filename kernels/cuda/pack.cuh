@@ -1,0 +1,62 @@
+/*
+ * pack.cuh - numbers that are read and written 16 bytes at a time.
+ */
+#ifndef TP_KERNELS_CUDA_PACK_CUH
+#define TP_KERNELS_CUDA_PACK_CUH
+
+#include "kernels/cuda/launch.cuh"
+
+/* N numbers; up to 16 bytes of them move at once. */
+template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) tp_pack {
+    T v[N];
+};
+
+/* Blocks for packs of 16 bytes of n numbers, a thread each. */
+template <class T> inline int64_t tp_pack_blocks(int64_t n)
+{
+    const int64_t N = 16 / sizeof(T);
+
+    return tp_blocks((n + N - 1) / N);
+}
+
+__host__ __device__ inline bool tp_aligned(const void *p)
+{
+    return (uintptr_t)p % 16 == 0;
+}
+
+/* The first n of N numbers at p, the others 0; whole: all N, and p is aligned.  NULL: zeros. */
+template <class T, int N> static __device__ inline tp_pack<T, N> tp_fetch(const T *p, int n, bool whole)
+{
+    const int once = N * sizeof(T) > 16 ? (int)(16 / sizeof(T)) : N;
+    tp_pack<T, N> x = {};
+
+    if (!p) return x;
+    TP_UNROLL
+    for (int k = 0; whole && k < N; k += once) {
+        tp_pack<T, once> part = TP_WHOLE((const tp_pack<T, once> *)(p + k));
+
+        TP_UNROLL
+        for (int j = 0; j < once; j++)
+            x.v[k + j] = part.v[j];
+    }
+    TP_UNROLL
+    for (int k = 0; !whole && k < N; k++)
+        if (k < n) x.v[k] = p[k];
+    return x;
+}
+
+template <class T, int N> static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool whole)
+{
+    static_assert(N * sizeof(T) <= 16, "a pack is one access");
+
+    if (!p) return;
+    if (whole) {
+        *(tp_pack<T, N> *)p = x;
+        return;
+    }
+    TP_UNROLL
+    for (int k = 0; k < N; k++)
+        if (k < n) p[k] = x.v[k];
+}
+
+#endif
