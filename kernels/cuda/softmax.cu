@@ -2,20 +2,59 @@
  * softmax.cu - softmax, its logarithm, and their derivative along lanes of a dense (outer, n, inner).
  */
 #include "kernels/cuda/lanes.cuh"
+#include "kernels/cuda/rows.cuh"
 
-/* ---- what a lane's numbers are; short lanes stay in registers, KEPT numbers a thread ---- */
+/* ---- y from what is known of a lane ---- */
 
+template <class A> struct softened {
+    A top, shift;
+    bool logarithm, masked;
+
+    __device__ softened(tp_softmax_kind kind, A top, A sum) : top(top), logarithm(kind == TP_SOFTMAX_LOG)
+    {
+        masked = kind == TP_SOFTMAX_MASKED && top == A(-INFINITY);
+        shift = logarithm ? log(sum) : 1 / sum;
+    }
+    __device__ A operator()(A x) const
+    {
+        return masked ? A(0) : logarithm ? x - top - shift : exp(x - top) * shift;
+    }
+};
+
+template <class T>
+static __global__ void soften_rows(int64_t rows, int64_t n, tp_softmax_kind kind, const T *xs, T *ys)
+{
+    typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        tp_rows<T, 1> x;
+        A top, sum;
+
+        x.take({ xs + r * n }, n, ys + r * n);
+        tp_top_and_sum(x, &top, &sum);
+        softened<A> y(kind, top, sum);
+        x.put(false, [&](int64_t, int, const pack(&v)[1], A(&to)[N]) {
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                to[j] = y(tp_load(v[0].v[j]));
+        });
+    }
+}
+
+/* Short lanes stay in registers, KEPT numbers a thread. */
 enum { KEPT = 8 };
 
-template <bool ALONG, class T>
-static __global__ void soften(tp_lanes d, int64_t tiles, tp_softmax_kind kind, const T *x, T *y)
+template <class T>
+static __global__ void soften_across(tp_lanes d, int64_t tiles, tp_softmax_kind kind, const T *x, T *y)
 {
     typedef tp_acc<T> A;
 
     for (int64_t b = blockIdx.x; b < tiles; b += gridDim.x) {
-        tp_lane w = tp_lane_of<ALONG>(d, b);
-        bool kept = d.n <= KEPT * (int64_t)w.step, masked;
-        A top = A(-INFINITY), sum = 0, shift, v[KEPT];
+        tp_lane w = tp_lane_of<false>(d, b);
+        bool kept = d.n <= KEPT * (int64_t)w.step;
+        A top = A(-INFINITY), sum = 0, v[KEPT];
 
         TP_UNROLL
         for (int k = 0; k < KEPT; k++) {
@@ -26,27 +65,21 @@ static __global__ void soften(tp_lanes d, int64_t tiles, tp_softmax_kind kind, c
         }
         for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
             top = tp_nan_wins()(top, tp_load(x[w.base + i * w.stride]));
-        top = tp_lane_fold<ALONG>(top, tp_nan_wins());
+        top = tp_lane_fold<false>(top, tp_nan_wins());
         TP_UNROLL
         for (int k = 0; k < KEPT; k++)
             if (kept && w.live && w.first + (int64_t)k * w.step < d.n) sum += exp(v[k] - top);
         for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
             sum += exp(tp_load(x[w.base + i * w.stride]) - top);
-        sum = tp_lane_fold<ALONG>(sum, tp_plus());
-        masked = kind == TP_SOFTMAX_MASKED && top == A(-INFINITY);
-        shift = kind == TP_SOFTMAX_LOG ? log(sum) : 1 / sum;
+        softened<A> to(kind, top, tp_lane_fold<false>(sum, tp_plus()));
         TP_UNROLL
         for (int k = 0; k < KEPT; k++) {
             int64_t i = w.first + (int64_t)k * w.step;
 
-            if (kept && w.live && i < d.n)
-                tp_put(&y[w.base + i * w.stride], masked ? A(0) : kind == TP_SOFTMAX_LOG ? v[k] - top - shift : exp(v[k] - top) * shift);
+            if (kept && w.live && i < d.n) tp_put(&y[w.base + i * w.stride], to(v[k]));
         }
-        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step) {
-            A u = tp_load(x[w.base + i * w.stride]);
-
-            tp_put(&y[w.base + i * w.stride], masked ? A(0) : kind == TP_SOFTMAX_LOG ? u - top - shift : exp(u - top) * shift);
-        }
+        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
+            tp_put(&y[w.base + i * w.stride], to(tp_load(x[w.base + i * w.stride])));
     }
 }
 
@@ -55,18 +88,49 @@ static int softmax(tp_ctx *c, int64_t outer, int64_t n, int64_t inner, const voi
 {
     tp_lanes d = { outer, n, inner };
 
-    return TP_LAUNCH_LANES(c, __func__, d, (soften<true, T>), (soften<false, T>), kind, (const T *)x, (T *)y);
+    if (inner == 1)
+        return TP_LAUNCH(c, soften_rows<T>, tp_row_blocks(outer), tp_row_threads(n), outer, n, kind, (const T *)x, (T *)y);
+    return TP_LAUNCH(c, soften_across<T>, tp_row_blocks(tp_lane_tiles(d)), TP_THREADS, d, tp_lane_tiles(d), kind,
+                     (const T *)x, (T *)y);
 }
 
 /* ---- dx (+)= y (dy - sum dy y), or of the logarithm  dy - e^y sum dy ---- */
 
-template <bool ALONG, class T>
-static __global__ void soften_dx(tp_lanes d, int64_t tiles, bool logarithm, const T *dy, const T *y, bool add, T *dx)
+template <class A> __device__ inline A slope(bool logarithm, A dy, A y, A sum)
+{
+    return logarithm ? dy - exp(y) * sum : y * (dy - sum);
+}
+
+template <class T>
+static __global__ void soften_rows_dx(int64_t rows, int64_t n, bool logarithm, const T *dys, const T *ys, bool add, T *dxs)
+{
+    typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        tp_rows<T, 2> x; /* dy and y */
+        A sum;
+
+        x.take({ dys + r * n, ys + r * n }, n, dxs + r * n);
+        sum = x.sum([&](int j, const pack(&v)[2]) {
+            return logarithm ? tp_load(v[0].v[j]) : tp_load(v[0].v[j]) * tp_load(v[1].v[j]);
+        });
+        x.put(add, [&](int64_t, int, const pack(&v)[2], A(&to)[N]) {
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                to[j] = slope<A>(logarithm, tp_load(v[0].v[j]), tp_load(v[1].v[j]), sum);
+        });
+    }
+}
+
+template <class T>
+static __global__ void soften_across_dx(tp_lanes d, int64_t tiles, bool logarithm, const T *dy, const T *y, bool add, T *dx)
 {
     typedef tp_acc<T> A;
 
     for (int64_t b = blockIdx.x; b < tiles; b += gridDim.x) {
-        tp_lane w = tp_lane_of<ALONG>(d, b);
+        tp_lane w = tp_lane_of<false>(d, b);
         A sum = 0;
 
         for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
@@ -74,12 +138,11 @@ static __global__ void soften_dx(tp_lanes d, int64_t tiles, bool logarithm, cons
 
             sum += logarithm ? g : g * tp_load(y[w.base + i * w.stride]);
         }
-        sum = tp_lane_fold<ALONG>(sum, tp_plus());
+        sum = tp_lane_fold<false>(sum, tp_plus());
         for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
             int64_t at = w.base + i * w.stride;
-            A g = tp_load(dy[at]), v = tp_load(y[at]);
 
-            tp_put(&dx[at], logarithm ? g - exp(v) * sum : v * (g - sum), add);
+            tp_put(&dx[at], slope<A>(logarithm, tp_load(dy[at]), tp_load(y[at]), sum), add);
         }
     }
 }
@@ -91,8 +154,11 @@ static int softmax_dx(tp_ctx *c, int64_t outer, int64_t n, int64_t inner, const 
     tp_lanes d = { outer, n, inner };
     bool logarithm = kind == TP_SOFTMAX_LOG;
 
-    return TP_LAUNCH_LANES(c, __func__, d, (soften_dx<true, T>), (soften_dx<false, T>), logarithm, (const T *)dy,
-                           (const T *)y, add, (T *)dx);
+    if (inner == 1)
+        return TP_LAUNCH(c, soften_rows_dx<T>, tp_row_blocks(outer), tp_row_threads(n), outer, n, logarithm, (const T *)dy,
+                         (const T *)y, add, (T *)dx);
+    return TP_LAUNCH(c, soften_across_dx<T>, tp_row_blocks(tp_lane_tiles(d)), TP_THREADS, d, tp_lane_tiles(d), logarithm,
+                     (const T *)dy, (const T *)y, add, (T *)dx);
 }
 
 TP_FLOATS(softmax)
