@@ -8,57 +8,74 @@
  * numbers.
  */
 #include "kernels/cuda/norm.cuh"
+#include "kernels/cuda/rows.cuh"
 
 template <class T>
-static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs,
-                                  const tp_acc<T> *w, const tp_acc<T> *b, double eps,
-                                  tp_acc<T> *means, tp_acc<T> *rstds, T *ys)
+static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs, const tp_acc<T> *w, const tp_acc<T> *b,
+                                  double eps, tp_acc<T> *means, tp_acc<T> *rstds, T *ys)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+    tp_weights<A, N> weight = { w, 1 }, bias = { b, 0 };
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *x = xs + r * cols;
-        A mean = 0, square = 0, rstd;
+        tp_rows<T, 1> x;
+        A mean, square, rstd;
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            mean += tp_load(x[k]);
-        mean = tp_block_fold(mean, tp_plus()) / A(cols);
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            square += (tp_load(x[k]) - mean) * (tp_load(x[k]) - mean);
-        square = tp_block_fold(square, tp_plus()) / A(cols);
-        rstd = A(1 / sqrt(double(square) + eps));
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            tp_put(&ys[r * cols + k],
-                   (tp_load(x[k]) - mean) * rstd * (w ? w[k] : A(1)) + (b ? b[k] : A(0)));
+        x.take({ xs + r * cols }, cols, ys + r * cols);
+        mean = x.sum([&](int j, const pack(&v)[1]) { return tp_load(v[0].v[j]); }) / A(cols);
+        square = x.sum([&](int j, const pack(&v)[1]) {
+            A e = tp_load(v[0].v[j]) - mean;
+
+            return e * e;
+        });
+        rstd = A(1 / sqrt(double(square / A(cols)) + eps));
+        x.put(false, [&](int64_t i, int m, const pack(&v)[1], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(i, m), pb = bias.at(i, m);
+
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = (tp_load(v[0].v[j]) - mean) * rstd * pw.v[j] + pb.v[j];
+        });
         if (threadIdx.x == 0) means[r] = mean, rstds[r] = rstd;
     }
 }
 
 /* With g = dy weight and h = (x - mean) rstd:  dx (+)= rstd (g - mean of g - h mean of g h) */
 template <class T>
-static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys,
-                                     const T *xs, const tp_acc<T> *means,
-                                     const tp_acc<T> *rstds, const tp_acc<T> *w, bool add,
-                                     T *dxs)
+static __global__ void layer_rows_dx(int64_t rows, int64_t cols, const T *dys, const T *xs, const tp_acc<T> *means,
+                                     const tp_acc<T> *rstds, const tp_acc<T> *w, bool add, T *dxs)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+    tp_weights<A, N> weight = { w, 1 };
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *x = xs + r * cols, *dy = dys + r * cols;
+        tp_rows<T, 2> x; /* dy and x */
         A mean = means[r], rstd = rstds[r], level = 0, slope = 0;
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x) {
-            A g = tp_load(dy[k]) * (w ? w[k] : A(1));
+        x.take({ dys + r * cols, xs + r * cols }, cols, dxs + r * cols);
+        x.each([&](int64_t i, int m, const pack(&v)[2]) {
+            tp_pack<A, N> pw = weight.at(i, m);
 
-            level += g, slope += g * ((tp_load(x[k]) - mean) * rstd);
-        }
+            TP_UNROLL
+            for (int j = 0; j < N; j++) {
+                A g = tp_load(v[0].v[j]) * pw.v[j];
+
+                if (j < m) level += g, slope += g * ((tp_load(v[1].v[j]) - mean) * rstd);
+            }
+        });
         level = tp_block_fold(level, tp_plus()) / A(cols);
         slope = tp_block_fold(slope, tp_plus()) / A(cols);
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x) {
-            A g = tp_load(dy[k]) * (w ? w[k] : A(1)), h = (tp_load(x[k]) - mean) * rstd;
+        x.put(add, [&](int64_t i, int m, const pack(&v)[2], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(i, m);
 
-            tp_put(&dxs[r * cols + k], rstd * (g - level - h * slope), add);
-        }
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = rstd * (tp_load(v[0].v[j]) * pw.v[j] - level - (tp_load(v[1].v[j]) - mean) * rstd * slope);
+        });
     }
 }
 
@@ -104,17 +121,24 @@ static __global__ void rms_rows(int64_t rows, int64_t cols, const T *xs, const t
                                 tp_acc<T> *rstds, T *ys)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+    tp_weights<A, N> weight = { w, 1 };
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *x = xs + r * cols;
-        A square = 0, rstd;
+        tp_rows<T, 1> x;
+        A square, rstd;
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            square += tp_load(x[k]) * tp_load(x[k]);
-        square = tp_block_fold(square, tp_plus()) / A(cols);
-        rstd = A(1 / sqrt(double(square) + eps));
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            tp_put(&ys[r * cols + k], tp_load(x[k]) * rstd * (w ? w[k] : A(1)));
+        x.take({ xs + r * cols }, cols, ys + r * cols);
+        square = x.sum([&](int j, const pack(&v)[1]) { return tp_load(v[0].v[j]) * tp_load(v[0].v[j]); });
+        rstd = A(1 / sqrt(double(square / A(cols)) + eps));
+        x.put(false, [&](int64_t i, int m, const pack(&v)[1], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(i, m);
+
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = tp_load(v[0].v[j]) * rstd * pw.v[j];
+        });
         if (threadIdx.x == 0) rstds[r] = rstd;
     }
 }
@@ -124,16 +148,30 @@ static __global__ void rms_rows_dx(int64_t rows, int64_t cols, const T *dys, con
                                    const tp_acc<T> *w, bool add, T *dxs)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
+    tp_weights<A, N> weight = { w, 1 };
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *x = xs + r * cols, *dy = dys + r * cols;
+        tp_rows<T, 2> x; /* dy and x */
         A rstd = rstds[r], slope = 0;
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            slope += tp_load(dy[k]) * (w ? w[k] : A(1)) * tp_load(x[k]);
+        x.take({ dys + r * cols, xs + r * cols }, cols, dxs + r * cols);
+        x.each([&](int64_t i, int m, const pack(&v)[2]) {
+            tp_pack<A, N> pw = weight.at(i, m);
+
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                if (j < m) slope += tp_load(v[0].v[j]) * pw.v[j] * tp_load(v[1].v[j]);
+        });
         slope = tp_block_fold(slope, tp_plus()) / A(cols) * rstd * rstd * rstd;
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            tp_put(&dxs[r * cols + k], rstd * tp_load(dy[k]) * (w ? w[k] : A(1)) - tp_load(x[k]) * slope, add);
+        x.put(add, [&](int64_t i, int m, const pack(&v)[2], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(i, m);
+
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = rstd * tp_load(v[0].v[j]) * pw.v[j] - tp_load(v[1].v[j]) * slope;
+        });
     }
 }
 
