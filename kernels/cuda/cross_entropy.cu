@@ -5,7 +5,7 @@
  * Forward: a block a row, then one block over the rows.  A bad label can't be an error here
  * without a wait: the loss becomes NaN, and the next wait tells why.
  */
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/rows.cuh"
 
 template <class T>
 static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
@@ -13,26 +13,26 @@ static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
                                     tp_acc<T> *row, tp_fault *faults)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *x = logits + r * cols;
-        T *p = probs + r * cols;
         int64_t label = y[r];
-        A top = A(-INFINITY), sum = 0, scale;
+        tp_rows<T, 1> x;
+        A top, sum, scale;
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            top = tp_larger()(top, tp_load(x[k]));
-        top = tp_block_fold(top, tp_larger());
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            sum += exp(tp_load(x[k]) - top);
-        sum = tp_block_fold(sum, tp_plus()), scale = 1 / sum;
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            tp_put(&p[k], exp(tp_load(x[k]) - top) * scale);
+        x.take({ logits + r * cols }, cols, probs + r * cols);
+        tp_top_and_sum(x, &top, &sum), scale = 1 / sum;
+        x.put(false, [&](int64_t, int, const pack(&v)[1], A(&p)[N]) {
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                p[j] = exp(tp_load(v[0].v[j]) - top) * scale;
+        });
         if (threadIdx.x > 0) continue;
         row[r] = 0;
         if (label == ignore) continue;
         if (label >= 0 && label < cols)
-            row[r] = top + log(sum) - tp_load(x[label]); /* not -log p: p may be 0 */
+            row[r] = top + log(sum) - tp_load(logits[r * cols + label]); /* not -log p: p may be 0 */
         else
             row[r] = A(NAN), tp_report(faults, TP_FAULT_LABEL, label, cols);
     }
@@ -58,17 +58,21 @@ static __global__ void gradient(int64_t rows, int64_t cols, const T *p, const in
                                 int64_t dloss_step, const tp_acc<T> *count, bool add,
                                 T *dx)
 {
-    int64_t step = (int64_t)gridDim.x * blockDim.x, n = rows * cols;
+    typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
 
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        int64_t r = i / cols, k = i % cols;
-        tp_acc<T> g = 0;
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        int64_t label = y[r];
+        A g = dloss[r * dloss_step], over = mean ? *count : A(1);
+        tp_rows<T, 1> x;
 
-        if (y[r] != ignore) {
-            g = dloss[r * dloss_step] * (tp_load(p[i]) - (k == y[r]));
-            if (mean) g /= *count;
-        }
-        tp_put(&dx[i], g, add);
+        x.take({ p + r * cols }, cols, dx + r * cols);
+        x.put(add, [&](int64_t i, int, const pack(&v)[1], A(&d)[N]) {
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                d[j] = label == ignore ? A(0) : g * (tp_load(v[0].v[j]) - (i + j == label)) / over;
+        });
     }
 }
 
@@ -79,23 +83,24 @@ second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ign
        const T *du, T *ddx, tp_acc<T> *ddloss)
 {
     typedef tp_acc<T> A;
+    const int N = tp_rows<T, 1>::N;
+    typedef tp_pack<T, N> pack;
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        const T *p = probs + r * cols, *u = du + r * cols;
         bool counts = y[r] != ignore;
-        A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot = 0;
+        A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot;
+        tp_rows<T, 2> x; /* p and u */
 
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x)
-            dot += tp_load(u[k]) * tp_load(p[k]);
-        dot = tp_block_fold(dot, tp_plus());
-        for (int64_t k = threadIdx.x; k < cols; k += blockDim.x) {
-            A d = g * tp_load(p[k]) * (tp_load(u[k]) - dot);
-
-            tp_put(&ddx[r * cols + k], counts ? d : A(0));
-        }
+        x.take({ probs + r * cols, du + r * cols }, cols, ddx + r * cols);
+        dot = x.sum([&](int j, const pack(&v)[2]) { return tp_load(v[1].v[j]) * tp_load(v[0].v[j]); });
+        x.put(false, [&](int64_t, int, const pack(&v)[2], A(&d)[N]) {
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                d[j] = counts ? g * tp_load(v[0].v[j]) * (tp_load(v[1].v[j]) - dot) : A(0);
+        });
         if (threadIdx.x > 0) continue;
         counts = counts && y[r] >= 0 && y[r] < cols; /* a bad label has been reported */
-        ddloss[r] = counts ? (dot - tp_load(u[y[r]])) / over : A(0);
+        ddloss[r] = counts ? (dot - tp_load(du[r * cols + y[r]])) / over : A(0);
     }
 }
 
@@ -123,7 +128,7 @@ static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *p
 {
     typedef tp_acc<T> A;
 
-    return TP_LAUNCH(c, gradient<T>, tp_blocks(rows * cols), TP_THREADS, rows, cols,
+    return TP_LAUNCH(c, gradient<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
                      (const T *)p, y, ignore, mean, (const A *)dloss, dloss_step,
                      (const A *)count, add, (T *)dx);
 }
