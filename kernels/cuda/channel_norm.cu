@@ -9,16 +9,19 @@
  * over what was normalized together.
  */
 #include "kernels/cuda/norm.cuh"
+#include "kernels/cuda/rows.cuh"
 
 /* ---- batch: sums about the first row, which is as far from the mean as any ---- */
 
 template <class T> struct about_first {
     const T *x;
     int64_t cols;
+    tp_acc<T> first;
 
+    __device__ void column(int64_t k) { first = tp_load(x[k]); }
     __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
-        tp_acc<T> e = tp_load(x[r * cols + k]) - tp_load(x[k]);
+        tp_acc<T> e = tp_load(x[r * cols + k]) - first;
 
         return { e, e * e };
     }
@@ -46,12 +49,23 @@ template <class T>
 static __global__ void batch_rows(int64_t n, int64_t cols, const T *x, const tp_acc<T> *mean, const tp_acc<T> *rstd,
                                   const tp_acc<T> *w, const tp_acc<T> *b, T *y)
 {
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    typedef tp_acc<T> A;
+    const int N = 16 / sizeof(T);
+    tp_weights<A, N> means = { mean, 0 }, rstds = { rstd, 1 }, weight = { w, 1 }, bias = { b, 0 };
+    int64_t step = (int64_t)gridDim.x * blockDim.x * N;
+    bool aligned = tp_aligned(x) && tp_aligned(y);
 
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
         int64_t k = i % cols;
+        int m = n - i < N ? (int)(n - i) : N;
+        tp_pack<T, N> v = tp_fetch<T, N>(x + i, m, aligned && m == N), to;
+        tp_pack<A, N> pm = means.around(k, cols), pr = rstds.around(k, cols), pw = weight.around(k, cols),
+                      pb = bias.around(k, cols);
 
-        tp_put(&y[i], (tp_load(x[i]) - mean[k]) * rstd[k] * (w ? w[k] : tp_acc<T>(1)) + (b ? b[k] : tp_acc<T>(0)));
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            tp_put(&to.v[j], (tp_load(v.v[j]) - pm.v[j]) * pr.v[j] * pw.v[j] + pb.v[j]);
+        tp_keep<T, N>(y + i, to, m, aligned && m == N);
     }
 }
 
@@ -66,8 +80,8 @@ static int batch_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, cons
 
     if (rows * cols == 0) return 0;
     if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols }, end);
-    return failed ? failed : TP_LAUNCH(c, batch_rows<T>, tp_blocks(rows * cols), TP_THREADS, rows * cols, cols,
+    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols, 0 }, end);
+    return failed ? failed : TP_LAUNCH(c, batch_rows<T>, tp_pack_blocks<T>(rows * cols), TP_THREADS, rows * cols, cols,
                                        (const T *)x, (const A *)mean, (const A *)rstd, (const A *)weight,
                                        (const A *)bias, (T *)y);
 }
@@ -90,13 +104,27 @@ static __global__ void batch_rows_dx(int64_t rows, int64_t cols, const T *dy, co
                                      const tp_acc<T> *level, bool add, T *dx)
 {
     typedef tp_acc<T> A;
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    const int N = 16 / sizeof(T);
+    tp_weights<A, N> means = { mean, 0 }, rstds = { rstd, 1 }, weight = { w, 1 }, slopes = { slope, 0 }, levels = { level, 0 };
+    int64_t step = (int64_t)gridDim.x * blockDim.x * N, n = rows * cols;
+    bool aligned = tp_aligned(x) && tp_aligned(dy) && tp_aligned(dx);
 
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < rows * cols; i += step) {
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
         int64_t k = i % cols;
-        A h = (tp_load(x[i]) - mean[k]) * rstd[k];
+        int m = n - i < N ? (int)(n - i) : N;
+        bool whole = aligned && m == N;
+        tp_pack<T, N> v = tp_fetch<T, N>(x + i, m, whole), g = tp_fetch<T, N>(dy + i, m, whole);
+        tp_pack<T, N> to = tp_fetch<T, N>(add ? dx + i : NULL, m, whole);
+        tp_pack<A, N> pm = means.around(k, cols), pr = rstds.around(k, cols), pw = weight.around(k, cols);
+        tp_pack<A, N> ps = slopes.around(k, cols), pl = levels.around(k, cols);
 
-        tp_put(&dx[i], rstd[k] * (w ? w[k] : A(1)) * (tp_load(dy[i]) - level[k] / A(rows) - h * (slope[k] / A(rows))), add);
+        TP_UNROLL
+        for (int j = 0; j < N; j++) {
+            A h = (tp_load(v.v[j]) - pm.v[j]) * pr.v[j];
+
+            tp_put(&to.v[j], pr.v[j] * pw.v[j] * (tp_load(g.v[j]) - pl.v[j] / A(rows) - h * (ps.v[j] / A(rows))), add);
+        }
+        tp_keep<T, N>(dx + i, to, m, whole);
     }
 }
 
@@ -105,7 +133,7 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
                          const void *rstd, const void *weight, bool add, void *dx, void *dweight, void *dbias)
 {
     typedef tp_acc<T> A;
-    tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false };
+    tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false, 0, 0 };
     tp_two<A> *part = tp_columns_room<tp_two<A>>(c, rows, cols, cols);
     A *slope = (A *)part, *level = slope + cols;
     int failed;
@@ -113,7 +141,7 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
     if (!part) return TP_KERNEL_NO_MEMORY;
     failed = tp_columns(c, __func__, rows, cols, part + cols, f, batch_sums<A>{ slope, level, (A *)dweight, (A *)dbias });
     if (failed || !dx) return failed;
-    return TP_LAUNCH(c, batch_rows_dx<T>, tp_blocks(rows * cols), TP_THREADS, rows, cols, (const T *)dy, (const T *)x,
+    return TP_LAUNCH(c, batch_rows_dx<T>, tp_pack_blocks<T>(rows * cols), TP_THREADS, rows, cols, (const T *)dy, (const T *)x,
                      (const A *)mean, (const A *)rstd, (const A *)weight, (const A *)slope, (const A *)level, add, (T *)dx);
 }
 
@@ -204,6 +232,7 @@ template <class T> struct group_part {
     const tp_acc<T> *mean, *rstd;
     int64_t rows, cols, groups;
 
+    __device__ void column(int64_t) {}
     __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
         int64_t b = r / rows * groups + k / (cols / groups);

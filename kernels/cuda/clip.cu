@@ -9,12 +9,19 @@
 /* Chunk `block` gives sum or any of f(g); in double, squares neither overflow nor lose much. */
 template <class T, class F> static __global__ void look(tp_group all, F f, double *part)
 {
+    const int N = 16 / sizeof(T);
     int64_t from, to;
     const T *g = (const T *)all.u[tp_chunk_of(all, &from, &to)].g;
     double sum = 0;
 
-    for (int64_t i = from + threadIdx.x; i < to; i += blockDim.x)
-        sum += f((double)tp_load(g[i]));
+    for (int64_t i = from + (int64_t)threadIdx.x * N; i < to; i += (int64_t)blockDim.x * N) {
+        int n = to - i < N ? (int)(to - i) : N;
+        tp_pack<T, N> x = tp_fetch<T, N>(g + i, n, n == N && tp_aligned(g));
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            sum += f((double)tp_load(x.v[j])); /* f of 0, behind the end, is 0 */
+    }
     sum = tp_block_fold(sum, tp_plus());
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }

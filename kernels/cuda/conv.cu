@@ -124,6 +124,7 @@ template <class T> struct weight_part {
     tp_window g;
     const T *x, *dy;
 
+    __device__ void column(int64_t) {}
     __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
         int64_t C = g.C / g.groups, o = k % g.O, c = k / g.O % C, tap = k / g.O / C;

@@ -1,9 +1,38 @@
 /*
  * copy.cu - fill, copy and cast, for every dtype.
  */
-#include "kernels/cuda/number.cuh"
+#include "kernels/cuda/map.cuh"
 
-/* ---- kernels ---- */
+/* ---- dense operands, 16 bytes at a time ---- */
+
+/* y = v, or, with x, y (+)= x, whose bits stay where nothing is added. */
+template <class T> static __global__ void move_packs(int64_t n, T v, const T *x, bool add, T *y)
+{
+    const int N = 16 / sizeof(T);
+    int64_t step = (int64_t)gridDim.x * blockDim.x * N;
+    bool aligned = tp_aligned(x) && tp_aligned(y);
+
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
+        int m = n - i < N ? (int)(n - i) : N;
+        bool whole = aligned && m == N;
+        tp_pack<T, N> from = tp_fetch<T, N>(x ? x + i : NULL, m, whole), to = tp_fetch<T, N>(add ? y + i : NULL, m, whole);
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++) {
+            if (add) tp_put(&to.v[j], tp_load(from.v[j]), true);
+            else to.v[j] = x ? from.v[j] : v;
+        }
+        tp_keep<T, N>(y + i, to, m, whole);
+    }
+}
+
+template <class T> static int move_all(tp_ctx *c, const char *op, int64_t n, T v, const void *x, bool add, void *y)
+{
+    return TP_LAUNCH_FOR(c, op, move_packs<T>, tp_pack_blocks<T>(n), TP_THREADS, n, v,
+                         (const T *)x, add, (T *)y);
+}
+
+/* ---- by strides ---- */
 
 template <class T>
 static __global__ void fill_all(tp_loop l, int64_t n, double value, T *y)
@@ -79,6 +108,7 @@ template <class T> static int fill(tp_ctx *c, const tp_loop *l, double value, vo
 {
     int64_t n = tp_loop_count(l);
 
+    if (tp_dense(l, 0)) return move_all<T>(c, __func__, n, tp_convert<T, double>::of(value), NULL, false, y);
     return TP_LAUNCH(c, fill_all<T>, tp_blocks(n), TP_THREADS, *l, n, value, (T *)y);
 }
 
@@ -87,6 +117,7 @@ static int copy(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
 {
     int64_t n = tp_loop_count(l);
 
+    if (tp_dense(l, 1)) return move_all<T>(c, __func__, n, T(), x, add, y);
     return TP_LAUNCH(c, copy_all<T>, tp_blocks(n), TP_THREADS, *l, n, (const T *)x, add,
                      (T *)y);
 }

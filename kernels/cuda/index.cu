@@ -6,6 +6,7 @@
  * its order.  So nothing is added atomically, and a result has the same bits each time.
  */
 #include "kernels/cuda/number.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/sort.cuh"
 
 enum { PICKED, INDEX, WHOLE };
@@ -108,12 +109,20 @@ static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_faul
                                   const T *w, T *y)
 {
     for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+        const int N = 16 / sizeof(T);
         int64_t r = index[i];
-        bool there = r >= 0 && r < rows;
+        bool there = r >= 0 && r < rows, aligned = tp_aligned(w + r * cols) && tp_aligned(y + i * cols);
 
         if (!there && threadIdx.x == 0) tp_report(fault, TP_FAULT_EMBEDDING, r, rows);
-        for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
-            y[i * cols + j] = there ? w[r * cols + j] : nothing<T>();
+        for (int64_t j = (int64_t)threadIdx.x * N; j < cols; j += (int64_t)blockDim.x * N) {
+            int m = cols - j < N ? (int)(cols - j) : N;
+            tp_pack<T, N> row = tp_fetch<T, N>(there ? w + r * cols + j : NULL, m, aligned && m == N);
+
+            TP_UNROLL
+            for (int k = 0; k < N; k++)
+                if (!there) row.v[k] = nothing<T>();
+            tp_keep<T, N>(y + i * cols + j, row, m, aligned && m == N);
+        }
     }
 }
 

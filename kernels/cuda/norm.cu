@@ -110,7 +110,7 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
     if (failed || (!dweight && !dbias)) return failed;
     if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
     return tp_columns(c, __func__, rows, cols, part,
-                         tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true },
+                         tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true, 0, 0 },
                          tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
 
@@ -180,6 +180,7 @@ template <class T> struct rms_part {
     const tp_acc<T> *rstd;
     int64_t cols;
 
+    __device__ void column(int64_t) {}
     __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
         return { tp_load(dy[r * cols + k]) * tp_load(x[r * cols + k]) * rstd[r] };

@@ -29,17 +29,22 @@ template <class T> struct tp_norm_part {
     const tp_acc<T> *mean, *rstd;
     int64_t cols;
     bool of_rows;
+    tp_acc<T> level, scale; /* mean and rstd of the column */
 
+    __device__ void column(int64_t k)
+    {
+        if (!of_rows) level = mean[k], scale = rstd[k];
+    }
     __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
     {
-        int64_t of = of_rows ? r : k;
-        tp_acc<T> g = tp_load(dy[r * cols + k]);
+        tp_acc<T> g = tp_load(dy[r * cols + k]), m = of_rows ? mean[r] : level, s = of_rows ? rstd[r] : scale;
 
-        return { g * ((tp_load(x[r * cols + k]) - mean[of]) * rstd[of]), g };
+        return { g * ((tp_load(x[r * cols + k]) - m) * s), g };
     }
 };
 
-/* Over a chunk of rows, for 32 columns: part (chunks, cols) = sums of what f(r, k) gives, an S. */
+/* Over a chunk of rows, for 32 columns: part (chunks, cols) = sums of what f(r, k) gives, an S, after
+ * f.column(k). */
 template <class S, class F>
 static __global__ void tp_sum_columns(int64_t rows, int64_t cols, int64_t chunk, F f, S *part)
 {
@@ -50,6 +55,7 @@ static __global__ void tp_sum_columns(int64_t rows, int64_t cols, int64_t chunk,
     S sum = {};
 
     if (end > rows) end = rows;
+    if (k < cols) f.column(k);
     for (int64_t r = first + depth; k < cols && r < end; r += TP_DEPTH)
         sum += f(r, k);
     each[threadIdx.x] = sum;

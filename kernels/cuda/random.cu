@@ -4,7 +4,7 @@
  * A thread makes the four numbers of one counter.  Compiled without contraction, as
  * philox.h asks.
  */
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/map.cuh"
 #include "kernels/philox.h"
 
 /* What is made of four lanes of bits. */
@@ -49,6 +49,11 @@ static __global__ void draw(tp_loop l, int64_t n, tp_draw d, double a, double b,
 }
 
 /* Keeps x where the number, m 2^-24, is not below p: where m >= threshold. */
+template <class T> static __device__ tp_acc<T> kept(uint32_t bits, uint32_t threshold, T x, tp_acc<T> scale)
+{
+    return bits >> 8 >= threshold ? tp_load(x) * scale : tp_acc<T>(0);
+}
+
 template <class T>
 static __global__ void drop(tp_loop l, int64_t n, tp_draw d, uint32_t threshold,
                             tp_acc<T> scale, const T *x, bool add, T *y)
@@ -62,10 +67,33 @@ static __global__ void drop(tp_loop l, int64_t n, tp_draw d, uint32_t threshold,
         bits_of(d, q, bits);
         for (int k = 0; k < 4 && 4 * q + k < n; k++) {
             tp_at(l, 4 * q + k, at);
-            tp_put(&y[at[0]],
-                   bits[k] >> 8 >= threshold ? tp_load(x[at[1]]) * scale : tp_acc<T>(0),
-                   add);
+            tp_put(&y[at[0]], kept(bits[k], threshold, x[at[1]], scale), add);
         }
+    }
+}
+
+/* The same of dense operands, 16 bytes at a time. */
+template <class T>
+static __global__ void drop_packs(int64_t n, tp_draw d, uint32_t threshold, tp_acc<T> scale, const T *x, bool add, T *y)
+{
+    const int N = 16 / sizeof(T);
+    int64_t step = (int64_t)gridDim.x * blockDim.x * N;
+    bool aligned = tp_aligned(x) && tp_aligned(y);
+    uint64_t key = d.state[0], first = d.state[1] + d.add;
+
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
+        int m = n - i < N ? (int)(n - i) : N;
+        bool whole = aligned && m == N;
+        tp_pack<T, N> from = tp_fetch<T, N>(x + i, m, whole), to = tp_fetch<T, N>(add ? y + i : NULL, m, whole);
+        bool late = N < 4 && i % 4; /* two f64 are half of what a counter gives */
+        uint32_t bits[4];
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++) {
+            if (j % 4 == 0) tp_philox(key, first + (uint64_t)(i + j) / 4, bits);
+            tp_put(&to.v[j], kept(late ? bits[2 + j % 2] : bits[j % 4], threshold, from.v[j], scale), add);
+        }
+        tp_keep<T, N>(y + i, to, m, whole);
     }
 }
 
@@ -119,10 +147,13 @@ static int dropout(tp_ctx *c, const tp_loop *l, const void *x, double p, tp_draw
                    bool add, void *y)
 {
     int64_t n = tp_loop_count(l);
+    uint32_t threshold = (uint32_t)ceil(p * 0x1p24);
+    tp_acc<T> scale = tp_acc<T>(1 / (1 - p));
 
-    return TP_LAUNCH(c, drop<T>, tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d,
-                     (uint32_t)ceil(p * 0x1p24), tp_acc<T>(1 / (1 - p)), (const T *)x,
-                     add, (T *)y);
+    if (tp_dense(l, 1))
+        return TP_LAUNCH(c, drop_packs<T>, tp_pack_blocks<T>(n), TP_THREADS, n, d, threshold, scale,
+                         (const T *)x, add, (T *)y);
+    return TP_LAUNCH(c, drop<T>, tp_blocks((n + 3) / 4), TP_THREADS, *l, n, d, threshold, scale, (const T *)x, add, (T *)y);
 }
 
 template <class T> static int bernoulli(tp_ctx *c, const tp_loop *l, const void *p, tp_draw d, void *y)
