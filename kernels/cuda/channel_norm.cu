@@ -99,7 +99,7 @@ template <class A> struct batch_sums {
 };
 
 template <class T>
-static __global__ void batch_rows_dx(int64_t rows, int64_t cols, const T *dy, const T *x, const tp_acc<T> *mean,
+static __global__ void TP_ROOMY batch_rows_dx(int64_t rows, int64_t cols, const T *dy, const T *x, const tp_acc<T> *mean,
                                      const tp_acc<T> *rstd, const tp_acc<T> *w, const tp_acc<T> *slope,
                                      const tp_acc<T> *level, bool add, T *dx)
 {

@@ -17,9 +17,9 @@ static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
     typedef tp_pack<T, N> pack;
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-        int64_t label = y[r];
         tp_rows<T, 1> x;
         A top, sum, scale;
+        int64_t label;
 
         x.take({ logits + r * cols }, cols, probs + r * cols);
         tp_top_and_sum(x, &top, &sum), scale = 1 / sum;
@@ -29,7 +29,7 @@ static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
                 p[j] = exp(tp_load(v[0].v[j]) - top) * scale;
         });
         if (threadIdx.x > 0) continue;
-        row[r] = 0;
+        row[r] = 0, label = y[r];
         if (label == ignore) continue;
         if (label >= 0 && label < cols)
             row[r] = top + log(sum) - tp_load(logits[r * cols + label]); /* not -log p: p may be 0 */
@@ -53,7 +53,7 @@ static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y,
 }
 
 template <class T>
-static __global__ void gradient(int64_t rows, int64_t cols, const T *p, const int64_t *y,
+static __global__ void TP_ROOMY gradient(int64_t rows, int64_t cols, const T *p, const int64_t *y,
                                 int64_t ignore, bool mean, const tp_acc<T> *dloss,
                                 int64_t dloss_step, const tp_acc<T> *count, bool add,
                                 T *dx)

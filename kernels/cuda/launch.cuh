@@ -24,6 +24,8 @@ extern "C" {
 #else
 #define TP_SHARED(type, name, n) __shared__ type name[n]
 #define TP_WHOLE(p)              (*(p)) /* a struct that is aligned to its size, in one access */
+/* Of a kernel that waits for memory: registers for 768 threads at once, which keep it busy. */
+#define TP_ROOMY                 __launch_bounds__(TP_THREADS, 3)
 const int64_t TP_MAX_BLOCKS = 1 << 20;
 #endif
 

@@ -11,7 +11,7 @@
 #include "kernels/cuda/rows.cuh"
 
 template <class T>
-static __global__ void layer_rows(int64_t rows, int64_t cols, const T *xs, const tp_acc<T> *w, const tp_acc<T> *b,
+static __global__ void TP_ROOMY layer_rows(int64_t rows, int64_t cols, const T *xs, const tp_acc<T> *w, const tp_acc<T> *b,
                                   double eps, tp_acc<T> *means, tp_acc<T> *rstds, T *ys)
 {
     typedef tp_acc<T> A;

@@ -7,7 +7,8 @@
 #include "kernels/cuda/launch.cuh"
 
 /* N numbers; up to 16 bytes of them move at once. */
-template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) tp_pack {
+template <class T, int N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) tp_pack {
     T v[N];
 };
 
@@ -25,7 +26,8 @@ __host__ __device__ inline bool tp_aligned(const void *p)
 }
 
 /* The first n of N numbers at p, the others 0; whole: all N, and p is aligned.  NULL: zeros. */
-template <class T, int N> static __device__ inline tp_pack<T, N> tp_fetch(const T *p, int n, bool whole)
+template <class T, int N>
+static __device__ inline tp_pack<T, N> tp_fetch(const T *p, int n, bool whole)
 {
     const int once = N * sizeof(T) > 16 ? (int)(16 / sizeof(T)) : N;
     tp_pack<T, N> x = {};
@@ -45,7 +47,8 @@ template <class T, int N> static __device__ inline tp_pack<T, N> tp_fetch(const 
     return x;
 }
 
-template <class T, int N> static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool whole)
+template <class T, int N>
+static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool whole)
 {
     static_assert(N * sizeof(T) <= 16, "a pack is one access");
 

@@ -13,7 +13,8 @@
 
 /* R rows of n numbers side by side: those at p[0], p[1] ...; `out` is a row that will be written. */
 template <class T, int R> struct tp_rows {
-    enum { N = 16 / sizeof(T), KEPT = 16 / N };
+    enum { N = 16 / sizeof(T) };
+    enum { KEPT = (sizeof(T) == 2 ? 2 : 4) / R }; /* leaves registers for 768 threads */
     typedef tp_pack<T, N> pack;
     const T *p[R];
     int64_t n;
@@ -31,7 +32,10 @@ template <class T, int R> struct tp_rows {
         for (int k = 0; k < KEPT; k++)
             if (start(k) < n) fetch(start(k), kept[k]);
     }
-    __device__ int64_t start(int64_t k) const { return (k * blockDim.x + threadIdx.x) * N; }
+    __device__ int64_t start(int64_t k) const
+    {
+        return (k * blockDim.x + threadIdx.x) * N;
+    }
     __device__ int count(int64_t i) const { return n - i < N ? (int)(n - i) : N; }
     __device__ bool whole(int64_t i) const { return aligned && n - i >= N; }
     __device__ void fetch(int64_t i, pack (&v)[R]) const
@@ -111,7 +115,9 @@ template <class A, int N> struct tp_weights {
 
 /* The largest of a row, NaN before numbers, and the sum of e^(x - top), in one reading: the sum so far
  * shrinks where a larger number comes. */
-template <class T> __device__ inline void tp_top_and_sum(const tp_rows<T, 1> &x, tp_acc<T> *top, tp_acc<T> *sum)
+template <class T>
+__device__ inline void tp_top_and_sum(const tp_rows<T, 1> &x, tp_acc<T> *top,
+                                      tp_acc<T> *sum)
 {
     typedef tp_acc<T> A;
     typedef tp_rows<T, 1> row;
@@ -130,7 +136,8 @@ template <class T> __device__ inline void tp_top_and_sum(const tp_rows<T, 1> &x,
             if (j < m) total += exp(tp_load(v[0].v[j]) - mine);
     });
     *top = tp_block_fold(mine, tp_nan_wins());
-    *sum = tp_block_fold(mine == A(-INFINITY) ? A(0) : total * exp(mine - *top), tp_plus());
+    *sum =
+        tp_block_fold(mine == A(-INFINITY) ? A(0) : total * exp(mine - *top), tp_plus());
 }
 
 #endif

@@ -46,6 +46,7 @@ const int64_t TP_MAX_BLOCKS = 5;
         *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
 
 #define TP_WHOLE(p) cudasim::whole(p)
+#define TP_ROOMY
 
 namespace cudasim
 {
