@@ -200,10 +200,10 @@ static bool gave_no_nan(const tp_node *n)
 
 static void watched_backward(tp_thread *me, tp_node *n)
 {
-    int in = me->probe->enter(me->probe, TP_PROBE_BACKWARD, tp__node_name(n), tp__cost_backward(n));
+    int in = tp__probe_enter(me->probe, TP_PROBE_BACKWARD, tp__node_name(n), tp__cost_backward(n));
 
     n->op->backward(n);
-    if (me->probe) me->probe->leave(me->probe, in);
+    tp__probe_leave(me->probe, in);
 }
 
 static bool differentiate(tp_node *n)

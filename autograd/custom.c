@@ -104,11 +104,12 @@ static int apply(const tp_user_op *op, tp_list in, const void *opts, size_t opts
 int tp_apply_all(const tp_user_op *op, tp_list in, const void *opts, size_t opts_bytes,
                  tp_tensor **out, int room)
 {
-    tp_probe *p = op && op->name ? tp__me()->probe : NULL;
-    int entered = p ? p->enter(p, TP_PROBE_OP, op->name, (tp_cost){ 0, 0 }) : 0;
+    const char *name = op ? op->name : NULL;
+    tp_probe *p = name ? tp__me()->probe : NULL;
+    int entered = tp__probe_enter(p, TP_PROBE_OP, name, (tp_cost){ 0, 0 });
     int n = apply(op, in, opts, opts_bytes, out, room);
 
-    if (p && p == tp__me()->probe) p->leave(p, entered);
+    if (p == tp__me()->probe) tp__probe_leave(p, entered);
     return n;
 }
 

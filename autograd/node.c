@@ -191,7 +191,7 @@ bool tp__record_all(const tp_op *op, tp_list in, tp_list out, tp_list saved, con
     tp_node *n;
 
     if (me->error != TP_OK) return false;
-    if (me->probe) me->probe->op(me->probe, op->name, tp__cost_own(op->name, in, out));
+    if (me->probe && me->probe->op) me->probe->op(me->probe, op->name, tp__cost_own(op->name, in, out));
     if (tp__anomaly(me) && !tp__nan_free(op->name, "output", 0, out)) return false;
     if (!tp__will_record(in)) return true;
     if (!(n = make(op, in.n, out, saved, bytes, &sizes))) return false;

@@ -322,10 +322,10 @@ static bool next(tp_loader *l, tp_batch *b)
 bool tp_data_next(tp_loader *l, tp_batch *b)
 {
     tp_probe *p = tp__me()->probe;
-    int entered = p ? p->enter(p, TP_PROBE_SPAN, __func__, (tp_cost){ 0, 0 }) : 0;
+    int entered = tp__probe_enter(p, TP_PROBE_SPAN, __func__, (tp_cost){ 0, 0 });
     bool ok = next(l, b);
 
-    if (p && p == tp__me()->probe) p->leave(p, entered);
+    if (p == tp__me()->probe) tp__probe_leave(p, entered);
     return ok;
 }
 

@@ -22,7 +22,7 @@ typedef struct tp_ctx {
     const struct tp_backend *backend;
     int index;     /* which of the machine's devices: 1 in "cuda:1" */
     int threads;   /* how many the CPU kernels may use; our kernels' results don't depend on it */
-    bool tf32;     /* products of f32 may round their operands to TF32 */
+    bool tf32;     /* products and convolutions of f32 may round their operands to TF32 */
     void *stream;  /* cudaStream_t; NULL on the CPU */
     void *device;  /* whose context this is, for grow */
     void *handles; /* the backend's library handles for this thread, made by open */
@@ -264,7 +264,7 @@ typedef struct tp_backend {
 #undef TP_KERNEL
 } tp_backend;
 
-enum { TP_BACKEND_VERSION = 1 };
+enum { TP_BACKEND_VERSION = 2 };
 
 /* The CPU's kernels, compiled for the best instruction set that this processor has;
  * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */

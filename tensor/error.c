@@ -152,9 +152,10 @@ bool tp__dead(const char *where)
 bool tp__check(const char *where, tp_list in, int n_must)
 {
     const tp_tensor *first = NULL;
+    tp_probe *p = tp__me()->probe;
 
     if (!tp_ok()) return false;
-    if (tp__me()->probe) tp__me()->probe->check(tp__me()->probe);
+    if (p && p->check) p->check(p);
     TP_REQUIRE_IN(where, in.n >= 0 && (in.t || !in.n), TP_ERR_ARG, in.n < 0 ? "a list of %d tensors"
                   : "a list of %d tensors, and no pointer to them", in.n);
     for (int i = 0; i < in.n; i++) {

@@ -242,13 +242,13 @@ static inline void tp__kernel_begins(void)
 {
     tp_probe *p = tp__me()->probe;
 
-    if (p) p->kernel_begins(p);
+    if (p && p->kernel_begins) p->kernel_begins(p);
 }
 static inline bool tp__ran(const char *kernel, const tp_tensor *t, int status)
 {
     tp_probe *p = tp__me()->probe;
 
-    if (p) p->kernel(p, kernel, t);
+    if (p && p->kernel) p->kernel(p, kernel, t);
     return status == 0 || tp__kernel_failed(kernel, t, status);
 }
 static inline bool tp__tried(const char *kernel, const tp_tensor *t, int status)

@@ -17,6 +17,7 @@ typedef struct tp_cost {
 
 typedef enum tp_probe_kind { TP_PROBE_BACKWARD, TP_PROBE_OP, TP_PROBE_SPAN } tp_probe_kind;
 
+/* What it has no function for it isn't told. */
 typedef struct tp_probe tp_probe;
 struct tp_probe {
     void (*check)(tp_probe *p);                      /* an op begins, or something else */
@@ -30,6 +31,15 @@ struct tp_probe {
     /* Of any thread, one at a time. */
     void (*other)(tp_probe *p, const char *name, double begin, double end);
 };
+
+static inline int tp__probe_enter(tp_probe *p, tp_probe_kind kind, const char *name, tp_cost c)
+{
+    return p && p->enter ? p->enter(p, kind, name, c) : 0;
+}
+static inline void tp__probe_leave(tp_probe *p, int entered)
+{
+    if (p && p->leave) p->leave(p, entered);
+}
 
 double tp__probe_now(void); /* seconds */
 /* Threads that help: around what they do.  0: nobody watches. */

@@ -143,8 +143,8 @@ const char *tp_device_describe(tp_device *d); /* one line: processor, instructio
 bool tp_device_wait(tp_device *d);            /* until all work given to it is done */
 void tp_set_threads(int n); /* CPU threads for kernels, at most 1024; 0: all processors */
 int tp_threads(void);       /* how many they are */
-/* May products of f32 on CUDA round their operands to TF32 (8 bits of exponent, 10 of fraction), so that
- * tensor cores multiply them?  For all threads; at first no. */
+/* May products, and cuDNN's convolutions, of f32 on CUDA round their operands to TF32 (8 bits of exponent, 10
+ * of fraction), so that tensor cores multiply them?  For all threads; at first no. */
 void tp_set_tf32(bool allowed);
 bool tp_tf32(void);
 

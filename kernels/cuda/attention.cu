@@ -16,7 +16,7 @@ enum { LANES = 32, WARPS = 8, WIDE = 64, MOST = 256, PARTS = MOST / WIDE, OWN = 
 
 /* tile[r][e] = numbers [from, from + WIDE) of row first + r, 0 where there are none; by all threads of the
  * block, which must come here. */
-template <class T, int SIZE> __device__ inline void load_rows(tp_acc<T> (&tile)[SIZE], const tp_rows<T> &a, int64_t from)
+template <class T, int SIZE> __device__ inline void load_rows(tp_acc<T> (&tile)[SIZE], const tp_head<T> &a, int64_t from)
 {
     __syncthreads(); /* what was there has been read */
     for (int i = (int)threadIdx.x; i < SIZE / (WIDE + 1) * WIDE; i += (int)blockDim.x) {
@@ -30,8 +30,8 @@ template <class T, int SIZE> __device__ inline void load_rows(tp_acc<T> (&tile)[
 
 /* The product of the warp's row of a and the lane's row of b. */
 template <class T, class A>
-__device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LANES * (WIDE + 1)], const tp_rows<T> &a,
-                            const tp_rows<T> &b)
+__device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LANES * (WIDE + 1)], const tp_head<T> &a,
+                            const tp_head<T> &b)
 {
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
     A dot = 0;
@@ -47,7 +47,7 @@ __device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LAN
 
 /* out += the rows of b, each times its lane's weight; a lane has numbers lane, lane + LANES, ... of the sum. */
 template <class T, class A>
-__device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_rows<T> &b, A weight, A (&out)[OWN])
+__device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_head<T> &b, A weight, A (&out)[OWN])
 {
     int lane = (int)threadIdx.x % LANES;
 
@@ -78,12 +78,12 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
     for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
-        tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], first, g.L, g.E };
+        tp_head<T> q = tp_head_of(j.q, g.q, n, h, first, g.L, g.E);
         A top = A(-INFINITY), sum = 0, out[OWN] = {};
 
         for (int64_t s0 = 0; s0 < end; s0 += LANES) {
-            tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], s0, g.S, g.E };
-            tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], s0, g.S, g.Ev };
+            tp_head<T> k = tp_head_of(j.k, g.k, n, kv, s0, g.S, g.E);
+            tp_head<T> v = tp_head_of(j.v, g.v, n, kv, s0, g.S, g.Ev);
             A score = product<T>(queries, keys, q, k) * A(g.scale) + tp_mask_of(j, n, h, l, s0 + lane), high = score, fade, weight;
 
             for (int far = LANES / 2; far; far /= 2)
@@ -166,13 +166,13 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         int64_t row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
-        tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], first, g.L, g.E };
-        tp_rows<T> dy = { j.dy + n * g.dy[0] + h * g.dy[1], g.dy[2], first, g.L, g.Ev };
+        tp_head<T> q = tp_head_of(j.q, g.q, n, h, first, g.L, g.E);
+        tp_head<T> dy = tp_head_of(j.dy, g.dy, n, h, first, g.L, g.Ev);
         A out[OWN] = {};
 
         for (int64_t s0 = 0; s0 < end; s0 += LANES) {
-            tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], s0, g.S, g.E };
-            tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], s0, g.S, g.Ev };
+            tp_head<T> k = tp_head_of(j.k, g.k, n, kv, s0, g.S, g.E);
+            tp_head<T> v = tp_head_of(j.v, g.v, n, kv, s0, g.S, g.Ev);
             A dot = product<T>(rows, keys, q, k), back = product<T>(rows, keys, dy, v), slope = 0;
 
             if (l < g.L && s0 + lane < g.S)
@@ -201,14 +201,14 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
 
     for (int64_t b = blockIdx.x; b < g.N * g.kv_heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.kv_heads, kv = b / tiles % g.kv_heads, first = b % tiles * WARPS, s = first + warp;
-        tp_rows<T> k = { j.k + n * g.k[0] + kv * g.k[1], g.k[2], first, g.S, g.E };
-        tp_rows<T> v = { j.v + n * g.v[0] + kv * g.v[1], g.v[2], first, g.S, g.Ev };
+        tp_head<T> k = tp_head_of(j.k, g.k, n, kv, first, g.S, g.E);
+        tp_head<T> v = tp_head_of(j.v, g.v, n, kv, first, g.S, g.Ev);
         A of_k[OWN] = {}, of_v[OWN] = {};
 
         for (int64_t h = kv * group; h < (kv + 1) * group; h++)
             for (int64_t l0 = g.causal ? first / LANES * LANES : 0; l0 < g.L; l0 += LANES) {
-                tp_rows<T> q = { j.q + n * g.q[0] + h * g.q[1], g.q[2], l0, g.L, g.E };
-                tp_rows<T> dy = { j.dy + n * g.dy[0] + h * g.dy[1], g.dy[2], l0, g.L, g.Ev };
+                tp_head<T> q = tp_head_of(j.q, g.q, n, h, l0, g.L, g.E);
+                tp_head<T> dy = tp_head_of(j.dy, g.dy, n, h, l0, g.L, g.Ev);
                 int64_t l = l0 + lane, row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
                 A dot = product<T>(keys, rows, k, q), back = product<T>(keys, rows, v, dy), weight = 0, slope = 0, part_kept;
 

@@ -66,11 +66,19 @@ __device__ inline tp_acc<T> tp_kept(const tp_attention<T> &j, int64_t n, int64_t
     return mine >> 8 >= j.threshold ? j.keep : tp_acc<T>(0);
 }
 
-/* Rows first .. n - 1 of `width` numbers, `step` apart. */
-template <class T> struct tp_rows {
+/* Rows first .. n - 1 of a head: of `width` numbers, `step` apart. */
+template <class T> struct tp_head {
     const T *x;
     int64_t step, first, n, width;
 };
+
+/* Of head h of sample b. */
+template <class T>
+__device__ inline tp_head<T> tp_head_of(const T *x, const int64_t (&step)[3], int64_t b, int64_t h, int64_t first,
+                                        int64_t n, int64_t width)
+{
+    return { x + b * step[0] + h * step[1], step[2], first, n, width };
+}
 
 /* 16 bytes at the start of every row. */
 inline bool tp_aligned(const void *x, const int64_t (&step)[3])

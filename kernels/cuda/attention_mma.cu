@@ -73,7 +73,7 @@ __device__ inline void finish(const tp_attention<T> &j, const place &at,
         for (int n = 0; n < W / 8; n++)
             if (8 * n < j.g.Ev)
                 *(uint32_t *)(y + 8 * n) =
-                    tp_pack<T>(out[n][2 * half] * part, out[n][2 * half + 1] * part);
+                    tp_join<T>(out[n][2 * half] * part, out[n][2 * half + 1] * part);
         if (lane % 4 == 0)
             lse[(at.n * j.g.heads + at.h) * j.g.L + l] =
                 m.sum[half] == 0 ? INFINITY : m.top[half] + logf(m.sum[half]);
@@ -90,13 +90,13 @@ __device__ inline void attend_rows(const tp_attention<T> &j, const place &at, ui
     float out[W / 8][4] = {};
     level m = { { -INFINITY, -INFINITY }, {} };
 
-    load_left<W>(left, rows_of(j.q, g.q, at.n, at.h, at.first, g.L, g.E));
+    load_left<W>(left, tp_head_of(j.q, g.q, at.n, at.h, at.first, g.L, g.E));
     for (int64_t s0 = 0; s0 < end; s0 += TILE) {
         float p[PARTS][4] = {}, fade[2];
 
         __syncthreads(); /* the tiles before have been read */
-        load_tile<W>(keys, rows_of(j.k, g.k, at.n, at.kv, s0, g.S, g.E));
-        load_tile<W>(values, rows_of(j.v, g.v, at.n, at.kv, s0, g.S, g.Ev));
+        load_tile<W>(keys, tp_head_of(j.k, g.k, at.n, at.kv, s0, g.S, g.E));
+        load_tile<W>(values, tp_head_of(j.v, g.v, at.n, at.kv, s0, g.S, g.Ev));
         __syncthreads();
         multiply<T, W>(p, left, keys);
         weigh(j, at, s0, p, &m, fade);

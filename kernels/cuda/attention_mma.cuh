@@ -30,19 +30,11 @@ struct place {
     int64_t n, h, kv, first;
 };
 
-/* Rows first ... n - 1 of head h of sample b. */
-template <class T>
-__device__ inline tp_rows<T> rows_of(const T *x, const int64_t (&step)[3], int64_t b,
-                                     int64_t h, int64_t first, int64_t n, int64_t width)
-{
-    return { x + b * step[0] + h * step[1], step[2], first, n, width };
-}
-
 /* ---- tiles and fragments ---- */
 
 /* TILE rows, by all threads of the block. */
 template <int W, class T>
-__device__ inline void load_tile(uint4 *tile, const tp_rows<T> &a)
+__device__ inline void load_tile(uint4 *tile, const tp_head<T> &a)
 {
     for (int i = (int)threadIdx.x; i < TILE * W / 8; i += (int)blockDim.x) {
         int r = i / (W / 8), e = i % (W / 8);
@@ -55,7 +47,7 @@ __device__ inline void load_tile(uint4 *tile, const tp_rows<T> &a)
 }
 
 /* Numbers e and e + 1 of row r. */
-template <class T> __device__ inline uint32_t two(const tp_rows<T> &a, int r, int e)
+template <class T> __device__ inline uint32_t two(const tp_head<T> &a, int r, int e)
 {
     if (a.first + r >= a.n || e >= a.width) return 0;
     return *(const uint32_t *)(a.x + (a.first + r) * a.step + e);
@@ -63,7 +55,7 @@ template <class T> __device__ inline uint32_t two(const tp_rows<T> &a, int r, in
 
 /* The lane's part of the warp's 16 rows of a: left sides of products over the width. */
 template <int W, class T>
-__device__ inline void load_left(uint32_t (&left)[W / 16][4], const tp_rows<T> &a)
+__device__ inline void load_left(uint32_t (&left)[W / 16][4], const tp_head<T> &a)
 {
     int row = (int)threadIdx.x / LANES * 16 + (int)threadIdx.x % LANES / 4,
         e = (int)threadIdx.x % 4 * 2;
@@ -104,8 +96,8 @@ __device__ inline void add_rows(float (&out)[W / 8][4], const float (&p)[PARTS][
     TP_UNROLL
     for (int k = 0; k < TILE / 16; k++) {
         const float(&a)[4] = p[2 * k], (&b)[4] = p[2 * k + 1];
-        uint32_t left[4] = { tp_pack<T>(a[0], a[1]), tp_pack<T>(a[2], a[3]),
-                             tp_pack<T>(b[0], b[1]), tp_pack<T>(b[2], b[3]) };
+        uint32_t left[4] = { tp_join<T>(a[0], a[1]), tp_join<T>(a[2], a[3]),
+                             tp_join<T>(b[0], b[1]), tp_join<T>(b[2], b[3]) };
         const uint4 *row = tile + (16 * k + lane % 16) * row_of<W> + lane / 16;
 
         TP_UNROLL

@@ -68,7 +68,7 @@ __device__ inline void put_rows(const float (&out)[W / 8][4], float factor, T *t
         for (int e = 0; e < W / 8; e++)
             if (8 * e < width)
                 *(uint32_t *)(row + 8 * e) =
-                    tp_pack<T>(out[e][2 * half] * factor, out[e][2 * half + 1] * factor);
+                    tp_join<T>(out[e][2 * half] * factor, out[e][2 * half + 1] * factor);
     }
 }
 
@@ -96,10 +96,10 @@ __device__ inline void add_head(const tp_attention<T> &j, const place &at,
         float p[PARTS][4] = {}, d[PARTS][4] = {};
 
         __syncthreads(); /* the tiles before have been read */
-        load_tile<W>(tile, KEYS ? rows_of(j.q, g.q, at.n, at.h, from, g.L, g.E)
-                                : rows_of(j.k, g.k, at.n, at.kv, from, g.S, g.E));
-        load_tile<W>(other, KEYS ? rows_of(j.dy, g.dy, at.n, at.h, from, g.L, g.Ev)
-                                 : rows_of(j.v, g.v, at.n, at.kv, from, g.S, g.Ev));
+        load_tile<W>(tile, KEYS ? tp_head_of(j.q, g.q, at.n, at.h, from, g.L, g.E)
+                                : tp_head_of(j.k, g.k, at.n, at.kv, from, g.S, g.E));
+        load_tile<W>(other, KEYS ? tp_head_of(j.dy, g.dy, at.n, at.h, from, g.L, g.Ev)
+                                 : tp_head_of(j.v, g.v, at.n, at.kv, from, g.S, g.Ev));
         __syncthreads();
         multiply<T, W>(p, left, tile);
         if constexpr (OUT & BY_SLOPE) multiply<T, W>(d, back, other);
@@ -118,11 +118,11 @@ __device__ inline void slopes_of_rows(const tp_attention<T> &j, place at,
     uint32_t left[W / 16][4], back[W / 16][4] = {};
     float by_slope[W / 8][4] = {}, by_weight[W / 8][4] = {};
 
-    load_left<W>(left, KEYS ? rows_of(j.k, g.k, at.n, at.kv, at.first, n, g.E)
-                            : rows_of(j.q, g.q, at.n, at.h, at.first, n, g.E));
+    load_left<W>(left, KEYS ? tp_head_of(j.k, g.k, at.n, at.kv, at.first, n, g.E)
+                            : tp_head_of(j.q, g.q, at.n, at.h, at.first, n, g.E));
     if constexpr (OUT & BY_SLOPE)
-        load_left<W>(back, KEYS ? rows_of(j.v, g.v, at.n, at.kv, at.first, n, g.Ev)
-                                : rows_of(j.dy, g.dy, at.n, at.h, at.first, n, g.Ev));
+        load_left<W>(back, KEYS ? tp_head_of(j.v, g.v, at.n, at.kv, at.first, n, g.Ev)
+                                : tp_head_of(j.dy, g.dy, at.n, at.h, at.first, n, g.Ev));
     for (int64_t i = 0; i < (KEYS ? group : 1); i++) {
         if (KEYS) at.h = at.kv * group + i;
         add_head<T, W, KEYS, OUT>(j, at, to.level, left, back, tile, other, by_slope,

@@ -52,15 +52,13 @@ static cublasLtEpilogue_t epilogue_of(const tp_gemm_args *g)
 static int run(tp_ctx *c, tp_lt *p, size_t before)
 {
     int failed = tp_lt_find(c, p);
-    size_t bytes = before + p->workspace;
-    char *scratch = NULL;
+    char *scratch;
 
     if (failed) return failed;
-    if (bytes && !(scratch = tp_scratch(c, bytes + 256))) return TP_KERNEL_NO_MEMORY;
+    scratch = tp_cuda_scratch(c, tp_cuda_rounded(before) + p->workspace);
+    if (!scratch) return TP_KERNEL_NO_MEMORY;
     if (before) p->y = scratch;
-    return tp_lt_run(
-        c, p,
-        scratch ? (void *)(((uintptr_t)scratch + before + 255) & ~(uintptr_t)255) : NULL);
+    return tp_lt_run(c, p, scratch + tp_cuda_rounded(before));
 }
 
 static int fused(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
@@ -124,21 +122,17 @@ static int gemm(tp_ctx *c, const tp_gemm_args *g, const kind *k, const void *a,
     return status == TP_NO_KERNEL ? none(c, g) : status;
 }
 
-int tp_cuda_multiply(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *a,
-                     const void *b, void *y, void *workspace)
+int tp_lt_find_steps(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *b, tp_lt *p)
 {
-    tp_lt p = { .g = g,
-                .a = a,
-                .b = b,
-                .y = y,
-                .type = kinds[t].type,
-                .type_y = kinds[t].type,
-                .epilogue = CUBLASLT_EPILOGUE_DEFAULT };
-    int failed = tp_lt_find(c, &p);
+    int failed;
 
-    return failed == TP_NO_KERNEL ? none(c, g)
-           : failed               ? failed
-                                  : tp_lt_run(c, &p, workspace);
+    *p = (tp_lt){ .g = g,
+                  .b = b,
+                  .type = kinds[t].type,
+                  .type_y = kinds[t].type,
+                  .epilogue = CUBLASLT_EPILOGUE_DEFAULT };
+    failed = tp_lt_find(c, p);
+    return failed == TP_NO_KERNEL ? none(c, g) : failed;
 }
 
 /* ---- the slot ---- */

@@ -68,13 +68,16 @@ void tp_cuda_discard(tp_ctx *c, void *graph);
 
 int tp_cuda_constant(tp_ctx *c, void *dst, const void *host, size_t bytes); /* upload, while recording */
 
-/* y = op(a) op(b) alone, of at least one number and k > 0, for kernels that have scratch in use;
- * workspace: tp_cuda_workspace bytes, aligned to 256. */
-int tp_cuda_multiply(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *a, const void *b, void *y,
-                     void *workspace);
-static inline size_t tp_cuda_workspace(const tp_ctx *c) /* as NVIDIA advises */
+/* Scratch as libraries want their workspace, aligned to 256; what comes before it in one request is rounded up. */
+static inline size_t tp_cuda_rounded(size_t bytes)
 {
-    return (size_t)(((const tp_cuda *)c->handles)->sm >= 90 ? 32 : 4) << 20;
+    return (bytes + 255) & ~(size_t)255;
+}
+static inline char *tp_cuda_scratch(tp_ctx *c, size_t bytes)
+{
+    void *p = tp_scratch(c, bytes + 256);
+
+    return p ? (char *)tp_cuda_rounded((uintptr_t)p) : NULL;
 }
 
 /* y[i] = act(sums[i] + bias) over `batch` matrices (m, n) of accumulators: dense, or y itself, or

@@ -10,7 +10,7 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/dnn_cache.h"
 
-enum { ALIGN = 256, MOST_ALIGN = 16 }; /* pieces of scratch; what plans can make use of */
+enum { MOST_ALIGN = 16 }; /* what plans can make use of */
 
 extern tp__fn_copy *const tp_cuda_copy[TP_DTYPES];
 static const size_t size_of[TP_DTYPES] = {
@@ -63,26 +63,18 @@ static tp_loop reorder(const tp_window *g, bool to_ours)
 
 /* ---- what all three do ---- */
 
-/* Scratch, aligned and cut up. */
+/* Scratch, cut up: weights as cuDNN has them; a result that is added later; workspace. */
 typedef struct room {
-    char *weights, *sum,
-        *work; /* as cuDNN has them; a result that is added later; workspace */
+    char *weights, *sum, *work;
 } room;
-
-static size_t rounded(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
 
 static bool take_room(tp_ctx *c, size_t weights, size_t sum, const tp_dnn_plan *p,
                       room *to)
 {
-    char *at =
-        tp_scratch(c, ALIGN + rounded(weights) + rounded(sum) + (size_t)p->workspace);
+    char *at = tp_cuda_scratch(c, tp_cuda_rounded(weights) + tp_cuda_rounded(sum) + (size_t)p->workspace);
 
     if (!at) return false;
-    at += -(uintptr_t)at % ALIGN;
-    *to = (room){ at, at + rounded(weights), at + rounded(weights) + rounded(sum) };
+    *to = (room){ at, at + tp_cuda_rounded(weights), at + tp_cuda_rounded(weights) + tp_cuda_rounded(sum) };
     return true;
 }
 

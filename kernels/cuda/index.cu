@@ -111,7 +111,8 @@ static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_faul
     for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
         const int N = 16 / sizeof(T);
         int64_t r = index[i];
-        bool there = r >= 0 && r < rows, aligned = tp_aligned(w + r * cols) && tp_aligned(y + i * cols);
+        bool there = r >= 0 && r < rows;
+        bool aligned = tp_aligned(y + i * cols) && (!there || tp_aligned(w + r * cols));
 
         if (!there && threadIdx.x == 0) tp_report(fault, TP_FAULT_EMBEDDING, r, rows);
         for (int64_t j = (int64_t)threadIdx.x * N; j < cols; j += (int64_t)blockDim.x * N) {

@@ -13,15 +13,13 @@
 
 /* What is asked for, then what tp_lt_find found. */
 typedef struct tp_lt {
-    const tp_gemm_args
-        *g; /* sizes and strides; its bias, preact and activation are not looked at */
+    const tp_gemm_args *g; /* sizes, strides, add; what follows the product is said below */
     const void *a, *b;
     void *y;
     cudaDataType type, type_y; /* of a and b; of y */
     cublasLtEpilogue_t epilogue;
-    void *
-        vector; /* of n numbers, the bias; or, of m, the sums of op(a)'s rows; in type_y */
-    void *aux;  /* as y: what GELU is applied to, or was */
+    void *vector; /* in type_y: of n numbers, the bias; or, of m, the sums of op(a)'s rows */
+    void *aux;    /* as y: what GELU is applied to, or was */
 
     size_t workspace; /* bytes */
     cublasLtMatmulDescOpaque_t op;
@@ -29,8 +27,12 @@ typedef struct tp_lt {
     cublasLtMatmulAlgo_t algorithm;
 } tp_lt;
 
-/* TP_NO_KERNEL where cuBLAS offers none for it.  y may be NULL if it will be aligned to 16 bytes. */
+/* TP_NO_KERNEL where cuBLAS offers none for it.  a and y may be NULL if they will be aligned to
+ * 16 bytes. */
 int tp_lt_find(tp_ctx *c, tp_lt *p);
+/* The same for many products of one shape with b: a and y, aligned to 16 bytes, are given before each run.
+ * None is an error.  blas.c */
+int tp_lt_find_steps(tp_ctx *c, tp_dtype t, const tp_gemm_args *g, const void *b, tp_lt *p);
 /* After tp_lt_find; workspace: that many bytes on the device, aligned to 256. */
 int tp_lt_run(tp_ctx *c, tp_lt *p, void *workspace);
 

@@ -34,7 +34,7 @@ template <class T> __device__ constexpr bool tp_mma_here()
 }
 
 /* Two numbers as a register of a fragment, each rounded to T. */
-template <class T> __device__ inline uint32_t tp_pack(float low, float high)
+template <class T> __device__ inline uint32_t tp_join(float low, float high)
 {
     T pair[2] = { T(low), T(high) };
     uint32_t bits;

@@ -6,6 +6,12 @@
  */
 #include "kernels/cuda/math.cuh"
 
+#include <cublasLt.h>
+
+extern "C" {
+#include "kernels/cuda/lt.h"
+}
+
 static int64_t gates_of(tp_cell cell)
 {
     return cell == TP_CELL_LSTM ? 4 : cell == TP_CELL_GRU ? 3 : 1;
@@ -110,26 +116,15 @@ template <class U, class T> static int keep_state(tp_ctx *c, const char *op, int
     return TP_LAUNCH_FOR(c, op, (put_state<U, T>), tp_blocks(n), TP_THREADS, n, (const T *)from, (U *)to);
 }
 
-/* Scratch of that many bytes, and the workspace of products. */
-static void *scratch_and(tp_ctx *c, size_t bytes, void **workspace)
-{
-    size_t before = tp_cuda_workspace(c) + 256;
-    char *p = (char *)tp_scratch(c, before + bytes);
-
-    if (!p) return NULL;
-    *workspace = (void *)(((uintptr_t)p + 255) & ~(uintptr_t)255);
-    return p + before;
-}
-
-/* y (N, cols) = x (N, depth) w or w' */
+/* One product a step:  y (N, cols) = x (N, depth) w or w' */
 template <class T>
-static int multiply(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const void *x, const void *w, bool turned, void *y,
-                    void *workspace)
+static int find_product(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const void *w, bool turned, tp_gemm_args *g,
+                        tp_lt *p)
 {
-    tp_gemm_args g = {};
-
-    g.batch = 1, g.m = N, g.n = cols, g.k = depth, g.lda = depth, g.ldb = turned ? depth : cols, g.ldy = cols, g.tb = turned;
-    return tp_cuda_multiply(c, tp_dtype_of<T>(), &g, x, w, y, workspace);
+    *g = {};
+    g->batch = 1, g->m = N, g->n = cols, g->k = depth, g->lda = depth, g->ldb = turned ? depth : cols, g->ldy = cols;
+    g->tb = turned;
+    return tp_lt_find_steps(c, tp_dtype_of<T>(), g, w, p);
 }
 
 static int lengths_checked(tp_ctx *c, const char *op, const tp_recurrent_args *g)
@@ -144,18 +139,22 @@ static int recurrent(tp_ctx *c, const tp_recurrent_args *g, const void *w, const
     typedef tp_acc<T> A;
     int64_t G = gates_of(g->cell) * g->H, states = g->N * g->H;
     tp_cells<T> k = { *g, G, NULL, (const T *)bias, (T *)gates, (T *)more, (T *)y, NULL, NULL };
-    void *workspace;
-    A *room;
+    size_t of_c = tp_cuda_rounded((size_t)states * sizeof(A)), of_h = tp_cuda_rounded((size_t)states * sizeof(T));
+    size_t of_sum = tp_cuda_rounded((size_t)(g->N * G) * sizeof(T));
+    tp_gemm_args sizes;
+    tp_lt product;
+    char *room;
     int failed = lengths_checked(c, __func__, g);
 
     if (failed || g->T == 0 || states == 0) return failed;
-    room = (A *)scratch_and(c, (size_t)states * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T), &workspace);
-    if (!room) return TP_KERNEL_NO_MEMORY;
-    k.c = room, k.h = (T *)(room + states), k.sum = k.h + states;
+    if ((failed = find_product<T>(c, g->N, G, g->H, w, true, &sizes, &product))) return failed;
+    if (!(room = tp_cuda_scratch(c, of_c + of_h + of_sum + product.workspace))) return TP_KERNEL_NO_MEMORY;
+    k.c = (A *)room, k.h = (T *)(room + of_c), k.sum = (T *)(room + of_c + of_h);
+    product.a = k.h, product.y = (void *)k.sum;
     failed = keep_state<T, T>(c, __func__, states, h0, k.h);
     if (!failed && c0) failed = keep_state<A, T>(c, __func__, states, c0, k.c);
     for (int64_t s = 0; !failed && s < g->T; s++) {
-        failed = multiply<T>(c, g->N, G, g->H, k.h, w, true, (void *)k.sum, workspace);
+        failed = tp_lt_run(c, &product, room + of_c + of_h + of_sum);
         if (!failed) failed = TP_LAUNCH(c, run_cells<T>, tp_blocks(states), TP_THREADS, k, s);
     }
     if (!failed) failed = keep_state<T, T>(c, __func__, states, k.h, hn);
@@ -261,21 +260,25 @@ static int recurrent_dx(tp_ctx *c, const tp_recurrent_args *g, const void *w, co
     int64_t G = gates_of(g->cell) * g->H, states = g->N * g->H;
     tp_slopes<T> k = { *g, G, (const T *)h0, (const T *)c0, (const T *)gates, (const T *)more, (const T *)y,
                        (const T *)dy, (T *)dgates, (T *)dgates_h, (T *)first, NULL, NULL, NULL, NULL, NULL };
-    void *workspace;
-    A *room;
-    int failed = 0;
+    size_t of_sums = tp_cuda_rounded((size_t)(3 * states) * sizeof(A));
+    size_t of_left = tp_cuda_rounded((size_t)(g->N * G) * sizeof(T)), of_right = tp_cuda_rounded((size_t)states * sizeof(T));
+    tp_gemm_args sizes;
+    tp_lt product;
+    char *room;
+    int failed;
 
     if (states == 0) return 0;
-    room = (A *)scratch_and(c, (size_t)(3 * states) * sizeof(A) + (size_t)(states + g->N * G) * sizeof(T), &workspace);
-    if (!room) return TP_KERNEL_NO_MEMORY;
-    k.dh = room, k.dc = room + states, k.carry = room + 2 * states, k.left = (T *)(room + 3 * states);
-    k.right = k.left + g->N * G;
+    if ((failed = find_product<T>(c, g->N, g->H, G, w, false, &sizes, &product))) return failed;
+    if (!(room = tp_cuda_scratch(c, of_sums + of_left + of_right + product.workspace))) return TP_KERNEL_NO_MEMORY;
+    k.dh = (A *)room, k.dc = k.dh + states, k.carry = k.dc + states;
+    k.left = (T *)(room + of_sums), k.right = (T *)(room + of_sums + of_left);
+    product.a = k.left, product.y = (void *)k.right;
     failed = keep_state<A, T>(c, __func__, states, dh, k.dh);
     if (!failed) failed = keep_state<A, T>(c, __func__, states, dc, k.dc);
     if (!failed) failed = keep_state<A, T>(c, __func__, states, NULL, k.carry);
     for (int64_t s = g->T - 1; !failed && s >= 0; s--) {
         failed = TP_LAUNCH(c, run_slopes<T>, tp_blocks(states), TP_THREADS, k, s, s == g->T - 1);
-        if (!failed) failed = multiply<T>(c, g->N, g->H, G, k.left, w, false, (void *)k.right, workspace);
+        if (!failed) failed = tp_lt_run(c, &product, room + of_sums + of_left + of_right);
     }
     if (!failed && dh0) failed = TP_LAUNCH(c, end_slopes<T>, tp_blocks(states), TP_THREADS, k, g->T == 0, (T *)dh0);
     return failed ? failed : keep_state<T, A>(c, __func__, states, k.dc, dc0);
