@@ -6,8 +6,8 @@
  * and what it was told of alignments must be so.  Where it may sum in y, as a program that wants
  * the same bits must not let it, the result is NaN.
  */
-#include "kernels/cpu/half.h"
 #include "tests/cudasim/cudasim.h"
+#include "tests/cudasim/numbers.h"
 
 #include <cblas.h>
 #include <cublasLt.h>
@@ -194,54 +194,6 @@ typedef struct product {
     char *pd, *workspace;
 } product;
 
-static size_t size_of(cudaDataType t)
-{
-    return t == CUDA_R_64F ? 8 : t == CUDA_R_32F ? 4 : 2;
-}
-
-static double get(cudaDataType t, const void *p, int64_t i)
-{
-    switch (t) {
-    case CUDA_R_64F:
-        return ((const double *)p)[i];
-    case CUDA_R_32F:
-        return (double)((const float *)p)[i];
-    case CUDA_R_16BF:
-        return (double)tp_bf16_to_f32(((const tp_bf16 *)p)[i]);
-    default:
-        return (double)tp_f16_to_f32(((const tp_f16 *)p)[i]);
-    }
-}
-
-static void set(cudaDataType t, void *p, int64_t i, double v)
-{
-    switch (t) {
-    case CUDA_R_64F:
-        ((double *)p)[i] = v;
-        break;
-    case CUDA_R_32F:
-        ((float *)p)[i] = (float)v;
-        break;
-    case CUDA_R_16BF:
-        ((tp_bf16 *)p)[i] = tp_bf16_of((float)v);
-        break;
-    default:
-        ((tp_f16 *)p)[i] = tp_f16_of((float)v);
-    }
-}
-
-/* To the nearest of 10 bits of fraction; what a GPU does with the rest isn't documented. */
-static double tf32_of(double v)
-{
-    float f = (float)v;
-    uint32_t bits;
-
-    memcpy(&bits, &f, sizeof bits);
-    bits = (bits + 0x1000) & 0xFFFFE000u;
-    memcpy(&f, &bits, sizeof f);
-    return (double)f;
-}
-
 /* Dense columns, in double. */
 static double *widened(const layout *l, const char *p, bool tf32)
 {
@@ -249,9 +201,9 @@ static double *widened(const layout *l, const char *p, bool tf32)
 
     for (int64_t j = 0; to && j < l->cols; j++)
         for (int64_t i = 0; i < l->rows; i++) {
-            double v = get(l->type, p, j * l->ld + i);
+            double v = cudasim_get(l->type, p, j * l->ld + i);
 
-            to[j * l->rows + i] = tf32 ? tf32_of(v) : v;
+            to[j * l->rows + i] = tf32 ? cudasim_tf32(v) : v;
         }
     return to;
 }
@@ -270,9 +222,9 @@ static double after(const product *g, char *aux, int64_t i, int64_t j, double v)
     int e = (int)g->o.epilogue;
 
     if (e == CUBLASLT_EPILOGUE_DGELU)
-        return v * gelu_slope(get(g->d.type, aux, j * g->o.aux_ld + i));
-    if (e & CUBLASLT_EPILOGUE_BIAS) v += get(g->d.type, g->o.vector, i);
-    if (e & 128) set(g->d.type, aux, j * g->o.aux_ld + i, v);
+        return v * gelu_slope(cudasim_get(g->d.type, aux, j * g->o.aux_ld + i));
+    if (e & CUBLASLT_EPILOGUE_BIAS) v += cudasim_get(g->d.type, g->o.vector, i);
+    if (e & 128) cudasim_set(g->d.type, aux, j * g->o.aux_ld + i, v);
     if (e & CUBLASLT_EPILOGUE_GELU)
         v = 0.5 * v * (1 + tanh(0.79788456080286535588 * (v + 0.044715 * v * v * v)));
     return v;
@@ -285,8 +237,8 @@ static void finish(const product *g, const double *sums, char *d, char *aux)
             int64_t at = j * g->d.ld + i;
             double v = g->alpha * sums[j * g->d.rows + i];
 
-            if (g->beta != 0) v += g->beta * get(g->d.type, d, at);
-            set(g->d.type, d, at, g->how.in_place ? (double)NAN : after(g, aux, i, j, v));
+            if (g->beta != 0) v += g->beta * cudasim_get(g->d.type, d, at);
+            cudasim_set(g->d.type, d, at, g->how.in_place ? (double)NAN : after(g, aux, i, j, v));
         }
 }
 
@@ -298,7 +250,7 @@ static void sum_columns(const product *g, const double *b, int64_t k)
 
         for (int64_t i = 0; i < k; i++)
             sum += g->o.tb ? b[i * g->b.rows + j] : b[j * g->b.rows + i];
-        set(g->d.type, g->o.vector, j, sum);
+        cudasim_set(g->d.type, g->o.vector, j, sum);
     }
 }
 
@@ -328,14 +280,14 @@ static void each_column(const layout *l, const char *p, int64_t ld, const char *
                         look *check)
 {
     for (int64_t j = 0; j < l->cols; j++)
-        check(p + (size_t)(j * ld) * size_of(l->type), (size_t)l->rows * size_of(l->type),
+        check(p + (size_t)(j * ld) * cudasim_bytes(l->type), (size_t)l->rows * cudasim_bytes(l->type),
               who);
 }
 
 static void check_epilogue(const product *g, char *aux)
 {
     cublasLtEpilogue_t e = g->o.epilogue;
-    size_t size = size_of(g->d.type);
+    size_t size = cudasim_bytes(g->d.type);
 
     if (e == CUBLASLT_EPILOGUE_BGRADB)
         cudasim_writes(g->o.vector, (size_t)g->d.cols * size, "the product's sums");
@@ -355,11 +307,11 @@ static void run(void *argument)
     cudasim_writes(g->workspace, g->how.workspace, "the product's workspace");
     if (cudasim_faults() == 0) memset(g->workspace, 0xff, g->how.workspace);
     for (int i = 0; i < g->d.batch; i++) {
-        const char *a = g->pa + i * g->a.step * (int64_t)size_of(g->a.type);
-        const char *b = g->pb + i * g->b.step * (int64_t)size_of(g->b.type);
-        char *d = g->pd + i * g->d.step * (int64_t)size_of(g->d.type);
+        const char *a = g->pa + i * g->a.step * (int64_t)cudasim_bytes(g->a.type);
+        const char *b = g->pb + i * g->b.step * (int64_t)cudasim_bytes(g->b.type);
+        char *d = g->pd + i * g->d.step * (int64_t)cudasim_bytes(g->d.type);
         char *aux =
-            g->o.aux ? g->o.aux + i * g->o.aux_step * (int64_t)size_of(g->d.type) : NULL;
+            g->o.aux ? g->o.aux + i * g->o.aux_step * (int64_t)cudasim_bytes(g->d.type) : NULL;
 
         each_column(&g->a, a, g->a.ld, "the product's A", cudasim_reads);
         each_column(&g->b, b, g->b.ld, "the product's B", cudasim_reads);

@@ -70,7 +70,7 @@ static double estimate_ms(const machine *m, const workload *w, double bytes)
 
 static cudasim_stats one_step(const workload *w, tp_device *dev)
 {
-    cudasim_stats before, after;
+    cudasim_stats before, queued, done;
     run r = { 0 };
 
     tp_seed(1);
@@ -79,20 +79,12 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
     tp_device_wait(dev);
     get_stats(&before);
     train_step(w, &r);
-    get_stats(&after);
-    after.waits -= before.waits, after.allocations -= before.allocations;
+    get_stats(&queued);
     tp_device_wait(dev); /* kernels run late: their bytes are counted then */
-    {
-        uint64_t waits = after.waits, allocations = after.allocations;
-
-        get_stats(&after);
-        after.waits = waits, after.allocations = allocations;
-    }
-    after.launches -= before.launches, after.calls -= before.calls, after.call_bytes -= before.call_bytes;
-    after.bytes_read -= before.bytes_read, after.bytes_written -= before.bytes_written;
-    after.flops -= before.flops;
+    get_stats(&done);
     close_run(&r);
-    return after;
+    done.waits = queued.waits; /* that one is ours */
+    return cudasim_between(before, done);
 }
 
 static void report(const workload *w, tp_device *dev)

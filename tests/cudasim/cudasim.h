@@ -24,6 +24,16 @@ typedef struct cudasim_stats {
     double flops;                       /* of products, by libraries and tensor cores */
 } cudasim_stats;
 
+/* What was counted between two times. */
+static inline cudasim_stats cudasim_between(cudasim_stats from, cudasim_stats to)
+{
+    to.launches -= from.launches, to.replays -= from.replays, to.blocks -= from.blocks, to.threads -= from.threads;
+    to.copies -= from.copies, to.waits -= from.waits, to.allocations -= from.allocations;
+    to.bytes_read -= from.bytes_read, to.bytes_written -= from.bytes_written, to.accesses -= from.accesses;
+    to.calls -= from.calls, to.call_bytes -= from.call_bytes, to.flops -= from.flops;
+    return to;
+}
+
 /* What a lane gives in one operation of its warp. */
 typedef struct cudasim_words {
     uint64_t of[3];

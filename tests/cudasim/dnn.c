@@ -333,15 +333,15 @@ static void fill(const descriptor *op, convolution *k)
     cudnnDataType_t type = type_of(tensor);
 
     k->result = s->result;
-    k->type = type == CUDNN_DATA_DOUBLE     ? CUDASIM_F64
-              : type == CUDNN_DATA_BFLOAT16 ? CUDASIM_BF16
-              : type == CUDNN_DATA_HALF     ? CUDASIM_F16
-                                            : CUDASIM_F32;
+    k->type = type == CUDNN_DATA_DOUBLE     ? CUDA_R_64F
+              : type == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF
+              : type == CUDNN_DATA_HALF     ? CUDA_R_16F
+                                            : CUDA_R_32F;
     memcpy(k->stride, of(g, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES), sizeof k->stride);
     memcpy(k->pad, of(g, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS), sizeof k->pad);
     memcpy(k->dilation, of(g, CUDNN_ATTR_CONVOLUTION_DILATIONS), sizeof k->dilation);
-    k->alpha = scale_of(op, s->alpha, k->type == CUDASIM_F64);
-    k->beta = scale_of(op, s->beta, k->type == CUDASIM_F64);
+    k->alpha = scale_of(op, s->alpha, k->type == CUDA_R_64F);
+    k->beta = scale_of(op, s->beta, k->type == CUDA_R_64F);
 }
 
 static bool same_shape(const convolution *k)
@@ -375,7 +375,7 @@ static cudnnStatus_t check_operation(const descriptor *op)
             return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
     }
     fill(op, &k);
-    if ((k.type == CUDASIM_F64) != (sums == CUDNN_DATA_DOUBLE))
+    if ((k.type == CUDA_R_64F) != (sums == CUDNN_DATA_DOUBLE))
         return CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE;
     if (integer(g, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS) != 2 ||
         memcmp(k.pad, of(g, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS), sizeof k.pad))
@@ -409,7 +409,7 @@ static bool has_engines(const descriptor *graph)
 
     fill(part(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS), &k);
     return !wanted("none") && !(wanted("writing") && k.beta != 0) &&
-           !(k.type == CUDASIM_BF16 && sm && atoi(sm) < 80);
+           !(k.type == CUDA_R_16BF && sm && atoi(sm) < 80);
 }
 
 static cudnnStatus_t give_configs(const descriptor *heur, int64_t room, int64_t *n,

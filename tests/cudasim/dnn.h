@@ -8,6 +8,7 @@
 
 #include "tests/cudasim/cudasim.h"
 
+#include <library_types.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -35,18 +36,11 @@ CUDASIM_API void cudasim_dnn_get_stats(cudasim_dnn_stats *to);
 
 /* ---- a convolution: dnn_convolve.c ---- */
 
-typedef enum cudasim_float {
-    CUDASIM_F32,
-    CUDASIM_F64,
-    CUDASIM_BF16,
-    CUDASIM_F16
-} cudasim_float;
-
 enum { X, W, Y, OPERANDS };
 
 /* x is (N, H, W, C) in memory, w (O, KH, KW, C / groups), y (N, OH, OW, O). */
 typedef struct convolution {
-    cudasim_float type;
+    cudaDataType type;
     cudasim_engine engine;
     int result;               /* X, W or Y */
     int64_t x[4], w[4], y[4]; /* sizes, in the order of memory */
@@ -58,6 +52,5 @@ typedef struct convolution {
 } convolution;
 
 void cudasim_convolve(void *convolution); /* a cudasim_work */
-size_t cudasim_float_bytes(cudasim_float t);
 
 #endif

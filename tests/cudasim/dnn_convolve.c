@@ -2,60 +2,19 @@
  * dnn_convolve.c - the numbers of the stand-in for cuDNN: a convolution or one of its adjoints in
  * double, when the stream gets there.
  */
-#include "kernels/cpu/half.h"
 #include "tests/cudasim/dnn.h"
+#include "tests/cudasim/numbers.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-size_t cudasim_float_bytes(cudasim_float t)
-{
-    return t == CUDASIM_F64 ? 8 : t == CUDASIM_F32 ? 4 : 2;
-}
-
-/* To the nearest of 10 bits of fraction; what a GPU does with the rest isn't documented. */
-static double tf32_of(float v)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &v, sizeof bits);
-    bits = (bits + 0x1000) & 0xFFFFE000u;
-    memcpy(&v, &bits, sizeof v);
-    return (double)v;
-}
-
 static double number_at(const convolution *k, const void *p, size_t i)
 {
-    switch (k->type) {
-    case CUDASIM_F64:
-        return ((const double *)p)[i];
-    case CUDASIM_F32:
-        return k->engine == CUDASIM_TENSOR_CORE ? tf32_of(((const float *)p)[i])
-                                                : (double)((const float *)p)[i];
-    case CUDASIM_BF16:
-        return (double)tp_bf16_to_f32(((const tp_bf16 *)p)[i]);
-    default:
-        return (double)tp_f16_to_f32(((const tp_f16 *)p)[i]);
-    }
-}
+    double v = cudasim_get(k->type, p, (int64_t)i);
 
-static void put(const convolution *k, void *p, size_t i, double v)
-{
-    switch (k->type) {
-    case CUDASIM_F64:
-        ((double *)p)[i] = v;
-        break;
-    case CUDASIM_F32:
-        ((float *)p)[i] = (float)v;
-        break;
-    case CUDASIM_BF16:
-        ((tp_bf16 *)p)[i] = tp_bf16_of((float)v);
-        break;
-    default:
-        ((tp_f16 *)p)[i] = tp_f16_of((float)v);
-    }
+    return k->engine == CUDASIM_TENSOR_CORE && k->type == CUDA_R_32F ? cudasim_tf32(v) : v;
 }
 
 static const int64_t *sizes_of(const convolution *k, int operand)
@@ -126,7 +85,7 @@ static void give(const convolution *k, const double *v)
     bool wrong = k->engine < CUDASIM_TENSOR_CORE;
 
     for (size_t i = 0; i < count_of(k, k->result); i++)
-        put(k, to, i,
+        cudasim_set(k->type, to, (int64_t)i,
             wrong ? NAN
                   : k->alpha * v[i] + (k->beta != 0 ? k->beta * number_at(k, to, i) : 0));
 }
@@ -140,7 +99,7 @@ static bool overlap(const char *a, size_t bytes_a, const char *b, size_t bytes_b
 static bool apart(const convolution *k)
 {
     const char *result = k->at[k->result];
-    size_t work = (size_t)k->workspace_bytes, size = cudasim_float_bytes(k->type);
+    size_t work = (size_t)k->workspace_bytes, size = cudasim_bytes(k->type);
 
     for (int i = 0; i < OPERANDS; i++) {
         size_t bytes = count_of(k, i) * size;
@@ -159,7 +118,7 @@ static void check(const convolution *k)
                                        "convolution's y" };
 
     for (int i = 0; i < OPERANDS; i++) {
-        size_t bytes = count_of(k, i) * cudasim_float_bytes(k->type);
+        size_t bytes = count_of(k, i) * cudasim_bytes(k->type);
 
         if (i != k->result || k->beta != 0) cudasim_reads(k->at[i], bytes, who[i]);
         if (i == k->result) cudasim_writes(k->at[i], bytes, who[i]);

@@ -418,6 +418,17 @@ Test(dnn, no_first_plan_while_recording)
     leave();
 }
 
+static void *recorded_forward(layer *k)
+{
+    tp_ctx *c = &ctx[CUDA];
+    void *graph = NULL;
+
+    cr_assert_eq(c->backend->record(c), 0);
+    forward(k, 0);
+    cr_assert_eq(c->backend->recorded(c, &graph), 0, "%s", c->error);
+    return graph;
+}
+
 /* Its plans may have left the cache since. */
 Test(dnn, a_recorded_plan_outlives_the_cache)
 {
@@ -430,9 +441,7 @@ Test(dnn, a_recorded_plan_outlives_the_cache)
     k = layer_of(TP_F32, 2, 5, 1, 1, 3);
     forward(&k, 0);
     cr_assert_eq(c->backend->download(c, before, k.y.at[CUDA], sizeof before), 0);
-    cr_assert_eq(c->backend->record(c), 0);
-    forward(&k, 0);
-    cr_assert_eq(c->backend->recorded(c, &graph), 0, "%s", c->error);
+    graph = recorded_forward(&k);
     for (int i = 0; i < PLANS; i++) {
         layer other = layer_of(TP_F32, 1 + i, 1, 1, 1, 1);
 
@@ -457,9 +466,7 @@ Test(dnn, a_recorded_plan_that_fails_later)
     enter(NULL, NULL);
     k = layer_of(TP_F32, 2, 5, 3, 4, 3);
     forward(&k, 0);
-    cr_assert_eq(c->backend->record(c), 0);
-    forward(&k, 0);
-    cr_assert_eq(c->backend->recorded(c, &graph), 0, "%s", c->error);
+    graph = recorded_forward(&k);
     setenv("CUDASIM_DNN", "execute", 1);
     forward(&k, 0);
     unsetenv("CUDASIM_DNN");
