@@ -88,5 +88,12 @@ class Known(unittest.TestCase):
         self.assertIn('{ "f", kv_f, qv_f, 1, 8, 256 }', c)
         self.assertEqual(c.count('CHECK('), 2)
 
+    def test_true_is_one(self):
+        """nvcc writes it as -1, and turns predicates around by xor."""
+        _, c, said = translate(KERNEL % 'mov.pred %p1, -1; xor.pred %p2, %p1, -1; mov.pred %p1, 0;')
+        self.assertEqual(said, '')
+        for statement in ('v__p1 = 1;', 'v__p2 = v__p1 ^ 1;', 'v__p1 = 0;'):
+            self.assertIn(statement, c)
+
 
 unittest.main()

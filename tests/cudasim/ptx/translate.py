@@ -54,6 +54,8 @@ class Body(Arithmetic):
             return e if t[0] == 'f' else '(%s)0x%sull' % (c_type(t), s[2:])
         if re.match(r'^-?(0x[0-9A-Fa-f]+|\d+)U?$', s):
             number = s.rstrip('U')
+            if t == 'pred':
+                return '%d' % (int(number, 0) != 0)
             if number == '-9223372036854775808':
                 return '(%s)(1ull << 63)' % c_type(t)
             return '(%s)%sll' % (c_type(t), number)
