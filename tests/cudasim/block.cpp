@@ -38,11 +38,13 @@ namespace cudasim
 
 const char *kernel_name = "?";
 uint32_t launch_number, block_number, barrier_number;
+runner now;
+byte *arena;
 
 namespace
 {
 
-enum { MAX_THREADS = 1024, STACK = 64 << 10, PAGE = 4096, ARRAYS = 64 };
+enum { MAX_THREADS = 1024, PAGE = 4096, ARRAYS = 64 };
 
 enum state { FRESH, READY, RUNS, AT_BARRIER, IN_WARP, DONE };
 
@@ -76,7 +78,6 @@ void *scheduler;
 cudasim_work *body;
 alignas(16) byte arguments[1 << 16];
 
-byte *arena; /* shared memory */
 shared_array arrays[ARRAYS];
 int n_arrays;
 size_t arena_top;
@@ -122,9 +123,10 @@ void run(thread *t)
         t->on = idle.back(), idle.pop_back();
     }
     t->is = RUNS;
+    now = { t->number, t->epoch, t->on->low };
     cudasim_switch(&scheduler, t->on->stack_pointer);
     if (t->is == DONE) idle.push_back(t->on), t->on = NULL;
-    current = NULL;
+    current = NULL, now.stack = NULL;
 }
 
 /* ---- waiting ---- */
@@ -219,38 +221,6 @@ void run_block(dim3 block)
 
 } // namespace
 
-bool running()
-{
-    return current != NULL;
-}
-
-int thread_number()
-{
-    return current->number;
-}
-
-int lane_number()
-{
-    return current->number % 32;
-}
-
-uint32_t warp_epoch()
-{
-    return current->epoch;
-}
-
-bool on_own_stack(const byte *p)
-{
-    return p >= current->on->low && p < current->on->low + STACK;
-}
-
-bool shared_holds(const byte *p, size_t *offset)
-{
-    if (!arena || p < arena || p >= arena + 2 * SHARED_BYTES) return false;
-    *offset = (size_t)(p - arena);
-    return true;
-}
-
 const shared_array *shared_find(const byte *p, size_t bytes)
 {
     for (int i = 0; i < n_arrays; i++)
@@ -295,14 +265,15 @@ extern "C" const words *cudasim_exchange(unsigned mask, words value, unsigned *p
     w->given[current->number % 32] = value;
     current->is = IN_WARP, current->mask = mask;
     park();
-    current->epoch++;
+    now.epoch = ++current->epoch;
     *present = current->present;
     return w->met;
 }
 
 extern "C" void cudasim_absent_lane(int lane)
 {
-    fault("%s: a warp operation reads lane %d, which doesn't take part", kernel_name, lane);
+    fault("%s: a warp operation reads lane %d, which doesn't take part", kernel_name,
+          lane);
 }
 
 extern "C" void *cudasim_shared(const void *place, size_t bytes)

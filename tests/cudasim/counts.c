@@ -50,6 +50,7 @@ static const workload gpt2 = { "gpt2", 820, open_gpt2, step_gpt2 };
 /* ---- counting ---- */
 
 static void (*get_stats)(cudasim_stats *);
+static void (*set_work)(int);
 
 typedef struct machine {
     const char *name;
@@ -75,14 +76,18 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
 
     tp_seed(1);
     w->open(&r, dev);
+    tp_device_wait(dev);
+    set_work(CUDASIM_SKIP); /* memory is taken in them, and kept */
     train_step(w, &r), train_step(w, &r);
     tp_device_wait(dev);
+    set_work(CUDASIM_COUNT);
     get_stats(&before);
     train_step(w, &r);
     get_stats(&queued);
     tp_device_wait(dev); /* kernels run late: their bytes are counted then */
     get_stats(&done);
     close_run(&r);
+    set_work(CUDASIM_CHECK);
     done.waits = queued.waits; /* that one is ours */
     return cudasim_between(before, done);
 }
@@ -107,8 +112,11 @@ int main(int argc, char **argv)
     const char *path = getenv("TAPER_CUDA_LIBRARY");
     void *lib = path ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;
 
-    if (lib) *(void **)&get_stats = dlsym(lib, "cudasim_get_stats");
-    if (!dev || !get_stats) {
+    if (lib) {
+        *(void **)&get_stats = dlsym(lib, "cudasim_get_stats");
+        *(void **)&set_work = dlsym(lib, "cudasim_set_work");
+    }
+    if (!dev || !set_work) {
         fprintf(stderr, "counts: TAPER_CUDA_LIBRARY must name the simulator's library%s%s\n", dev ? "" : ": ",
                 dev ? "" : tp_error());
         return 2;

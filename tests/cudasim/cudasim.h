@@ -48,6 +48,11 @@ CUDASIM_API void cudasim_get_stats(cudasim_stats *to);
  * CUDASIM_ORDER in the environment. */
 CUDASIM_API void cudasim_set_order(const char *order);
 
+/* What is done with kernels and libraries' calls whose turn has come.  COUNT and SKIP are for counting
+ * what data doesn't change: COUNT judges nothing, SKIP runs nothing. */
+enum { CUDASIM_CHECK, CUDASIM_COUNT, CUDASIM_SKIP };
+CUDASIM_API void cudasim_set_work(int how);
+
 /* ---- for stand-in libraries: work that runs late, on a stream ---- */
 
 typedef void cudasim_work(void *argument);

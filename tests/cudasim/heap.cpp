@@ -18,37 +18,45 @@
 namespace cudasim
 {
 
+byte *heap_base;
+
 namespace
 {
 
-const size_t HEAP = (size_t)16 << 30;
+/* Opened and closed at every wait, and that takes the kernel a step for each page: huge ones. */
+const size_t PAGE = (size_t)2 << 20;
 const byte GUARD = 0xA5, FRESH = 0xFF, DEAD = 0xDD;
 
-byte *base, *top; /* base <= what was ever allocated < top */
+byte *top; /* heap_base <= what was ever allocated < top */
 std::map<const byte *, allocation> all;
 int allocations;
 size_t in_use;
 bool device;
 struct sigaction before;
 
-void protect(int how)
+byte *page_of(byte *p)
 {
-    if (top > base) mprotect(base, (size_t)(top - base), how);
+    return (byte *)((uintptr_t)p & ~(PAGE - 1));
+}
+
+/* Of whole pages: a part would break a huge one up. */
+void protect(byte *first, byte *end, int how)
+{
+    if (end > first)
+        mprotect(page_of(first), (size_t)(page_of(end - 1) + PAGE - page_of(first)), how);
 }
 
 /* The pages of one range, open while this lives: far cheaper than all of the heap. */
 struct window {
-    byte *from;
-    size_t bytes;
+    byte *first, *end;
 
-    window(byte *first, byte *end)
-        : from((byte *)((uintptr_t)first & ~(uintptr_t)4095)), bytes((size_t)(end - from))
+    window(byte *from, byte *to) : first(from), end(to)
     {
-        mprotect(from, bytes, PROT_READ | PROT_WRITE);
+        protect(first, end, PROT_READ | PROT_WRITE);
     }
     ~window()
     {
-        if (!device) mprotect(from, bytes, PROT_NONE);
+        if (!device) protect(first, end, PROT_NONE);
     }
 };
 
@@ -87,9 +95,10 @@ void start()
     void *wanted = (void *)0x7d0000000000;
     struct sigaction action = {};
 
-    base = top = (byte *)mmap(wanted, HEAP, PROT_NONE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) std::perror("cudasim: mmap"), std::abort();
+    heap_base = top = (byte *)mmap(wanted, HEAP_ROOM, PROT_NONE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (heap_base == MAP_FAILED) std::perror("cudasim: mmap"), std::abort();
+    madvise(heap_base, HEAP_ROOM, MADV_HUGEPAGE);
     action.sa_sigaction = on_fault, action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigaction(SIGSEGV, &action, &before);
 }
@@ -121,34 +130,49 @@ void check(const allocation &a, const char *when)
     std::memset(a.first + a.bytes, GUARD, (size_t)(end - a.first) - a.bytes);
 }
 
+/* What was released: whole pages go back and read as zeros. */
+void bury(byte *first, byte *end)
+{
+    byte *from = page_of(first + PAGE - 1), *to = page_of(end);
+
+    if (from >= to) {
+        std::memset(first, DEAD, (size_t)(end - first));
+        return;
+    }
+    std::memset(first, DEAD, (size_t)(from - first));
+    madvise(from, (size_t)(to - from), MADV_DONTNEED);
+    std::memset(to, DEAD, (size_t)(end - to));
+}
+
 } // namespace
 
 device_mode::device_mode() : outer(device)
 {
-    if (!outer) protect(PROT_READ | PROT_WRITE);
+    if (!outer) protect(heap_base, top, PROT_READ | PROT_WRITE);
     device = true;
 }
 
 device_mode::~device_mode()
 {
-    if (!outer) protect(PROT_NONE);
+    if (!outer) protect(heap_base, top, PROT_NONE);
     device = outer;
 }
 
 host_mode::host_mode()
 {
-    protect(PROT_NONE), device = false;
+    protect(heap_base, top, PROT_NONE), device = false;
 }
 
 host_mode::~host_mode()
 {
-    protect(PROT_READ | PROT_WRITE), device = true;
+    protect(heap_base, top, PROT_READ | PROT_WRITE), device = true;
 }
 
 void *heap_alloc(size_t bytes)
 {
-    if (!base) start();
-    if (bytes > HEAP / 2 || (size_t)(top - base) + padded(bytes) + 2 * HEAP_GUARD > HEAP)
+    if (!heap_base) start();
+    if (bytes > HEAP_ROOM / 2 ||
+        (size_t)(top - heap_base) + padded(bytes) + 2 * HEAP_GUARD > HEAP_ROOM)
         return NULL;
     byte *first = top + HEAP_GUARD;
     top = first + padded(bytes) + HEAP_GUARD;
@@ -174,17 +198,8 @@ bool heap_free(void *p)
     window w(first - HEAP_GUARD, first + padded(a->second.bytes) + HEAP_GUARD);
     check(a->second, "its release");
     a->second.live = false, in_use -= a->second.bytes;
-    if (a->second.bytes > 1 << 20) /* gives whole pages back; they read as zeros then */
-        madvise((byte *)(((uintptr_t)p + 4095) & ~(uintptr_t)4095),
-                (a->second.bytes - 4096) & ~(size_t)4095, MADV_DONTNEED);
-    else
-        std::memset(p, DEAD, a->second.bytes);
+    bury(first, first + a->second.bytes);
     return true;
-}
-
-bool heap_holds(const void *p)
-{
-    return base && (const byte *)p >= base && (const byte *)p < base + HEAP;
 }
 
 const allocation *heap_find(const void *p)
@@ -208,12 +223,7 @@ void heap_check_guards(const char *when)
 
 size_t heap_offset(const void *p)
 {
-    return (size_t)((const byte *)p - base);
-}
-
-size_t heap_room()
-{
-    return HEAP;
+    return (size_t)((const byte *)p - heap_base);
 }
 
 size_t heap_used()

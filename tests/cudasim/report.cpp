@@ -14,6 +14,7 @@ namespace cudasim
 {
 
 cudasim_stats stats;
+int work;
 
 namespace
 {
@@ -117,6 +118,11 @@ void cudasim_clear(void)
 void cudasim_get_stats(cudasim_stats *to)
 {
     *to = stats;
+}
+
+void cudasim_set_work(int how)
+{
+    work = how;
 }
 
 void cudasim_set_order(const char *text)

@@ -186,7 +186,9 @@ cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *
     std::vector<byte> copy((const byte *)argument, (const byte *)argument + bytes);
 
     stats.calls++;
-    queue(stream, [run, copy]() mutable { run(copy.data()); });
+    queue(stream, [run, copy]() mutable {
+        if (work != CUDASIM_SKIP) run(copy.data());
+    });
     return cudaSuccess;
 }
 
@@ -201,8 +203,10 @@ extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
     if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > 4096 + 64)
         return result(cudaErrorInvalidConfiguration);
     stats.launches++;
-    queue(stream,
-          [=]() mutable { run_grid(name, run, copy.data(), copy.size(), grid, block); });
+    queue(stream, [=]() mutable {
+        if (work != CUDASIM_SKIP)
+            run_grid(name, run, copy.data(), copy.size(), grid, block);
+    });
     return cudaSuccess;
 }
 
@@ -236,7 +240,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
 
     std::memset((void *)p, 0, sizeof *p);
     std::snprintf(p->name, sizeof p->name, "cudasim");
-    p->totalGlobalMem = heap_room(), p->warpSize = 32;
+    p->totalGlobalMem = HEAP_ROOM, p->warpSize = 32;
     p->major = capability / 10, p->minor = capability % 10;
     p->multiProcessorCount = 4, p->maxThreadsPerBlock = 1024;
     return cudaSuccess;
@@ -349,11 +353,13 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *
 {
     guard g(lock);
 
-    *to = stream_of(s)->graph ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    *to =
+        stream_of(s)->graph ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *to, cudaGraph_t from, unsigned long long)
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *to, cudaGraph_t from,
+                                 unsigned long long)
 {
     *to = new CUgraphExec_st{ *from };
     return cudaSuccess;

@@ -57,7 +57,7 @@ shadow &make(shadow &s, size_t bytes)
 
 shadow &of_heap()
 {
-    return make(device_shadow, heap_room());
+    return make(device_shadow, HEAP_ROOM);
 }
 
 /* Calls f(word index, bits of its bytes) over a range. */
@@ -88,7 +88,7 @@ void race(const access_record &before, const byte *p, bool was_write, bool write
     fault("%s: race on %s memory %p: thread %d of block %u %s what thread %d of block "
           "%u%s %s, "
           "no barrier between [%s]",
-          kernel_name, shared ? "shared" : "device", (const void *)p, thread_number(),
+          kernel_name, shared ? "shared" : "device", (const void *)p, now.number,
           block_number, write ? "writes" : "reads", before.thread, before.block,
           before.several ? " and others" : "", was_write ? "wrote" : "read", where(pc));
 }
@@ -111,8 +111,8 @@ void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool 
     access_record now = { launch_number,
                           block_number,
                           barrier_number,
-                          warp_epoch(),
-                          (uint16_t)thread_number(),
+                          cudasim::now.epoch,
+                          (uint16_t)cudasim::now.number,
                           0,
                           false };
     bool uninit = false;
@@ -132,8 +132,8 @@ void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool 
     });
     if (uninit)
         fault("%s: thread %d of block %u reads uninitialized %s memory at %p [%s]",
-              kernel_name, thread_number(), block_number, shared ? "shared" : "device",
-              (const void *)p, where(pc));
+              kernel_name, cudasim::now.number, block_number,
+              shared ? "shared" : "device", (const void *)p, where(pc));
 }
 
 bool inside(const allocation *a, const byte *p, int bytes)
@@ -143,33 +143,40 @@ bool inside(const allocation *a, const byte *p, int bytes)
 
 void out_of_bounds(const byte *p, int bytes, bool write, const char *what, const void *pc)
 {
-    fault("%s: thread %d of block %u %s %d bytes at %p, %s [%s]", kernel_name,
-          thread_number(), block_number, write ? "writes" : "reads", bytes,
-          (const void *)p, what, where(pc));
+    fault("%s: thread %d of block %u %s %d bytes at %p, %s [%s]", kernel_name, now.number,
+          block_number, write ? "writes" : "reads", bytes, (const void *)p, what,
+          where(pc));
+}
+
+void count(int bytes, bool write)
+{
+    (write ? stats.bytes_written : stats.bytes_read) += (uint64_t)bytes;
+    stats.accesses++;
 }
 
 } // namespace
 
 void access(byte *p, int bytes, bool write, const void *pc)
 {
-    size_t offset;
-
     if (!running() || on_own_stack(p)) return;
+    if (work == CUDASIM_COUNT) {
+        if (heap_holds(p)) count(bytes, write);
+        return;
+    }
     if ((uintptr_t)p % (size_t)bytes)
         out_of_bounds(p, bytes, write, "which is not aligned", pc);
-    if (shared_holds(p, &offset)) {
+    if (shared_holds(p)) {
         if (!shared_find(p, (size_t)bytes))
             out_of_bounds(p, bytes, write, "outside its shared array", pc);
         else
-            judge(make(shared_shadow, 2 * SHARED_BYTES), offset, p, bytes, write, true,
-                  pc);
+            judge(make(shared_shadow, 2 * SHARED_BYTES), (size_t)(p - arena), p, bytes,
+                  write, true, pc);
         return;
     }
     if (heap_holds(p)) {
         const allocation *a = heap_find(p);
 
-        (write ? stats.bytes_written : stats.bytes_read) += (uint64_t)bytes;
-        stats.accesses++;
+        count(bytes, write);
         if (inside(a, p, bytes))
             judge(of_heap(), heap_offset(p), p, bytes, write, false, pc);
         else
@@ -201,6 +208,7 @@ bool shadow_is_init(const void *p, size_t bytes)
 {
     bool all = true;
 
+    if (work != CUDASIM_CHECK) return true;
     each_word(heap_offset(p), bytes, [&](size_t i, unsigned bits) {
         all = all && (of_heap().init[i] & bits) == bits;
     });

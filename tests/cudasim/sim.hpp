@@ -17,6 +17,7 @@ namespace cudasim
 
 /* ---- report.cpp ---- */
 extern cudasim_stats stats;
+extern int work; /* CUDASIM_CHECK and its kin */
 void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool fault_pending(); /* asks and clears: the next wait fails */
 const char *where(const void *pc);
@@ -32,6 +33,15 @@ struct allocation {
     int id;
 };
 
+extern byte *heap_base;
+static const size_t HEAP_ROOM = (size_t)16 << 30;
+
+/* Device memory, allocated or not. */
+inline bool heap_holds(const void *p)
+{
+    return heap_base && (size_t)((const byte *)p - heap_base) < HEAP_ROOM;
+}
+
 /* Device memory can be touched while one of these lives, and at no other time. */
 struct device_mode {
     device_mode();
@@ -45,11 +55,9 @@ struct host_mode { /* within device_mode */
 
 void *heap_alloc(size_t bytes); /* NULL: out of memory */
 bool heap_free(void *p);
-bool heap_holds(const void *p);             /* device memory, allocated or not */
 const allocation *heap_find(const void *p); /* the one at or just before p */
 void heap_check_guards(const char *when);
 size_t heap_offset(const void *p); /* index into shadows */
-size_t heap_room();
 size_t heap_used();
 
 /* ---- runtime.cpp ---- */
@@ -73,12 +81,37 @@ extern const char *kernel_name;
 extern uint32_t launch_number, block_number;
 extern uint32_t barrier_number; /* barriers that this block has passed */
 
-bool running();        /* is a device thread running? */
-int thread_number();   /* which of the block's */
-int lane_number();     /* which of its warp's */
-uint32_t warp_epoch(); /* its warp operations so far */
-bool on_own_stack(const byte *p);
-bool shared_holds(const byte *p, size_t *offset); /* the arena of shared memory */
+/* The device thread that runs. */
+struct runner {
+    int number;        /* in its block */
+    uint32_t epoch;    /* warp operations so far */
+    const byte *stack; /* its lowest address; NULL: none runs */
+};
+extern runner now;
+extern byte *arena; /* of shared memory */
+
+enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256, STACK = 64 << 10 };
+
+inline bool running()
+{
+    return now.stack != NULL;
+}
+
+inline int lane_number()
+{
+    return now.number % 32;
+}
+
+inline bool on_own_stack(const byte *p)
+{
+    return (size_t)(p - now.stack) < STACK;
+}
+
+inline bool shared_holds(const byte *p)
+{
+    return arena && (size_t)(p - arena) < 2 * SHARED_BYTES;
+}
+
 const shared_array *shared_find(const byte *p,
                                 size_t bytes); /* the array that holds it */
 void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim3 grid,
@@ -86,12 +119,11 @@ void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim
 
 typedef cudasim_words words;
 
-enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256 };
-
 } // namespace cudasim
 
 extern "C" {
-const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value, unsigned *present);
+const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value,
+                                      unsigned *present);
 void cudasim_absent_lane(int lane);
 }
 
