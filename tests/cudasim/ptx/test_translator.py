@@ -52,6 +52,7 @@ class Unknown(unittest.TestCase):
         'cvt.rzi.u8.f32 %rs1, %f1;': 'unknown opcode cvt.rzi.u8.f32',
         'ld.global.cg.u32 %r1, [%rd1];': 'unknown opcode ld.global.cg.u32',
         'atom.global.add.f32 %f1, [%rd1], %f2;': 'unknown opcode atom.global.add.f32',
+        'atom.acquire.global.cas.b32 %r1, [%rd1], 0, 1;': 'unknown opcode atom.acquire.global.cas.b32',
         'shfl.bfly.b32 %r1, %r2, 1, 31;': 'unknown opcode shfl.bfly.b32',
         'mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f1}, {%r1}, {%r2}, {%f1};': 'unknown opcode mma',
         'bar.sync 1;': 'named barrier',
@@ -94,6 +95,11 @@ class Known(unittest.TestCase):
         self.assertEqual(said, '')
         for statement in ('v__p1 = 1;', 'v__p2 = v__p1 ^ 1;', 'v__p1 = 0;'):
             self.assertIn(statement, c)
+
+    def test_relaxed_is_the_default(self):
+        both = [translate(KERNEL % ('atom.%sglobal.cas.b32 %%r1, [%%rd1], 0, 1;' % word)) for word in ('', 'relaxed.')]
+        self.assertEqual([said for _, _, said in both], ['', ''])
+        self.assertEqual(both[0][1], both[1][1])
 
 
 unittest.main()

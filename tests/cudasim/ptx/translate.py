@@ -224,7 +224,7 @@ class Body(Arithmetic):
         self.memory('st', q, a, True)
 
     def op_atom(self, q, a):
-        if q != ['global', 'cas', 'b32']:
+        if [w for w in q if w != 'relaxed'] != ['global', 'cas', 'b32']: # without a word it is relaxed, too
             raise Error('unknown opcode atom.' + '.'.join(q))
         self.out.append('{ uint8_t *a_ = %s; CHECK(a_, 4, 0); CHECK(a_, 4, 1);' % self.place(a[1]))
         self.put_bits(a[0], 'b32', 'atom_cas_b32(a_, %s, %s)' % (self.value(a[2], 'b32'), self.value(a[3], 'b32')))
