@@ -70,11 +70,10 @@ static tp_made *find(tp_thread *me, const tp_tensor *x)
     return NULL;
 }
 
-/* Is x what is worth remembering?  A second run makes its own, which its graph must have, and replays
- * cast anew what they have updated. */
+/* Is x what is worth remembering?  A second run makes its own, which its graph must have. */
 static bool lasting(const tp_thread *me, const tp_tensor *x)
 {
-    return tp__is_leaf(x) && !me->second_run && !me->tape;
+    return tp__is_leaf(x) && !me->second_run;
 }
 
 static tp_tensor *cast_once(tp_thread *me, tp_tensor *x)

@@ -78,6 +78,12 @@ static void on_kernel(tp_probe *p, const char *name, const tp_tensor *t)
     k->kernels++;
 }
 
+/* Replays cast anew what they have updated, so a recording has casts of its own. */
+static void forget_casts(tp_thread *me)
+{
+    if (me->casts) me->forget_casts(me);
+}
+
 /* step, with its kernels counted instead of profiled; its result outlives its scope. */
 static tp_tensor *counted(tp_capture *c, count *k)
 {
@@ -88,7 +94,9 @@ static tp_tensor *counted(tp_capture *c, count *k)
 
     *k = (count){ .probe = { .kernel = on_kernel } };
     me->probe = &k->probe;
+    forget_casts(me);
     y = c->step(c->user);
+    forget_casts(me);
     me->probe = before;
     return tp_ok() && y ? tp_pass(tp_detach(y)) : NULL;
 }
@@ -238,8 +246,7 @@ static bool replay(tp_capture *c, tp_ctx *k)
         k->backend->replay(k, c->graph))
         return tp__fail(TP_ERR_DEVICE, "tp_capture_run", "%s", k->error);
     me->rng.offset += c->draws;
-    if (me->casts)
-        me->forget_casts(me); /* of what it has written without telling versions */
+    forget_casts(me); /* of what it has written without telling versions */
     return true;
 }
 

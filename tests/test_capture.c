@@ -14,7 +14,7 @@ typedef struct run {
     tp_sched *sched;
     tp_scaler *scaler;
     tp_tensor *x, *y;
-    bool conv, zero_last, clip, pad;
+    bool conv, zero_last, clip, pad, twice; /* twice: each weight is used twice */
     tp_dtype amp;
     int calls;
     tp_tensor *(*extra)(struct run *r); /* what it does besides, or NULL */
@@ -47,8 +47,10 @@ static tp_tensor *reflected(tp_tensor *x)
 static tp_tensor *loss_of(run *r)
 {
     TP_AUTOCAST(r->amp);
+    tp_tensor *logits = tp_nn_forward(r->m, r->pad ? reflected(r->x) : r->x);
 
-    return tp_cross_entropy(tp_nn_forward(r->m, r->pad ? reflected(r->x) : r->x), r->y);
+    if (r->twice) logits = tp_add(logits, tp_nn_forward(r->m, tp_neg(r->x)));
+    return tp_cross_entropy(logits, r->y);
 }
 
 static tp_tensor *step(void *user)
@@ -138,6 +140,7 @@ ON_EACH_DEVICE(capture, gives_the_bits_of_calls)
     same_bits("mlp", (run){ 0 }, dev);
     same_bits("gradients dropped last", (run){ .zero_last = true }, dev);
     same_bits("reflected", (run){ .pad = true }, dev);
+    same_bits("weights used twice, bf16", (run){ .twice = true, .amp = TP_BF16 }, dev);
     same_bits("clipped", (run){ .clip = true }, dev);
     same_bits("cnn with batch norm", (run){ .conv = true }, dev);
     same_bits("bf16", (run){ .amp = TP_BF16 }, dev);
