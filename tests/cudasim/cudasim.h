@@ -8,6 +8,7 @@
 #define CUDASIM_H
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,8 @@ extern "C" {
 
 typedef struct cudasim_stats {
     uint64_t launches, replays, blocks, threads, copies, waits, allocations;
-    uint64_t bytes_read, bytes_written, accesses; /* by kernels, in device memory */
+    uint64_t bytes_read, bytes_written, accesses; /* by threads of kernels, in device memory */
+    uint64_t memory_read, memory_written, memory_accesses; /* of these, what isn't a cache's work */
     uint64_t calls, call_bytes;         /* of libraries, and what their operands hold */
     double flops;                       /* of products, by libraries and tensor cores */
 } cudasim_stats;
@@ -30,6 +32,8 @@ static inline cudasim_stats cudasim_between(cudasim_stats from, cudasim_stats to
     to.launches -= from.launches, to.replays -= from.replays, to.blocks -= from.blocks, to.threads -= from.threads;
     to.copies -= from.copies, to.waits -= from.waits, to.allocations -= from.allocations;
     to.bytes_read -= from.bytes_read, to.bytes_written -= from.bytes_written, to.accesses -= from.accesses;
+    to.memory_read -= from.memory_read, to.memory_written -= from.memory_written;
+    to.memory_accesses -= from.memory_accesses;
     to.calls -= from.calls, to.call_bytes -= from.call_bytes, to.flops -= from.flops;
     return to;
 }
@@ -43,6 +47,12 @@ CUDASIM_API int cudasim_faults(void);             /* since the last clear */
 CUDASIM_API const char *cudasim_last_fault(void); /* its text */
 CUDASIM_API void cudasim_clear(void);
 CUDASIM_API void cudasim_get_stats(cudasim_stats *to);
+
+/* Whether `memory_...` is counted, which takes time: within a launch an access counts once for each place,
+ * instruction, number of earlier visits of the place by the thread with that instruction, and number of
+ * barriers before it.  So a number that all threads read counts once, and a second pass over a tensor
+ * again.  Grids are as large then as on a GPU, else a few blocks. */
+CUDASIM_API void cudasim_count_memory(bool on);
 
 /* How threads, blocks and ready streams take turns: forward, reverse, random:SEED; also by
  * CUDASIM_ORDER in the environment. */

@@ -31,12 +31,12 @@ void cudasim_mma(float *d, const uint32_t *a, const uint32_t *b, bool bf16);
 void cudasim_absent_lane(int lane);
 /* The block's one array that is declared at `place`; lives until the block ends. */
 void *cudasim_shared(const void *place, size_t bytes);
+int64_t cudasim_most_blocks(void);
 cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call,
                            size_t bytes, dim3 grid, dim3 block, cudaStream_t stream);
 }
 
-/* Few, so that small tests reach the loops of kernels that stride over a large space. */
-const int64_t TP_MAX_BLOCKS = 5;
+#define TP_MAX_BLOCKS cudasim_most_blocks()
 
 #define __syncthreads() cudasim_barrier(__LINE__)
 

@@ -19,6 +19,12 @@
     HOOK(volatile_read##n, n, false)                                                     \
     HOOK(volatile_write##n, n, true)
 
+static void range(byte *p, size_t bytes, bool write, const void *pc)
+{
+    for (size_t i = 0; i < bytes; i++)
+        cudasim::access(p + i, 1, write, pc);
+}
+
 extern "C" {
 
 HOOKS(1)
@@ -29,14 +35,12 @@ HOOKS(16)
 
 void __tsan_read_range(void *p, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
-        cudasim::access((byte *)p + i, 1, false, __builtin_return_address(0));
+    range((byte *)p, bytes, false, __builtin_return_address(0));
 }
 
 void __tsan_write_range(void *p, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
-        cudasim::access((byte *)p + i, 1, true, __builtin_return_address(0));
+    range((byte *)p, bytes, true, __builtin_return_address(0));
 }
 
 void __tsan_func_entry(void *) {}
@@ -48,14 +52,14 @@ void __tsan_init(void) {}
 /* Struct copies that the compiler leaves to the library come here too. */
 void *__tsan_memcpy(void *to, const void *from, size_t bytes)
 {
-    __tsan_read_range((void *)from, bytes);
-    __tsan_write_range(to, bytes);
+    range((byte *)from, bytes, false, __builtin_return_address(0));
+    range((byte *)to, bytes, true, __builtin_return_address(0));
     return __builtin_memcpy(to, from, bytes);
 }
 
 void *__tsan_memset(void *to, int value, size_t bytes)
 {
-    __tsan_write_range(to, bytes);
+    range((byte *)to, bytes, true, __builtin_return_address(0));
     return __builtin_memset(to, value, bytes);
 }
 }

@@ -148,10 +148,11 @@ void out_of_bounds(const byte *p, int bytes, bool write, const char *what, const
           where(pc));
 }
 
-void count(int bytes, bool write)
+void count(const byte *p, int bytes, bool write, const void *pc)
 {
     (write ? stats.bytes_written : stats.bytes_read) += (uint64_t)bytes;
     stats.accesses++;
+    if (counting_memory) count_memory(p, bytes, write, pc);
 }
 
 } // namespace
@@ -160,7 +161,7 @@ void access(byte *p, int bytes, bool write, const void *pc)
 {
     if (!running() || on_own_stack(p)) return;
     if (work == CUDASIM_COUNT) {
-        if (heap_holds(p)) count(bytes, write);
+        if (heap_holds(p)) count(p, bytes, write, pc);
         return;
     }
     if ((uintptr_t)p % (size_t)bytes)
@@ -176,7 +177,7 @@ void access(byte *p, int bytes, bool write, const void *pc)
     if (heap_holds(p)) {
         const allocation *a = heap_find(p);
 
-        count(bytes, write);
+        count(p, bytes, write, pc);
         if (inside(a, p, bytes))
             judge(of_heap(), heap_offset(p), p, bytes, write, false, pc);
         else

@@ -70,6 +70,10 @@ void shadow_init(const void *p, size_t bytes);
 bool shadow_is_init(const void *p, size_t bytes);
 void access(byte *p, int bytes, bool write, const void *pc); /* by the running thread */
 
+/* ---- traffic.cpp: of a kernel's accesses, those that reach memory ---- */
+extern bool counting_memory;
+void count_memory(const byte *p, int bytes, bool write, const void *pc);
+
 /* ---- block.cpp: the block that runs ---- */
 struct shared_array {
     const void *place;
@@ -125,6 +129,7 @@ extern "C" {
 const cudasim_words *cudasim_exchange(unsigned mask, cudasim_words value,
                                       unsigned *present);
 void cudasim_absent_lane(int lane);
+int64_t cudasim_most_blocks(void);
 }
 
 #endif
