@@ -35,7 +35,7 @@ static __global__ void scale_by_sum(const float *x, const float *, float *y)
 {
     float sum = 0;
 
-    for (int64_t lap = 0; lap < 2; lap++)
+    for (unsigned lap = 0; lap <= gridDim.x; lap++) /* 2, which the compiler doesn't know */
         for (int64_t i = threadIdx.x; i < N; i += blockDim.x) {
             if (lap == 1) y[i] = sum;
             sum += x[i];
