@@ -14,16 +14,31 @@
 /* ---- batch: sums about the first row, which is as far from the mean as any ---- */
 
 template <class T> struct about_first {
+    enum { N = 16 / sizeof(T) };
+    typedef tp_acc<T> A;
     const T *x;
     int64_t cols;
-    tp_acc<T> first;
+    bool whole;
+    A first[N];
 
-    __device__ void column(int64_t k) { first = tp_load(x[k]); }
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ void columns(int64_t k, int m)
     {
-        tp_acc<T> e = tp_load(x[r * cols + k]) - first;
+        tp_pack<T, N> v = tp_fetch<T, N>(x + k, m, whole);
 
-        return { e, e * e };
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            first[j] = tp_load(v.v[j]);
+    }
+    __device__ void add(int64_t r, int64_t k, int m, tp_two<A> (&sum)[N]) const
+    {
+        tp_pack<T, N> v = tp_fetch<T, N>(x + r * cols + k, m, whole);
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++) {
+            A e = tp_load(v.v[j]) - first[j];
+
+            if (j < m) sum[j] += { e, e * e };
+        }
     }
 };
 
@@ -80,7 +95,7 @@ static int batch_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, cons
 
     if (rows * cols == 0) return 0;
     if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols, 0 }, end);
+    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols, tp_columns_packed<T>(cols, x, x), {} }, end);
     return failed ? failed : TP_LAUNCH(c, batch_rows<T>, tp_pack_blocks<T>(rows * cols), TP_THREADS, rows * cols, cols,
                                        (const T *)x, (const A *)mean, (const A *)rstd, (const A *)weight,
                                        (const A *)bias, (T *)y);
@@ -133,7 +148,8 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
                          const void *rstd, const void *weight, bool add, void *dx, void *dweight, void *dbias)
 {
     typedef tp_acc<T> A;
-    tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false, 0, 0 };
+    tp_norm_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, false,
+                          tp_columns_packed<T>(cols, dy, x), {}, {} };
     tp_two<A> *part = tp_columns_room<tp_two<A>>(c, rows, cols, cols);
     A *slope = (A *)part, *level = slope + cols;
     int failed;
@@ -145,123 +161,161 @@ static int batch_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, 
                      (const A *)mean, (const A *)rstd, (const A *)weight, (const A *)slope, (const A *)level, add, (T *)dx);
 }
 
-/* ---- group: a block for each group of a sample ---- */
+/* ---- group: a block for each group of a sample, N neighbours at a time, which its width is a multiple of ---- */
 
-/* Element i of the group that block b takes: rows of `each` columns. */
+/* Of a group: rows of `each` columns, counted one row after the other; fewer than 2^32 numbers. */
 struct group_place {
-    int64_t rows, cols, each, base, first_col;
+    uint32_t each;
+    int64_t gap;
 
-    __device__ group_place(int64_t rows, int64_t cols, int64_t groups, int64_t b)
-        : rows(rows), cols(cols), each(cols / groups), base(b / groups * rows * cols), first_col(b % groups * (cols / groups))
-    {
-    }
-    __device__ int64_t column(int64_t i) const { return first_col + i % each; }
-    __device__ int64_t at(int64_t i) const { return base + i / each * cols + column(i); }
-    __device__ int64_t count() const { return rows * each; }
+    __device__ int64_t at(int64_t i) const { return i + (uint32_t)i / each * gap; }
+    __device__ uint32_t column(int64_t i) const { return (uint32_t)i % each; }
 };
 
-template <class T>
-static __global__ void group_blocks(int64_t blocks, int64_t rows, int64_t cols, int64_t groups, const T *x,
+template <class T, int N>
+static __global__ void TP_ROOMY group_blocks(int64_t blocks, int64_t rows, int64_t cols, int64_t groups, const T *xs,
                                     const tp_acc<T> *w, const tp_acc<T> *b, double eps, tp_acc<T> *means,
-                                    tp_acc<T> *rstds, T *y)
+                                    tp_acc<T> *rstds, T *ys)
 {
     typedef tp_acc<T> A;
+    typedef tp_rows<T, 1, group_place, N> group;
 
     for (int64_t g = blockIdx.x; g < blocks; g += gridDim.x) {
-        group_place p(rows, cols, groups, g);
-        A mean = 0, square = 0, rstd;
+        int64_t each = cols / groups, count = rows * each, k = g % groups * each, first = g / groups * rows * cols + k;
+        group_place p = { (uint32_t)each, cols - each };
+        tp_weights<A, N> weight = { w ? w + k : NULL, 1 }, bias = { b ? b + k : NULL, 0 };
+        group x;
+        A mean, squares, rstd;
 
-        for (int64_t i = threadIdx.x; i < p.count(); i += blockDim.x)
-            mean += tp_load(x[p.at(i)]);
-        mean = tp_block_fold(mean, tp_plus()) / A(p.count());
-        for (int64_t i = threadIdx.x; i < p.count(); i += blockDim.x) {
-            A e = tp_load(x[p.at(i)]) - mean;
+        x.take({ xs + first }, count, ys + first, p);
+        tp_mean_and_squares(x, &mean, &squares);
+        rstd = A(1 / sqrt(double(squares / A(count)) + eps));
+        x.put(false, [&](int64_t i, int, const typename group::pack(&v)[1], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(p.column(i), N), pb = bias.at(p.column(i), N);
 
-            square += e * e;
-        }
-        square = tp_block_fold(square, tp_plus()) / A(p.count());
-        rstd = A(1 / sqrt(double(square) + eps));
-        for (int64_t i = threadIdx.x; i < p.count(); i += blockDim.x) {
-            int64_t k = p.column(i);
-
-            tp_put(&y[p.at(i)], (tp_load(x[p.at(i)]) - mean) * rstd * (w ? w[k] : A(1)) + (b ? b[k] : A(0)));
-        }
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = (tp_load(v[0].v[j]) - mean) * rstd * pw.v[j] + pb.v[j];
+        });
         if (threadIdx.x == 0) means[g] = mean, rstds[g] = rstd;
     }
 }
 
-template <class T>
-static __global__ void group_blocks_dx(int64_t blocks, int64_t rows, int64_t cols, int64_t groups, const T *dy,
-                                       const T *x, const tp_acc<T> *means, const tp_acc<T> *rstds, const tp_acc<T> *w,
-                                       bool add, T *dx)
+template <class T, int N>
+static __global__ void TP_ROOMY group_blocks_dx(int64_t blocks, int64_t rows, int64_t cols, int64_t groups, const T *dys,
+                                       const T *xs, const tp_acc<T> *means, const tp_acc<T> *rstds, const tp_acc<T> *w,
+                                       bool add, T *dxs)
 {
     typedef tp_acc<T> A;
+    typedef tp_rows<T, 2, group_place, N> group; /* dy and x */
 
     for (int64_t b = blockIdx.x; b < blocks; b += gridDim.x) {
-        group_place p(rows, cols, groups, b);
+        int64_t each = cols / groups, count = rows * each, k = b % groups * each, first = b / groups * rows * cols + k;
+        group_place p = { (uint32_t)each, cols - each };
+        tp_weights<A, N> weight = { w ? w + k : NULL, 1 };
+        group x;
         A mean = means[b], rstd = rstds[b], level = 0, slope = 0;
 
-        for (int64_t i = threadIdx.x; i < p.count(); i += blockDim.x) {
-            A g = tp_load(dy[p.at(i)]) * (w ? w[p.column(i)] : A(1));
+        x.take({ dys + first, xs + first }, count, dxs + first, p);
+        x.each([&](int64_t i, int, const typename group::pack(&v)[2]) {
+            tp_pack<A, N> pw = weight.at(p.column(i), N);
 
-            level += g, slope += g * ((tp_load(x[p.at(i)]) - mean) * rstd);
-        }
-        level = tp_block_fold(level, tp_plus()) / A(p.count());
-        slope = tp_block_fold(slope, tp_plus()) / A(p.count());
-        for (int64_t i = threadIdx.x; i < p.count(); i += blockDim.x) {
-            A g = tp_load(dy[p.at(i)]) * (w ? w[p.column(i)] : A(1)), h = (tp_load(x[p.at(i)]) - mean) * rstd;
+            TP_UNROLL
+            for (int j = 0; j < N; j++) {
+                A g = tp_load(v[0].v[j]) * pw.v[j];
 
-            tp_put(&dx[p.at(i)], rstd * (g - level - h * slope), add);
-        }
+                level += g, slope += g * ((tp_load(v[1].v[j]) - mean) * rstd);
+            }
+        });
+        level = tp_block_fold(level, tp_plus()) / A(count);
+        slope = tp_block_fold(slope, tp_plus()) / A(count);
+        x.put(add, [&](int64_t i, int, const typename group::pack(&v)[2], A(&y)[N]) {
+            tp_pack<A, N> pw = weight.at(p.column(i), N);
+
+            TP_UNROLL
+            for (int j = 0; j < N; j++)
+                y[j] = rstd * (tp_load(v[0].v[j]) * pw.v[j] - level - (tp_load(v[1].v[j]) - mean) * rstd * slope);
+        });
     }
 }
 
-template <class T>
-static int group_norm(tp_ctx *c, int64_t N, int64_t rows, int64_t cols, int64_t groups, const void *x,
+template <class T, int N = 16 / sizeof(T)>
+static int group_norm(tp_ctx *c, int64_t samples, int64_t rows, int64_t cols, int64_t groups, const void *x,
                       const void *weight, const void *bias, double eps, void *mean, void *rstd, void *y)
 {
     typedef tp_acc<T> A;
 
-    return TP_LAUNCH(c, group_blocks<T>, tp_row_blocks(N * groups), tp_row_threads(rows * cols / groups), N * groups,
-                     rows, cols, groups, (const T *)x, (const A *)weight, (const A *)bias, eps, (A *)mean, (A *)rstd, (T *)y);
+    if (rows * (cols / groups) >> 32) return tp__kernel_error(c, "group_norm: groups of 2^32 numbers or more");
+    if constexpr (N > 1)
+        if (cols / groups % N)
+            return group_norm<T, N / 2>(c, samples, rows, cols, groups, x, weight, bias, eps, mean, rstd, y);
+    return TP_LAUNCH(c, (group_blocks<T, N>), tp_row_blocks(samples * groups), tp_row_threads(rows * cols / groups),
+                     samples * groups, rows, cols, groups, (const T *)x, (const A *)weight, (const A *)bias, eps,
+                     (A *)mean, (A *)rstd, (T *)y);
+}
+
+template <class T, int N = 16 / sizeof(T)>
+static int group_slopes(tp_ctx *c, int64_t blocks, int64_t rows, int64_t cols, int64_t groups, const void *dy,
+                        const void *x, const void *mean, const void *rstd, const void *weight, bool add, void *dx)
+{
+    typedef tp_acc<T> A;
+
+    if constexpr (N > 1)
+        if (cols / groups % N)
+            return group_slopes<T, N / 2>(c, blocks, rows, cols, groups, dy, x, mean, rstd, weight, add, dx);
+    return TP_LAUNCH_FOR(c, "group_norm_dx", (group_blocks_dx<T, N>), tp_row_blocks(blocks),
+                         tp_row_threads(rows * cols / groups), blocks, rows, cols, groups, (const T *)dy, (const T *)x,
+                         (const A *)mean, (const A *)rstd, (const A *)weight, add, (T *)dx);
 }
 
 /* Rows are counted over all samples. */
 template <class T> struct group_part {
+    enum { N = 16 / sizeof(T) };
+    typedef tp_acc<T> A;
     const T *dy, *x;
-    const tp_acc<T> *mean, *rstd;
+    const A *mean, *rstd;
     int64_t rows, cols, groups;
+    bool whole;
+    int group[N]; /* of each column */
 
-    __device__ void column(int64_t) {}
-    __device__ tp_two<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ void columns(int64_t k, int)
     {
-        int64_t b = r / rows * groups + k / (cols / groups);
-        tp_acc<T> g = tp_load(dy[r * cols + k]);
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            group[j] = (int)((k + j) / (cols / groups));
+    }
+    __device__ void add(int64_t r, int64_t k, int m, tp_two<A> (&sum)[N]) const
+    {
+        tp_pack<T, N> g = tp_fetch<T, N>(dy + r * cols + k, m, whole), v = tp_fetch<T, N>(x + r * cols + k, m, whole);
+        int64_t sample = r / rows * groups;
 
-        return { g * ((tp_load(x[r * cols + k]) - mean[b]) * rstd[b]), g };
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            if (j < m)
+                sum[j] += { tp_load(g.v[j]) * ((tp_load(v.v[j]) - mean[sample + group[j]]) * rstd[sample + group[j]]),
+                            tp_load(g.v[j]) };
     }
 };
 
 template <class T>
-static int group_norm_dx(tp_ctx *c, int64_t N, int64_t rows, int64_t cols, int64_t groups, const void *dy,
+static int group_norm_dx(tp_ctx *c, int64_t samples, int64_t rows, int64_t cols, int64_t groups, const void *dy,
                          const void *x, const void *mean, const void *rstd, const void *weight, bool add, void *dx,
                          void *dweight, void *dbias)
 {
     typedef tp_acc<T> A;
-    group_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, rows, cols, groups };
+    group_part<T> f = { (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, rows, cols, groups,
+                        tp_columns_packed<T>(cols, dy, x), {} };
     tp_two<A> *part;
     int failed = 0;
 
-    if (dx)
-        failed = TP_LAUNCH(c, group_blocks_dx<T>, tp_row_blocks(N * groups), tp_row_threads(rows * cols / groups),
-                           N * groups, rows, cols, groups, (const T *)dy, (const T *)x, (const A *)mean,
-                           (const A *)rstd, (const A *)weight, add, (T *)dx);
+    if (rows * (cols / groups) >> 32) return tp__kernel_error(c, "group_norm_dx: groups of 2^32 numbers or more");
+    if (dx) failed = group_slopes<T>(c, samples * groups, rows, cols, groups, dy, x, mean, rstd, weight, add, dx);
     if (failed || (!dweight && !dbias)) return failed;
-    if (!(part = tp_columns_room<tp_two<A>>(c, N * rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    return tp_columns(c, __func__, N * rows, cols, part, f, tp_store_two<A>{ (A *)dweight, (A *)dbias });
+    if (!(part = tp_columns_room<tp_two<A>>(c, samples * rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    return tp_columns(c, __func__, samples * rows, cols, part, f, tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
 
 TP_FLOATS(batch_norm)
 TP_FLOATS(batch_norm_dx)
-TP_FLOATS(group_norm)
+TP_SLOTS(group_norm, group_norm<float>, group_norm<double>, group_norm<tp_bf16>, group_norm<tp_f16>)
 TP_FLOATS(group_norm_dx)

@@ -121,18 +121,19 @@ template <class T> static int conv2d_dx(tp_ctx *c, const tp_window *g, const voi
 /* ---- dw (+)= the adjoint in w: column k is (KH, KW, C / groups, O), row r a place of dy ---- */
 
 template <class T> struct weight_part {
+    enum { N = 1 };
     tp_window g;
     const T *x, *dy;
 
-    __device__ void column(int64_t) {}
-    __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ void columns(int64_t, int) {}
+    __device__ void add(int64_t r, int64_t k, int, tp_one<tp_acc<T>> (&sum)[N]) const
     {
         int64_t C = g.C / g.groups, o = k % g.O, c = k / g.O % C, tap = k / g.O / C;
         int64_t h = r / g.OW % g.OH * g.stride_h - g.pad_h + tap / g.KW * g.dilation_h;
         int64_t v = r % g.OW * g.stride_w - g.pad_w + tap % g.KW * g.dilation_w, image = r / g.OW / g.OH;
 
-        if (h < 0 || h >= g.H || v < 0 || v >= g.W) return { 0 };
-        return { tp_load(dy[r * g.O + o]) * tp_load(x[((image * g.H + h) * g.W + v) * g.C + o / (g.O / g.groups) * C + c]) };
+        if (h < 0 || h >= g.H || v < 0 || v >= g.W) return;
+        sum[0] += { tp_load(dy[r * g.O + o]) * tp_load(x[((image * g.H + h) * g.W + v) * g.C + o / (g.O / g.groups) * C + c]) };
     }
 };
 

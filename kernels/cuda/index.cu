@@ -183,15 +183,23 @@ static int embedding_dw(tp_ctx *c, int64_t n, int64_t rows, int64_t cols, const 
 
 template <class T> static __global__ void count_up(int64_t n, double start, double by, T *y)
 {
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    const int N = 16 / sizeof(T);
+    int64_t step = (int64_t)gridDim.x * blockDim.x * N;
 
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        y[i] = tp_number<T>(start + (double)i * by);
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
+        int m = n - i < N ? (int)(n - i) : N;
+        tp_pack<T, N> to;
+
+        TP_UNROLL
+        for (int k = 0; k < N; k++)
+            to.v[k] = tp_number<T>(start + (double)(i + k) * by);
+        tp_keep<T, N>(y + i, to, m, m == N && tp_aligned(y));
+    }
 }
 
 template <class T> static int iota(tp_ctx *c, int64_t n, double start, double step, void *y)
 {
-    return TP_LAUNCH(c, count_up<T>, tp_blocks(n), TP_THREADS, n, start, step, (T *)y);
+    return TP_LAUNCH(c, count_up<T>, tp_pack_blocks<T>(n), TP_THREADS, n, start, step, (T *)y);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
  */
 #include "kernels/cuda/lanes.cuh"
 #include "kernels/cuda/number.cuh"
+#include "kernels/cuda/rows.cuh"
 
 /* ---- folds: a start, what one number gives, and how two are joined ---- */
 
@@ -69,6 +70,22 @@ template <class A> struct powers {
 
 /* ---- the kernel ---- */
 
+/* f(i, number i) for this thread's numbers of a dense row: packs of 16 bytes, dealt out in turn. */
+template <class T, class F> __device__ inline void each_of_row(const T *row, int64_t n, F f)
+{
+    const int N = 16 / sizeof(T);
+    bool aligned = tp_aligned(row);
+
+    for (int64_t i = (int64_t)threadIdx.x * N; i < n; i += (int64_t)blockDim.x * N) {
+        int m = n - i < N ? (int)(n - i) : N;
+        tp_pack<T, N> v = tp_fetch<T, N>(row + i, m, aligned && m == N);
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            if (j < m) f(i + j, tp_load(v.v[j]));
+    }
+}
+
 template <bool ALONG, class T, class U, class F>
 static __global__ void fold_lanes(tp_lanes d, int64_t tiles, F f, const T *x, U *y)
 {
@@ -76,7 +93,9 @@ static __global__ void fold_lanes(tp_lanes d, int64_t tiles, F f, const T *x, U 
         tp_lane w = tp_lane_of<ALONG>(d, b);
         typename F::state v = f.start();
 
-        for (int64_t i = w.first; w.live && i < d.n; i += w.step)
+        if (ALONG)
+            each_of_row(x + w.base, d.n, [&](int64_t, tp_acc<T> a) { v = f(v, f.take(a)); });
+        for (int64_t i = w.first; !ALONG && w.live && i < d.n; i += w.step)
             v = f(v, f.take(tp_load(x[w.base + i * w.stride])));
         v = tp_lane_fold<ALONG>(v, f);
         if (w.leader) tp_put(&y[w.lane], v);
@@ -110,24 +129,37 @@ TP_FLOATS_I64_BY(prod, prod)
 TP_BITS_BY(total, total)
 TP_FLOATS(power_sum)
 
-/* ---- variance: from the mean, found first ---- */
+/* ---- variance: squares about a mean ---- */
 
-template <bool ALONG, class T>
-static __global__ void vary_lanes(tp_lanes d, int64_t tiles, double over, const T *x, T *y)
+template <class T>
+static __global__ void vary_rows(tp_lanes d, int64_t rows, double over, const T *x, T *y)
+{
+    for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+        tp_rows<T, 1> row;
+        tp_acc<T> mean, squares;
+
+        row.take({ x + r * d.n }, d.n, NULL);
+        tp_mean_and_squares(row, &mean, &squares);
+        if (threadIdx.x == 0) tp_put(&y[r], squares / tp_acc<T>(over));
+    }
+}
+
+template <class T>
+static __global__ void vary_across(tp_lanes d, int64_t tiles, double over, const T *x, T *y)
 {
     for (int64_t b = blockIdx.x; b < tiles; b += gridDim.x) {
-        tp_lane w = tp_lane_of<ALONG>(d, b);
+        tp_lane w = tp_lane_of<false>(d, b);
         tp_acc<T> sum = 0, squares = 0, mean, first = w.live && d.n ? tp_load(x[w.base]) : tp_acc<T>(0);
 
         for (int64_t i = w.first; w.live && i < d.n; i += w.step)
             sum += tp_load(x[w.base + i * w.stride]) - first;
-        mean = first + tp_lane_fold<ALONG>(sum, tp_plus()) / tp_acc<T>(d.n);
+        mean = first + tp_lane_fold<false>(sum, tp_plus()) / tp_acc<T>(d.n);
         for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
             tp_acc<T> e = tp_load(x[w.base + i * w.stride]) - mean;
 
             squares += e * e;
         }
-        squares = tp_lane_fold<ALONG>(squares, tp_plus());
+        squares = tp_lane_fold<false>(squares, tp_plus());
         if (w.leader) tp_put(&y[w.lane], squares / tp_acc<T>(over));
     }
 }
@@ -136,7 +168,7 @@ template <class T> static int variance(tp_ctx *c, tp_lanes d, const void *x, dou
 {
     double over = (double)d.n > correction ? (double)d.n - correction : 0;
 
-    return TP_LAUNCH_LANES(c, __func__, d, (vary_lanes<true, T>), (vary_lanes<false, T>), over, (const T *)x, (T *)y);
+    return TP_LAUNCH_LANES(c, __func__, d, vary_rows<T>, vary_across<T>, over, (const T *)x, (T *)y);
 }
 
 TP_FLOATS(variance)
@@ -155,11 +187,9 @@ template <class T> static __global__ void find_largest(int64_t rows, int64_t col
         tp_acc<T> best = f.start(), top;
         int64_t place = INT64_MAX;
 
-        for (int64_t i = threadIdx.x; i < cols; i += blockDim.x) {
-            tp_acc<T> v = tp_load(x[r * cols + i]);
-
+        each_of_row(x + r * cols, cols, [&](int64_t i, tp_acc<T> v) {
             if (place == INT64_MAX || v > best || (is_nan(v) && !is_nan(best))) best = v, place = i;
-        }
+        });
         top = tp_block_fold(best, f);
         if (!(best == top || (is_nan(best) && is_nan(top)))) place = INT64_MAX;
         place = tp_block_fold(place, earlier());

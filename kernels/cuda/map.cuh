@@ -2,7 +2,7 @@
  * map.cuh - y (+)= f(x) or f(a, b), element by element, for the families of elementwise kernels.
  *
  * A formula is a struct that is called with one number or two; what it needs beside them are its
- * members.  Dense operands go 16 bytes at a time; others by their strides.
+ * members.  Operands whose rows run densely, or are one number each, go 16 bytes at a time; others by their strides.
  */
 #ifndef TP_KERNELS_CUDA_MAP_CUH
 #define TP_KERNELS_CUDA_MAP_CUH
@@ -17,26 +17,43 @@ template <int K, class F, class A> __device__ inline auto tp_apply(const F &f, A
     else return f(a, b);
 }
 
-/* y of U, inputs of T; U is no wider. */
+/* N numbers from p on, or N times the one there. */
+template <class T, int N> __device__ inline tp_pack<T, N> tp_along(const T *p, bool one)
+{
+    tp_pack<T, N> x;
+
+    if (!one) return TP_WHOLE((const tp_pack<T, N> *)p);
+    T v = *p;
+
+    TP_UNROLL
+    for (int k = 0; k < N; k++)
+        x.v[k] = v;
+    return x;
+}
+
+/* y of U, inputs of T; U is no wider.  The last axis is whole packs, or there is no other. */
 template <int K, class T, class U, class F>
-static __global__ void tp_map_packs(int64_t n, F f, const T *a, const T *b, bool add, U *y)
+static __global__ void tp_map_packs(tp_loop l, int64_t n, F f, const T *a, const T *b, bool add, U *y)
 {
     const int N = 16 / sizeof(T);
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, step = (int64_t)gridDim.x * blockDim.x, at[K + 1];
+    bool one_a = l.stride[1][l.rank - 1] == 0, one_b = l.stride[K][l.rank - 1] == 0;
 
     for (int64_t p = i; p < n / N; p += step) {
-        tp_pack<T, N> pa = TP_WHOLE((const tp_pack<T, N> *)a + p), pb = pa;
+        tp_at(l, p * N, at);
+        tp_pack<T, N> pa = tp_along<T, N>(a + at[1], one_a), pb = pa;
         tp_pack<U, N> py = {};
 
-        if (K == 2) pb = TP_WHOLE((const tp_pack<T, N> *)b + p);
-        if (add) py = TP_WHOLE((const tp_pack<U, N> *)y + p);
+        if (K == 2) pb = tp_along<T, N>(b + at[K], one_b);
+        if (add) py = TP_WHOLE((const tp_pack<U, N> *)(y + at[0]));
         for (int k = 0; k < N; k++)
             tp_put(&py.v[k], tp_apply<K>(f, tp_load(pa.v[k]), tp_load(pb.v[k])), add);
-        ((tp_pack<U, N> *)y)[p] = py;
+        *(tp_pack<U, N> *)(y + at[0]) = py;
     }
-    for (int64_t j = n / N * N + i; j < n; j += step)
-        tp_put(&y[j], tp_apply<K>(f, tp_load(a[j]), tp_load(K == 2 ? b[j] : a[j])), add);
+    for (int64_t j = n / N * N + i; j < n; j += step) {
+        tp_at(l, j, at);
+        tp_put(&y[at[0]], tp_apply<K>(f, tp_load(a[at[1]]), tp_load(K == 2 ? b[at[K]] : a[at[1]])), add);
+    }
 }
 
 template <int K, class T, class U, class F>
@@ -60,18 +77,31 @@ inline bool tp_dense(const tp_loop *l, int k)
     return dense;
 }
 
+/* Operand k goes by packs of N numbers along the last axis, from p on; an input may also stand still there. */
+inline bool tp_packed(const tp_loop *l, int k, int N, const void *p)
+{
+    int last = l->rank - 1;
+    bool fits = (last == 0 || l->n[last] % N == 0) && l->stride[k][last] == 1 && tp_aligned(p);
+
+    if (k > 0 && l->stride[k][last] == 0) return last == 0 || l->n[last] % N == 0;
+    for (int j = 0; j < last; j++)
+        fits = fits && l->stride[k][j] % N == 0;
+    return fits;
+}
+
 template <int K, class T, class U, class F>
 static int tp_map(tp_ctx *c, const char *op, const tp_loop *l, F f, const void *a, const void *b, bool add,
                   void *y)
 {
-    int64_t n = tp_loop_count(l), packs = n / (16 / (int64_t)sizeof(T)) + 1;
+    const int N = 16 / sizeof(T);
+    int64_t n = tp_loop_count(l);
 
     if (n == 0) return 0;
-    if (tp_dense(l, K) && tp_aligned(a) && (K == 1 || tp_aligned(b)) && tp_aligned(y))
-        return TP_LAUNCH_FOR(c, op, (tp_map_packs<K, T, U, F>), tp_blocks(packs), TP_THREADS, n, f, (const T *)a,
-                         (const T *)b, add, (U *)y);
+    if (tp_packed(l, 0, N, y) && tp_packed(l, 1, N, a) && (K == 1 || tp_packed(l, K, N, b)))
+        return TP_LAUNCH_FOR(c, op, (tp_map_packs<K, T, U, F>), tp_blocks(n / N + 1), TP_THREADS, *l, n, f,
+                             (const T *)a, (const T *)b, add, (U *)y);
     return TP_LAUNCH_FOR(c, op, (tp_map_strided<K, T, U, F>), tp_blocks(n), TP_THREADS, *l, n, f, (const T *)a,
-                     (const T *)b, add, (U *)y);
+                         (const T *)b, add, (U *)y);
 }
 
 /* ---- slots by their formula; SET is one of launch.cuh's, FLOATS, NUMBERS ... ---- */

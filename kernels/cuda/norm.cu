@@ -4,8 +4,7 @@
  *     layer   Ba, Kiros & Hinton 2016
  *     rms     Zhang & Sennrich 2019
  *
- * A block a row; a variance is the mean of squares about the mean, never a difference of large
- * numbers.
+ * A block a row; a variance is the mean of squares about a mean, never a difference of large numbers.
  */
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/rows.cuh"
@@ -24,12 +23,7 @@ static __global__ void TP_ROOMY layer_rows(int64_t rows, int64_t cols, const T *
         A mean, square, rstd;
 
         x.take({ xs + r * cols }, cols, ys + r * cols);
-        mean = x.sum([&](int j, const pack(&v)[1]) { return tp_load(v[0].v[j]); }) / A(cols);
-        square = x.sum([&](int j, const pack(&v)[1]) {
-            A e = tp_load(v[0].v[j]) - mean;
-
-            return e * e;
-        });
+        tp_mean_and_squares(x, &mean, &square);
         rstd = A(1 / sqrt(double(square / A(cols)) + eps));
         x.put(false, [&](int64_t i, int m, const pack(&v)[1], A(&y)[N]) {
             tp_pack<A, N> pw = weight.at(i, m), pb = bias.at(i, m);
@@ -110,7 +104,8 @@ static int layer_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy,
     if (failed || (!dweight && !dbias)) return failed;
     if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
     return tp_columns(c, __func__, rows, cols, part,
-                         tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true, 0, 0 },
+                         tp_norm_part<T>{ (const T *)dy, (const T *)x, (const A *)mean, (const A *)rstd, cols, true,
+                                         tp_columns_packed<T>(cols, dy, x), {}, {} },
                          tp_store_two<A>{ (A *)dweight, (A *)dbias });
 }
 
@@ -176,14 +171,21 @@ static __global__ void rms_rows_dx(int64_t rows, int64_t cols, const T *dys, con
 }
 
 template <class T> struct rms_part {
+    enum { N = 16 / sizeof(T) };
     const T *dy, *x;
     const tp_acc<T> *rstd;
     int64_t cols;
+    bool whole;
 
-    __device__ void column(int64_t) {}
-    __device__ tp_one<tp_acc<T>> operator()(int64_t r, int64_t k) const
+    __device__ void columns(int64_t, int) {}
+    __device__ void add(int64_t r, int64_t k, int m, tp_one<tp_acc<T>> (&sum)[N]) const
     {
-        return { tp_load(dy[r * cols + k]) * tp_load(x[r * cols + k]) * rstd[r] };
+        tp_pack<T, N> g = tp_fetch<T, N>(dy + r * cols + k, m, whole), v = tp_fetch<T, N>(x + r * cols + k, m, whole);
+        tp_acc<T> by = rstd[r];
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            if (j < m) sum[j] += { tp_load(g.v[j]) * tp_load(v.v[j]) * by };
     }
 };
 
@@ -216,7 +218,7 @@ static int rms_norm_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *dy, co
                            (const T *)x, (const A *)rstd, (const A *)weight, add, (T *)dx);
     if (failed || !dweight) return failed;
     if (!(part = tp_columns_room<tp_one<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    return tp_columns(c, __func__, rows, cols, part, rms_part<T>{ (const T *)dy, (const T *)x, (const A *)rstd, cols },
+    return tp_columns(c, __func__, rows, cols, part, rms_part<T>{ (const T *)dy, (const T *)x, (const A *)rstd, cols, tp_columns_packed<T>(cols, dy, x) },
                          store_one<A>{ (A *)dweight });
 }
 

@@ -6,7 +6,7 @@
  * kept one, a block folds 32 neighbours, a warp's lanes side by side.  Few elements of y
  * that fold much are cut into chunks, by shape alone, and folded in a second launch.
  */
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/pack.cuh"
 
 enum { COLUMNS = 32, DEPTH = TP_THREADS / COLUMNS, ROW_CHUNK = 8192, COLUMN_CHUNK = 512 };
 
@@ -14,6 +14,7 @@ enum { COLUMNS = 32, DEPTH = TP_THREADS / COLUMNS, ROW_CHUNK = 8192, COLUMN_CHUN
 struct split {
     tp_loop kept, folded;
     int64_t outputs, terms, chunk, chunks;
+    bool run; /* the terms of an output are neighbours */
 };
 
 template <class T>
@@ -47,12 +48,34 @@ static __device__ tp_acc<T> some_terms(const split &s, int64_t o, int64_t chunk,
     return sum;
 }
 
+/* Those of neighbouring terms that thread `first` of `step` takes, packs of 16 bytes in turn. */
+template <class T>
+static __device__ tp_acc<T> some_packs(const split &s, int64_t o, int64_t chunk, int first, int step, const T *x)
+{
+    const int N = 16 / sizeof(T);
+    int64_t end = (chunk + 1) * s.chunk, at[2];
+    tp_acc<T> sum = 0;
+
+    if (end > s.terms) end = s.terms;
+    tp_at(s.kept, o, at), x += at[1];
+    for (int64_t i = chunk * s.chunk + first * N; i < end; i += step * N) {
+        int m = end - i < N ? (int)(end - i) : N;
+        tp_pack<T, N> v = tp_fetch<T, N>(x + i, m, m == N && tp_aligned(x + i));
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            if (j < m) sum += tp_load(v.v[j]);
+    }
+    return sum;
+}
+
 template <class T>
 static __global__ void sum_rows(split s, const T *x, tp_acc<T> *part, bool add, T *y)
 {
     for (int64_t b = blockIdx.x; b < s.outputs * s.chunks; b += gridDim.x) {
         int64_t o = b / s.chunks, chunk = b % s.chunks;
-        tp_acc<T> sum = some_terms(s, o, chunk, (int)threadIdx.x, (int)blockDim.x, x);
+        int first = (int)threadIdx.x, step = (int)blockDim.x;
+        tp_acc<T> sum = s.run ? some_packs(s, o, chunk, first, step, x) : some_terms(s, o, chunk, first, step, x);
 
         sum = tp_block_fold(sum, tp_plus());
         if (threadIdx.x == 0) finish(s, o, chunk, sum, part, add, y);
@@ -131,6 +154,7 @@ static split split_of(const tp_loop *l, bool *rows)
     s.outputs = tp_loop_count(&s.kept),
     s.terms = tp_loop_count(&s.folded); /* rank 0: one */
     *rows = s.outputs < COLUMNS || least_stride(&s.folded, 0) < least_stride(&s.kept, 1);
+    s.run = s.folded.rank == 1 && s.folded.stride[0][0] == 1;
     s.chunk = *rows ? ROW_CHUNK : COLUMN_CHUNK;
     if (s.outputs >= 4096) s.chunk = s.terms; /* enough blocks without */
     while ((s.terms + s.chunk - 1) / (s.chunk + !s.chunk) > 1024)

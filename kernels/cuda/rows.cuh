@@ -11,27 +11,36 @@
 
 #include "kernels/cuda/pack.cuh"
 
-/* R rows of n numbers side by side: those at p[0], p[1] ...; `out` is a row that will be written. */
-template <class T, int R> struct tp_rows {
-    enum { N = 16 / sizeof(T) };
-    enum { KEPT = (sizeof(T) == 2 ? 2 : 4) / R }; /* leaves registers for 768 threads */
+/* Where the pack of number i lies; its numbers are neighbours. */
+struct tp_side_by_side {
+    __device__ int64_t at(int64_t i) const { return i; }
+};
+
+/* R rows of n numbers, in packs of N at the same places from p[0], p[1] ... on; `out` is a row that will be
+ * written. */
+template <class T, int R, class Place = tp_side_by_side, int PACK = 16 / sizeof(T)> struct tp_rows {
+    enum { N = PACK };
+    enum { PACKS = (sizeof(T) == 4 ? 64 : 32) / (sizeof(T) * N) }; /* leaves registers for 768 threads */
+    enum { KEPT = (PACKS < 4 ? PACKS : 4) / R };
     typedef tp_pack<T, N> pack;
     const T *p[R];
     int64_t n;
     T *out;
+    Place place;
     bool aligned;
     pack kept[KEPT][R];
 
-    __device__ void take(const T *const (&rows)[R], int64_t count, T *to)
+    __device__ void take(const T *const (&rows)[R], int64_t count, T *to, Place places = Place())
     {
-        n = count, out = to, aligned = tp_aligned(to);
+        n = count, out = to, place = places, aligned = fits(to);
         TP_UNROLL
         for (int r = 0; r < R; r++)
-            p[r] = rows[r], aligned = aligned && tp_aligned(p[r]);
+            p[r] = rows[r], aligned = aligned && fits(p[r]);
         TP_UNROLL
         for (int k = 0; k < KEPT; k++)
             if (start(k) < n) fetch(start(k), kept[k]);
     }
+    static __device__ bool fits(const T *p) { return (uintptr_t)p % alignof(pack) == 0; }
     __device__ int64_t start(int64_t k) const
     {
         return (k * blockDim.x + threadIdx.x) * N;
@@ -40,9 +49,11 @@ template <class T, int R> struct tp_rows {
     __device__ bool whole(int64_t i) const { return aligned && n - i >= N; }
     __device__ void fetch(int64_t i, pack (&v)[R]) const
     {
+        int64_t at = place.at(i);
+
         TP_UNROLL
         for (int r = 0; r < R; r++)
-            v[r] = tp_fetch<T, N>(p[r] + i, count(i), whole(i));
+            v[r] = tp_fetch<T, N>(p[r] + at, count(i), whole(i));
     }
     /* f(i, m, v) for each of this thread's packs in turn: numbers i to i + m - 1, v[r].v[j] of row r. */
     template <class F> __device__ void each(F f) const
@@ -61,14 +72,15 @@ template <class T, int R> struct tp_rows {
     template <class F> __device__ void put(bool add, F f) const
     {
         each([&](int64_t i, int m, const pack(&v)[R]) {
-            pack to = tp_fetch<T, N>(add ? out + i : NULL, m, whole(i));
+            T *at = out + place.at(i);
+            pack to = tp_fetch<T, N>(add ? at : NULL, m, whole(i));
             tp_acc<T> y[N];
 
             f(i, m, v, y);
             TP_UNROLL
             for (int j = 0; j < N; j++)
                 tp_put(&to.v[j], y[j], add);
-            tp_keep<T, N>(out + i, to, m, whole(i));
+            tp_keep<T, N>(at, to, m, whole(i));
         });
     }
     /* The sum of f(j, v) over the row, for every thread. */
@@ -138,6 +150,35 @@ __device__ inline void tp_top_and_sum(const tp_rows<T, 1> &x, tp_acc<T> *top,
     *top = tp_block_fold(mine, tp_nan_wins());
     *sum =
         tp_block_fold(mine == A(-INFINITY) ? A(0) : total * exp(mine - *top), tp_plus());
+}
+
+/* The mean of a row, and the sum of squares about it, in one reading (Chan, Golub & LeVeque 1979): pack
+ * after pack, then those of all threads.  What is squared is a distance from a mean, never a number. */
+template <class T, class Place, int PACK>
+__device__ inline void tp_mean_and_squares(const tp_rows<T, 1, Place, PACK> &x, tp_acc<T> *mean, tp_acc<T> *squares)
+{
+    typedef tp_acc<T> A;
+    typedef tp_rows<T, 1, Place, PACK> row;
+    A mine = 0, about = 0, seen = 0;
+
+    x.each([&](int64_t, int m, const typename row::pack(&v)[1]) {
+        A sum = 0, off, share = A(m) / (seen + A(m));
+
+        TP_UNROLL
+        for (int j = 0; j < row::N; j++)
+            if (j < m) sum += tp_load(v[0].v[j]) - mine;
+        off = sum / A(m);
+        about += off * off * seen * share;
+        TP_UNROLL
+        for (int j = 0; j < row::N; j++) {
+            A e = tp_load(v[0].v[j]) - mine - off;
+
+            if (j < m) about += e * e;
+        }
+        mine += off * share, seen += A(m);
+    });
+    *mean = tp_block_fold(mine * seen, tp_plus()) / A(x.n);
+    *squares = tp_block_fold(about + seen * (mine - *mean) * (mine - *mean), tp_plus());
 }
 
 #endif

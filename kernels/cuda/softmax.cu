@@ -63,14 +63,19 @@ static __global__ void soften_across(tp_lanes d, int64_t tiles, tp_softmax_kind 
             v[k] = kept && w.live && i < d.n ? tp_load(x[w.base + i * w.stride]) : A(-INFINITY);
             top = tp_nan_wins()(top, v[k]);
         }
-        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
-            top = tp_nan_wins()(top, tp_load(x[w.base + i * w.stride]));
-        top = tp_lane_fold<false>(top, tp_nan_wins());
+        A mine = top; /* beyond the registers the sum shrinks where a larger number comes */
+
+        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step) {
+            A v = tp_load(x[w.base + i * w.stride]), best = tp_nan_wins()(mine, v);
+
+            if (best == A(-INFINITY)) continue; /* e^(-inf + inf) */
+            sum = (best == mine ? sum : sum * exp(mine - best)) + exp(v - best), mine = best;
+        }
+        top = tp_lane_fold<false>(mine, tp_nan_wins());
+        if (!kept) sum = mine == A(-INFINITY) ? A(0) : sum * exp(mine - top);
         TP_UNROLL
         for (int k = 0; k < KEPT; k++)
             if (kept && w.live && w.first + (int64_t)k * w.step < d.n) sum += exp(v[k] - top);
-        for (int64_t i = w.first; !kept && w.live && i < d.n; i += w.step)
-            sum += exp(tp_load(x[w.base + i * w.stride]) - top);
         softened<A> to(kind, top, tp_lane_fold<false>(sum, tp_plus()));
         TP_UNROLL
         for (int k = 0; k < KEPT; k++) {
@@ -125,21 +130,36 @@ static __global__ void soften_rows_dx(int64_t rows, int64_t n, bool logarithm, c
 }
 
 template <class T>
-static __global__ void soften_across_dx(tp_lanes d, int64_t tiles, bool logarithm, const T *dy, const T *y, bool add, T *dx)
+static __global__ void TP_ROOMY soften_across_dx(tp_lanes d, int64_t tiles, bool logarithm, const T *dy, const T *y, bool add, T *dx)
 {
     typedef tp_acc<T> A;
+    enum { BOTH = KEPT / 2 }; /* numbers of dy and of y */
 
     for (int64_t b = blockIdx.x; b < tiles; b += gridDim.x) {
         tp_lane w = tp_lane_of<false>(d, b);
-        A sum = 0;
+        int64_t n = w.live ? d.n : 0, far = w.first + (int64_t)BOTH * w.step; /* from there on numbers are read again */
+        A sum = 0, g[BOTH], p[BOTH];
 
-        for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
-            A g = tp_load(dy[w.base + i * w.stride]);
+        TP_UNROLL
+        for (int k = 0; k < BOTH; k++) {
+            int64_t i = w.first + (int64_t)k * w.step;
 
-            sum += logarithm ? g : g * tp_load(y[w.base + i * w.stride]);
+            g[k] = i < n ? tp_load(dy[w.base + i * w.stride]) : A(0), p[k] = i < n ? tp_load(y[w.base + i * w.stride]) : A(0);
+            sum += logarithm ? g[k] : g[k] * p[k];
+        }
+        for (int64_t i = far; i < n; i += w.step) {
+            A far_g = tp_load(dy[w.base + i * w.stride]);
+
+            sum += logarithm ? far_g : far_g * tp_load(y[w.base + i * w.stride]);
         }
         sum = tp_lane_fold<false>(sum, tp_plus());
-        for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
+        TP_UNROLL
+        for (int k = 0; k < BOTH; k++) {
+            int64_t i = w.first + (int64_t)k * w.step;
+
+            if (i < n) tp_put(&dx[w.base + i * w.stride], slope<A>(logarithm, g[k], p[k], sum), add);
+        }
+        for (int64_t i = far; i < n; i += w.step) {
             int64_t at = w.base + i * w.stride;
 
             tp_put(&dx[at], slope<A>(logarithm, tp_load(dy[at]), tp_load(y[at]), sum), add);

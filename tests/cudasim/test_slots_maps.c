@@ -59,7 +59,8 @@ static void try_group_norm(tp_dtype t, const int64_t *s, bool affine, bool add)
 
 Test(slots, group_norm)
 {
-    static const int64_t sizes[][4] = { { 2, 9, 6, 3 }, { 1, 1, 8, 2 }, { 3, 50, 40, 4 }, { 2, 300, 8, 8 }, { 2, 400, 6, 1 } };
+    static const int64_t sizes[][4] = { { 2, 9, 6, 3 }, { 1, 1, 8, 2 }, { 3, 50, 40, 4 }, { 2, 300, 8, 8 }, { 2, 400, 6, 1 },
+        { 2, 70, 48, 4 }, { 1, 300, 32, 2 }, { 1, 3000, 4, 2 } }; /* the last two: beyond the registers */
 
     for (int i = 0; i < LEN(sizes) * LEN(floats) * 2; i++)
         try_group_norm(floats[i / 2 % LEN(floats)], sizes[i / 2 / LEN(floats)], i % 2, i / 2 % 2);

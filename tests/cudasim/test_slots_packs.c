@@ -82,16 +82,17 @@ static void try_norms(tp_dtype t, int64_t rows, int64_t cols)
          w = pair_of(A, cols, 0, 1);
     pair b = pair_of(A, cols, 0, 1), y = nothing(t, rows * cols),
          dx = nothing(t, rows * cols), mean = nothing(A, rows);
-    pair rstd = nothing(A, rows);
+    pair rstd = nothing(A, rows), dw = nothing(A, cols), db = nothing(A, cols);
 
     CASE("norms of (%d, %d), %s", (int)rows, (int)cols, dtype_names[t]);
     BOTH(layer_norm, t, rows, cols, ON(x), ON(w), ON(b), 1e-5, ON(mean), ON(rstd), ON(y));
     BOTH(layer_norm_dx, t, rows, cols, ON(dy), ON(x), ON(mean), ON(rstd), ON(w), false,
-         ON(dx), NULL, NULL);
+         ON(dx), ON(dw), ON(db));
     check_pair(&mean), check_pair(&rstd), check_pair(&y), check_pair(&dx);
+    check_pair(&dw), check_pair(&db);
     BOTH(rms_norm, t, rows, cols, ON(x), ON(w), 1e-5, ON(rstd), ON(y));
-    BOTH(rms_norm_dx, t, rows, cols, ON(dy), ON(x), ON(rstd), ON(w), true, ON(dx), NULL);
-    check_pair(&rstd), check_pair(&y), check_pair(&dx);
+    BOTH(rms_norm_dx, t, rows, cols, ON(dy), ON(x), ON(rstd), ON(w), true, ON(dx), ON(dw));
+    check_pair(&rstd), check_pair(&y), check_pair(&dx), check_pair(&dw);
     release_all();
 }
 
@@ -111,6 +112,33 @@ static void try_batch_norm(tp_dtype t, int64_t rows, int64_t cols)
          ON(dx), NULL, NULL);
     check_pair(&y), check_pair(&dx);
     release_all();
+}
+
+static void try_group_norm(tp_dtype t, int64_t rows, int64_t cols, int64_t groups)
+{
+    tp_dtype A = sum_of(t);
+    const int64_t n = 2 * rows * cols;
+    pair x = pair_of(t, n, -1, 2), dy = pair_of(t, n, -1, 1), w = pair_of(A, cols, 0, 1),
+         b = pair_of(A, cols, 0, 1), y = nothing(t, n), dx = pair_of(t, n, -1, 1),
+         mean = nothing(A, 2 * groups), rstd = nothing(A, 2 * groups), dw = nothing(A, cols), db = nothing(A, cols);
+
+    CASE("group norm of (%d, %d) in %d, %s", (int)rows, (int)cols, (int)groups, dtype_names[t]);
+    BOTH(group_norm, t, 2, rows, cols, groups, ON(x), ON(w), ON(b), 1e-5, ON(mean), ON(rstd), ON(y));
+    BOTH(group_norm_dx, t, 2, rows, cols, groups, ON(dy), ON(x), ON(mean), ON(rstd), ON(w), true, ON(dx), ON(dw),
+         ON(db));
+    check_pair(&mean), check_pair(&rstd), check_pair(&y), check_pair(&dx), check_pair(&dw), check_pair(&db);
+    release_all();
+}
+
+Test(slots, groups_that_are_not_aligned)
+{
+    static const int64_t widths_of_groups[] = { 1, 2, 4, 8, 12, 16 }; /* in packs of 1, 2, 4 or 8 */
+
+    for (int i = 0; i < LEN(widths_of_groups) * LEN(floats); i++) {
+        int64_t each = widths_of_groups[i / LEN(floats)];
+
+        try_group_norm(floats[i % LEN(floats)], each < 4 ? 50 : 600, 3 * each, 3);
+    }
 }
 
 static void try_cross_entropy(tp_dtype t, int64_t rows, int64_t cols)
@@ -175,6 +203,115 @@ Test(slots, numbers_that_are_not_aligned)
     }
 }
 
+Test(slots, draws_that_are_not_aligned)
+{
+    const int64_t n = 5003;
+    tp_loop one = tp_loop_flat(n, 1), two = tp_loop_flat(n, 2);
+    buffer state = values(TP_I64, 2, (double[]){ 123, 4 });
+    tp_draw draw = { .state = state.at[CUDA], .add = 7 };
+
+    for (int i = 0; i < LEN(floats); i++) {
+        tp_dtype t = floats[i];
+        pair x = pair_of(t, n, 0, 1), y = nothing(t, n), z = nothing(t, n), u = nothing(t, n), v = nothing(t, n);
+
+        CASE("draws, %s", dtype_names[t]);
+        BOTH(uniform, t, &one, draw, -1, 2, ON(y));
+        BOTH(normal, t, &one, draw, -1, 2, ON(z));
+        BOTH(bernoulli, t, &two, ON(x), draw, ON(u));
+        BOTH(iota, t, n, 1, 0.5, ON(v));
+        check_pair(&y), check_pair(&z), check_pair(&u), check_pair(&v);
+    }
+    release_all();
+}
+
+Test(slots, casts_that_are_not_aligned)
+{
+    const int64_t n = 1003;
+    tp_loop two = tp_loop_flat(n, 2);
+
+    for (int i = 0; i < TP_DTYPES * TP_DTYPES; i++) {
+        tp_dtype from = (tp_dtype)(i / TP_DTYPES), to = (tp_dtype)(i % TP_DTYPES);
+        pair x = pair_of(from, n, 0, 2), y = nothing(to, n);
+
+        CASE("cast of %s to %s", dtype_names[from], dtype_names[to]);
+        BOTH(cast, from, &two, ON(x), to, ON(y));
+        check_pair(&y);
+        release_all();
+    }
+}
+
+/* Rows of 48 that are as they are, lie apart, are the same one, or a number each. */
+Test(slots, strides_that_are_not_aligned)
+{
+    static const int64_t strides[][2] = { { 48, 1 }, { 64, 1 }, { 0, 1 }, { 1, 0 }, { 0, 0 }, { 50, 1 } };
+    const int64_t n[] = { 20, 48 }, dense[] = { 48, 1 }, room = 20 * 64;
+    buffer some = numbers(TP_BOOL, room, 0, 1);
+
+    for (int i = 0; i < LEN(strides) * LEN(floats); i++) {
+        tp_dtype t = floats[i % LEN(floats)];
+        const int64_t *by = strides[i / LEN(floats)], *both[] = { dense, by }, *three[] = { by, dense, by };
+        tp_loop one = loop_of(2, n, 1, &by, true), two = loop_of(2, n, 2, both, true), all = loop_of(2, n, 3, three, true);
+        pair a = pair_of(t, room, -1, 1), b = pair_of(t, room, -1, 1), y = nothing(t, 20 * 48),
+             z = nothing(t, 20 * 48), u = pair_of(t, 20 * 48, -1, 1);
+
+        CASE("strides %d, %d, %s", (int)by[0], (int)by[1], dtype_names[t]);
+        BOTH(copy, t, &one, ON(a), false, ON(y));
+        BOTH(copy, t, &one, ON(a), true, ON(u));
+        BOTH(add, t, &two, ON(a), ON(b), false, ON(z));
+        check_pair(&y), check_pair(&z), check_pair(&u);
+        BOTH(where, t, &all, some.at[CUDA], ON(a), ON(b), false, ON(y));
+        check_pair(&y);
+    }
+    release_all();
+}
+
+Test(slots, folds_that_are_not_aligned)
+{
+    for (int i = 0; i < LEN(widths) * LEN(floats); i++) {
+        const int64_t cols = widths[i / LEN(floats)], rows = 40;
+        tp_dtype t = floats[i % LEN(floats)];
+        const int64_t *to[] = { (int64_t[]){ 1, 0 }, (int64_t[]){ cols, 1 } };
+        tp_loop l = tp_loop_make(2, (int64_t[]){ rows, cols }, 2, to, true);
+        tp_lanes d = { rows, cols, 1 };
+        pair x = pair_of(t, rows * cols, -1, 1), y = nothing(t, rows), z = nothing(t, rows), u = nothing(t, rows),
+             place = nothing(TP_I64, rows);
+
+        CASE("folds of (%d, %d), %s", (int)rows, (int)cols, dtype_names[t]);
+        BOTH(sum, t, &l, ON(x), false, ON(y));
+        BOTH(power_sum, t, d, ON(x), 2, ON(z));
+        BOTH(variance, t, d, ON(x), 1, ON(u));
+        BOTH(argmax, t, rows, cols, ON(x), ON(place));
+        check_pair(&y), check_pair(&z), check_pair(&u), check_pair(&place);
+        release_all();
+    }
+}
+
+/* ---- numbers far from zero: a variance is no difference of large squares ----
+ * y is off by the mean's rounding, 1000 epsilon, over a deviation of 1 / sqrt 3, of numbers below 2. */
+
+Test(slots, norms_far_from_zero)
+{
+    const int64_t rows = 3, cols = 5000, n = rows * cols;
+    static const tp_dtype exact[] = { TP_F32, TP_F64 };
+
+    for (int i = 0; i < LEN(exact); i++) {
+        tp_dtype t = exact[i];
+        buffer x = numbers(t, n, 999, 1001), y = blank(t, n), mean = blank(t, rows), rstd = blank(t, rows),
+               var = blank(t, rows);
+
+        CASE("layer norm far from zero, %s", dtype_names[t]);
+        RUN(layer_norm, t, rows, cols, AT(x), NULL, NULL, 1e-5, AT(mean), AT(rstd), AT(y));
+        check_close(&y, 2000), check_close(&rstd, 64);
+        CASE("group norm far from zero, %s", dtype_names[t]);
+        RUN(group_norm, t, 1, cols, rows, 1, AT(x), NULL, NULL, 1e-5, AT(mean), AT(rstd), AT(y));
+        check_close(&y, 2000);
+        CASE("variance far from zero, %s", dtype_names[t]);
+        RUN(variance, t, ((tp_lanes){ rows, cols, 1 }), AT(x), 1, AT(var));
+        check_close(&var, 64);
+        release_all();
+    }
+}
+
 /* ---- infinities in a row that is read in parts ---- */
 
 Test(slots, softmax_of_infinities)
@@ -198,6 +335,8 @@ Test(slots, softmax_of_infinities)
         upload(&x);
         CASE("softmax %d of infinities, %d, %s", (int)kind, (int)n, dtype_names[t]);
         RUN(softmax, t, 4, n, 1, AT(x), kind, AT(y));
+        check_close(&y, 32);
+        RUN(softmax, t, 1, n, 4, AT(x), kind, AT(y)); /* lanes of other infinities */
         check_close(&y, 32);
         release_all();
     }
