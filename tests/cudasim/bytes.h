@@ -29,15 +29,20 @@ static inline void open_counted(void)
     count_memory(true);
 }
 
-static inline void judge(const char *slot, tp_dtype t, double least, double width, const char *why, cudasim_stats is)
+static inline void judge(const char *slot, tp_dtype t, double least, double width,
+                         const char *why, cudasim_stats is)
 {
-    double moved = (double)(is.memory_read + is.memory_written), at_once = moved / (double)is.memory_accesses;
+    double moved = (double)(is.memory_read + is.memory_written),
+           at_once = moved / (double)is.memory_accesses;
 
-    printf("%-18s %-5s %9.0f %9.0f %5.2f  %5.1f >= %4.1f  %s\n", slot, dtype_names[t], least, moved,
-           moved / least, at_once, width, why ? why : "");
-    cr_expect(moved <= 1.1 * least, "%s, %s: moves %.2f times the least", slot, dtype_names[t], moved / least);
-    cr_expect(moved >= 0.99 * least, "%s, %s: %.2f: the least is wrong", slot, dtype_names[t], moved / least);
-    cr_expect(at_once >= width, "%s, %s: %.1f bytes at once", slot, dtype_names[t], at_once);
+    printf("%-18s %-5s %9.0f %9.0f %5.2f  %5.1f >= %4.1f  %s\n", slot, dtype_names[t],
+           least, moved, moved / least, at_once, width, why ? why : "");
+    cr_expect(moved <= 1.1 * least, "%s, %s: moves %.2f times the least", slot,
+              dtype_names[t], moved / least);
+    cr_expect(moved >= 0.99 * least, "%s, %s: %.2f: the least is wrong", slot,
+              dtype_names[t], moved / least);
+    cr_expect(at_once >= width, "%s, %s: %.1f bytes at once", slot, dtype_names[t],
+              at_once);
 }
 
 #define COST_OF(name, run, t, least, width, why, ...)                                    \
@@ -46,7 +51,8 @@ static inline void judge(const char *slot, tp_dtype t, double least, double widt
         cudasim_stats from_, to_;                                                        \
                                                                                          \
         get_stats(&from_);                                                               \
-        cr_expect(!(run)[t](c_, __VA_ARGS__) && !c_->backend->wait(c_), "%s", c_->error); \
+        cr_expect(!(run)[t](c_, __VA_ARGS__) && !c_->backend->wait(c_), "%s",            \
+                  c_->error);                                                            \
         get_stats(&to_);                                                                 \
         judge(name, t, (double)(least), width, why, cudasim_between(from_, to_));        \
     } while (0)

@@ -26,19 +26,22 @@ static double again(int64_t n, int operands)
 
 Test(bytes_rows, softmax)
 {
-    static const tp_softmax_kind ways[] = { TP_SOFTMAX, TP_SOFTMAX_LOG, TP_SOFTMAX_MASKED };
+    static const tp_softmax_kind ways[] = { TP_SOFTMAX, TP_SOFTMAX_LOG,
+                                            TP_SOFTMAX_MASKED };
 
     for (int i = 0; i < LEN(kinds) * LEN(shapes); i++) {
-        const int64_t rows = shapes[i / LEN(kinds)].rows, cols = shapes[i / LEN(kinds)].cols, n = rows * cols;
+        const int64_t rows = shapes[i / LEN(kinds)].rows,
+                      cols = shapes[i / LEN(kinds)].cols, n = rows * cols;
         tp_dtype t = kinds[i % LEN(kinds)];
-        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n), dx = blank(t, n);
+        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n),
+               dx = blank(t, n);
         double one = again(cols, 1), two = again(cols, 2);
 
         for (int k = 0; k < LEN(ways); k++) {
-            COST(softmax, t, (2 + one) * bytes_of(n, t), 15, one > 0 ? long_row : NULL, rows, cols, 1, ON(x), ways[k],
-                 ON(y));
-            COST(softmax_dx, t, (3 + two) * bytes_of(n, t), 15, two > 0 ? long_row : NULL, rows, cols, 1, ON(dy),
-                 ON(y), ways[k], false, ON(dx));
+            COST(softmax, t, (2 + one) * bytes_of(n, t), 15, one > 0 ? long_row : NULL,
+                 rows, cols, 1, ON(x), ways[k], ON(y));
+            COST(softmax_dx, t, (3 + two) * bytes_of(n, t), 15, two > 0 ? long_row : NULL,
+                 rows, cols, 1, ON(dy), ON(y), ways[k], false, ON(dx));
         }
         release_all();
     }
@@ -53,13 +56,15 @@ Test(bytes_rows, softmax_across)
         tp_dtype t = kinds[i % LEN(kinds)];
         tp_lanes d = lanes[i / LEN(kinds)];
         const int64_t n = d.outer * d.n * d.inner;
-        double e = (double)dtype_size[t], one = d.n > 64, two = d.n > 32 ? 2 * (double)(d.n - 32) / (double)d.n : 0;
-        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n), dx = blank(t, n);
+        double e = (double)dtype_size[t], one = d.n > 64,
+               two = d.n > 32 ? 2 * (double)(d.n - 32) / (double)d.n : 0;
+        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n),
+               dx = blank(t, n);
 
-        COST(softmax, t, (2 + one) * bytes_of(n, t), e, one > 0 ? long_row : NULL, d.outer, d.n, d.inner, ON(x),
-             TP_SOFTMAX, ON(y));
-        COST(softmax_dx, t, (3 + two) * bytes_of(n, t), e, two > 0 ? long_row : NULL, d.outer, d.n, d.inner, ON(dy),
-             ON(y), TP_SOFTMAX, false, ON(dx));
+        COST(softmax, t, (2 + one) * bytes_of(n, t), e, one > 0 ? long_row : NULL,
+             d.outer, d.n, d.inner, ON(x), TP_SOFTMAX, ON(y));
+        COST(softmax_dx, t, (3 + two) * bytes_of(n, t), e, two > 0 ? long_row : NULL,
+             d.outer, d.n, d.inner, ON(dy), ON(y), TP_SOFTMAX, false, ON(dx));
         release_all();
     }
 }
@@ -67,19 +72,23 @@ Test(bytes_rows, softmax_across)
 Test(bytes_rows, cross_entropy)
 {
     for (int i = 0; i < LEN(kinds) * LEN(shapes); i++) {
-        const int64_t rows = shapes[i / LEN(kinds)].rows, cols = shapes[i / LEN(kinds)].cols, n = rows * cols;
+        const int64_t rows = shapes[i / LEN(kinds)].rows,
+                      cols = shapes[i / LEN(kinds)].cols, n = rows * cols;
         tp_dtype t = kinds[i % LEN(kinds)], A = sum_of(t);
-        buffer x = numbers(t, n, -1, 1), label = numbers(TP_I64, rows, 0, 9), p = blank(t, n), row = blank(A, rows),
-               loss = blank(A, 1), count = blank(A, 1), dloss = numbers(A, 1, 1, 2), dx = blank(t, n),
+        buffer x = numbers(t, n, -1, 1), label = numbers(TP_I64, rows, 0, 9),
+               p = blank(t, n), row = blank(A, rows), loss = blank(A, 1),
+               count = blank(A, 1), dloss = numbers(A, 1, 1, 2), dx = blank(t, n),
                du = numbers(t, n, -1, 1), ddx = blank(t, n), ddloss = blank(A, rows);
         double one = again(cols, 1), two = again(cols, 2);
 
-        COST(cross_entropy, t, (2 + one) * bytes_of(n, t), 14, one > 0 ? long_row : NULL, rows, cols, ON(x), ON(label),
-             -100, true, ON(p), ON(row), ON(loss), ON(count));
-        COST(cross_entropy_dx, t, 2 * bytes_of(n, t), 14, NULL, rows, cols, ON(p), ON(label), -100, true, ON(dloss), 0,
-             ON(count), false, ON(dx));
-        COST(cross_entropy_ddx, t, (3 + two) * bytes_of(n, t), 14, two > 0 ? long_row : NULL, rows, cols, ON(p),
-             ON(label), -100, true, ON(dloss), 0, ON(count), ON(du), ON(ddx), ON(ddloss));
+        COST(cross_entropy, t, (2 + one) * bytes_of(n, t), 14, one > 0 ? long_row : NULL,
+             rows, cols, ON(x), ON(label), -100, true, ON(p), ON(row), ON(loss),
+             ON(count));
+        COST(cross_entropy_dx, t, 2 * bytes_of(n, t), 14, NULL, rows, cols, ON(p),
+             ON(label), -100, true, ON(dloss), 0, ON(count), false, ON(dx));
+        COST(cross_entropy_ddx, t, (3 + two) * bytes_of(n, t), 14,
+             two > 0 ? long_row : NULL, rows, cols, ON(p), ON(label), -100, true,
+             ON(dloss), 0, ON(count), ON(du), ON(ddx), ON(ddloss));
         release_all();
     }
 }
@@ -90,19 +99,24 @@ static void try_row_norms(tp_dtype t, int64_t rows, int64_t cols, bool affine)
 {
     const int64_t n = rows * cols;
     tp_dtype A = sum_of(t);
-    buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n), dx = blank(t, n),
-           w = numbers(A, cols, -1, 1), b = numbers(A, cols, -1, 1), mean = blank(A, rows), rstd = blank(A, rows);
+    buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n),
+           dx = blank(t, n), w = numbers(A, cols, -1, 1), b = numbers(A, cols, -1, 1),
+           mean = blank(A, rows), rstd = blank(A, rows);
     double one = again(cols, 1) * bytes_of(n, t), two = again(cols, 2) * bytes_of(n, t);
-    double each = bytes_of(n, t), weights = affine ? bytes_of(cols, A) : 0, stats = bytes_of(rows, A);
+    double each = bytes_of(n, t), weights = affine ? bytes_of(cols, A) : 0,
+           stats = bytes_of(rows, A);
     void *pw = affine ? ON(w) : NULL, *pb = affine ? ON(b) : NULL;
 
-    COST(layer_norm, t, 2 * each + one + 2 * weights + 2 * stats, 14, one > 0 ? long_row : NULL, rows, cols, ON(x), pw, pb, 1e-5, ON(mean),
-         ON(rstd), ON(y));
-    COST(layer_norm_dx, t, 3 * each + two + weights + 2 * stats, 14, two > 0 ? long_row : NULL, rows, cols, ON(dy), ON(x), ON(mean), ON(rstd), pw,
+    COST(layer_norm, t, 2 * each + one + 2 * weights + 2 * stats, 14,
+         one > 0 ? long_row : NULL, rows, cols, ON(x), pw, pb, 1e-5, ON(mean), ON(rstd),
+         ON(y));
+    COST(layer_norm_dx, t, 3 * each + two + weights + 2 * stats, 14,
+         two > 0 ? long_row : NULL, rows, cols, ON(dy), ON(x), ON(mean), ON(rstd), pw,
          false, ON(dx), NULL, NULL);
-    COST(rms_norm, t, 2 * each + one + weights + stats, 14, one > 0 ? long_row : NULL, rows, cols, ON(x), pw, 1e-5, ON(rstd), ON(y));
-    COST(rms_norm_dx, t, 3 * each + two + weights + stats, 14, two > 0 ? long_row : NULL, rows, cols, ON(dy), ON(x), ON(rstd), pw, false, ON(dx),
-         NULL);
+    COST(rms_norm, t, 2 * each + one + weights + stats, 14, one > 0 ? long_row : NULL,
+         rows, cols, ON(x), pw, 1e-5, ON(rstd), ON(y));
+    COST(rms_norm_dx, t, 3 * each + two + weights + stats, 14, two > 0 ? long_row : NULL,
+         rows, cols, ON(dy), ON(x), ON(rstd), pw, false, ON(dx), NULL);
     release_all();
 }
 
@@ -121,15 +135,16 @@ Test(bytes_rows, weight_slopes)
     for (int i = 0; i < LEN(kinds); i++) {
         tp_dtype t = kinds[i], A = sum_of(t);
         double stats = bytes_of(rows, A);
-        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), mean = numbers(A, rows, 0, 1),
-               rstd = numbers(A, rows, 1, 2), dw = blank(A, cols), db = blank(A, cols);
+        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1),
+               mean = numbers(A, rows, 0, 1), rstd = numbers(A, rows, 1, 2),
+               dw = blank(A, cols), db = blank(A, cols);
 
-        COST(layer_norm_dx, t, 2 * bytes_of(n, t) + 2 * stats, 12, NULL, rows, cols, ON(dy), ON(x), ON(mean), ON(rstd),
-             NULL, false, NULL, ON(dw), ON(db));
-        COST(rms_norm_dx, t, 2 * bytes_of(n, t) + stats, 12, NULL, rows, cols, ON(dy), ON(x), ON(rstd), NULL, false,
-             NULL, ON(dw));
-        COST(group_norm_dx, t, 2 * bytes_of(n, t), 12, NULL, 2, rows / 2, cols, 4, ON(dy), ON(x), ON(mean), ON(rstd),
-             NULL, false, NULL, ON(dw), ON(db));
+        COST(layer_norm_dx, t, 2 * bytes_of(n, t) + 2 * stats, 12, NULL, rows, cols,
+             ON(dy), ON(x), ON(mean), ON(rstd), NULL, false, NULL, ON(dw), ON(db));
+        COST(rms_norm_dx, t, 2 * bytes_of(n, t) + stats, 12, NULL, rows, cols, ON(dy),
+             ON(x), ON(rstd), NULL, false, NULL, ON(dw));
+        COST(group_norm_dx, t, 2 * bytes_of(n, t), 12, NULL, 2, rows / 2, cols, 4, ON(dy),
+             ON(x), ON(mean), ON(rstd), NULL, false, NULL, ON(dw), ON(db));
         release_all();
     }
 }
@@ -140,13 +155,14 @@ Test(bytes_rows, batch_norm)
 
     for (int i = 0; i < LEN(kinds); i++) {
         tp_dtype t = kinds[i], A = sum_of(t);
-        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n), dx = blank(t, n),
-               mean = blank(A, cols), rstd = blank(A, cols), dw = blank(A, cols), db = blank(A, cols);
+        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n),
+               dx = blank(t, n), mean = blank(A, cols), rstd = blank(A, cols),
+               dw = blank(A, cols), db = blank(A, cols);
 
-        COST(batch_norm, t, 3 * bytes_of(n, t), 12, sums_first, rows, cols, ON(x), NULL, NULL, 1e-5, 0.1, NULL, NULL,
-             ON(mean), ON(rstd), ON(y));
-        COST(batch_norm_dx, t, 5 * bytes_of(n, t), 12, sums_first, rows, cols, ON(dy), ON(x), ON(mean), ON(rstd), NULL,
-             false, ON(dx), ON(dw), ON(db));
+        COST(batch_norm, t, 3 * bytes_of(n, t), 12, sums_first, rows, cols, ON(x), NULL,
+             NULL, 1e-5, 0.1, NULL, NULL, ON(mean), ON(rstd), ON(y));
+        COST(batch_norm_dx, t, 5 * bytes_of(n, t), 12, sums_first, rows, cols, ON(dy),
+             ON(x), ON(mean), ON(rstd), NULL, false, ON(dx), ON(dw), ON(db));
         release_all();
     }
 }
@@ -155,21 +171,28 @@ Test(bytes_rows, batch_norm)
  * which don't fit a block's registers. */
 Test(bytes_rows, group_norm)
 {
-    static const int64_t maps[][4] = { { 4, 256, 64, 8 }, { 2, 256, 64, 64 }, { 1, 1024, 64, 4 } };
+    static const int64_t maps[][4] = { { 4, 256, 64, 8 },
+                                       { 2, 256, 64, 64 },
+                                       { 1, 1024, 64, 4 } };
 
     for (int i = 0; i < LEN(kinds) * LEN(maps); i++) {
-        const int64_t *d = maps[i / LEN(kinds)], samples = d[0], rows = d[1], cols = d[2], groups = d[3],
-                      n = samples * rows * cols, count = rows * (cols / groups);
+        const int64_t *d = maps[i / LEN(kinds)], samples = d[0], rows = d[1], cols = d[2],
+                      groups = d[3], n = samples * rows * cols,
+                      count = rows * (cols / groups);
         tp_dtype t = kinds[i % LEN(kinds)], A = sum_of(t);
-        double one = again(count, 1), two = again(count, 2), stats = 2 * bytes_of(samples * groups, A),
+        double one = again(count, 1), two = again(count, 2),
+               stats = 2 * bytes_of(samples * groups, A),
                width = groups == cols ? (double)dtype_size[t] : 15;
-        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n), dx = blank(t, n),
-               mean = blank(A, samples * groups), rstd = blank(A, samples * groups);
+        buffer x = numbers(t, n, -1, 1), dy = numbers(t, n, -1, 1), y = blank(t, n),
+               dx = blank(t, n), mean = blank(A, samples * groups),
+               rstd = blank(A, samples * groups);
 
-        COST(group_norm, t, (2 + one) * bytes_of(n, t) + stats, width, one > 0 ? sums_first : NULL, samples, rows, cols,
-             groups, ON(x), NULL, NULL, 1e-5, ON(mean), ON(rstd), ON(y));
-        COST(group_norm_dx, t, (3 + two) * bytes_of(n, t) + stats, width, two > 0 ? sums_first : NULL, samples, rows,
-             cols, groups, ON(dy), ON(x), ON(mean), ON(rstd), NULL, false, ON(dx), NULL, NULL);
+        COST(group_norm, t, (2 + one) * bytes_of(n, t) + stats, width,
+             one > 0 ? sums_first : NULL, samples, rows, cols, groups, ON(x), NULL, NULL,
+             1e-5, ON(mean), ON(rstd), ON(y));
+        COST(group_norm_dx, t, (3 + two) * bytes_of(n, t) + stats, width,
+             two > 0 ? sums_first : NULL, samples, rows, cols, groups, ON(dy), ON(x),
+             ON(mean), ON(rstd), NULL, false, ON(dx), NULL, NULL);
         release_all();
     }
 }
@@ -189,7 +212,8 @@ Test(bytes_rows, sums)
         buffer x = numbers(t, n, -1, 1), y = blank(t, rows);
         bool columns = i % LEN(to) == 2;
 
-        COST(sum, t, bytes_of(n, t), columns ? (double)dtype_size[t] : 15, NULL, &l, ON(x), false, ON(y));
+        COST(sum, t, bytes_of(n, t), columns ? (double)dtype_size[t] : 15, NULL, &l,
+             ON(x), false, ON(y));
         release_all();
     }
 }
@@ -204,15 +228,17 @@ Test(bytes_rows, lanes)
         const int64_t n = d.outer * d.n * d.inner;
         bool along = d.inner == 1;
         double width = along ? 14 : (double)dtype_size[t];
-        buffer x = numbers(t, n, -1, 1), y = blank(t, d.outer * d.inner), place = blank(TP_I64, d.outer);
+        buffer x = numbers(t, n, -1, 1), y = blank(t, d.outer * d.inner),
+               place = blank(TP_I64, d.outer);
 
         COST(amax, t, bytes_of(n, t), width, NULL, d, ON(x), ON(y));
         COST(amin, t, bytes_of(n, t), width, NULL, d, ON(x), ON(y));
         COST(power_sum, t, bytes_of(n, t), width, NULL, d, ON(x), 2, ON(y));
         COST(prod, t, bytes_of(n, t), width, NULL, d, ON(x), ON(y));
-        COST(variance, t, (along ? 1 : 2) * bytes_of(n, t), width, along ? NULL : "the mean is found first", d, ON(x), 1,
-             ON(y));
-        if (along) COST(argmax, t, bytes_of(n, t), width, NULL, d.outer, d.n, ON(x), ON(place));
+        COST(variance, t, (along ? 1 : 2) * bytes_of(n, t), width,
+             along ? NULL : "the mean is found first", d, ON(x), 1, ON(y));
+        if (along)
+            COST(argmax, t, bytes_of(n, t), width, NULL, d.outer, d.n, ON(x), ON(place));
         release_all();
     }
 }
@@ -226,7 +252,8 @@ Test(bytes_rows, nan)
     for (int i = 0; i < LEN(kinds); i++) {
         buffer x = numbers(kinds[i], n, -1, 1);
 
-        COST(count_nan, kinds[i], bytes_of(n, kinds[i]), (double)dtype_size[kinds[i]], NULL, &l, ON(x), ON(count));
+        COST(count_nan, kinds[i], bytes_of(n, kinds[i]), (double)dtype_size[kinds[i]],
+             NULL, &l, ON(x), ON(count));
     }
     release_all();
 }
@@ -253,7 +280,8 @@ Test(bytes_rows, pool)
 
     for (int i = 0; i < LEN(kinds); i++) {
         tp_dtype t = kinds[i];
-        buffer x = numbers(t, in, -1, 1), y = blank(t, out), place = blank(TP_I32, out), dx = blank(t, in);
+        buffer x = numbers(t, in, -1, 1), y = blank(t, out), place = blank(TP_I32, out),
+               dx = blank(t, in);
         double least = bytes_of(in + out, t) + bytes_of(out, TP_I32);
 
         COST(max_pool2d, t, least, 0, NULL, &g, ON(x), ON(y), ON(place));
@@ -268,12 +296,14 @@ Test(bytes_rows, embedding)
 
     for (int i = 0; i < LEN(kinds); i++) {
         tp_dtype t = kinds[i];
-        buffer index = blank(TP_I64, n), w = numbers(t, rows * cols, -1, 1), y = blank(t, n * cols);
+        buffer index = blank(TP_I64, n), w = numbers(t, rows * cols, -1, 1),
+               y = blank(t, n * cols);
 
         for (int64_t r = 0; r < n; r++)
             ((int64_t *)index.at[CPU])[r] = r * 7 % rows; /* each row once */
         upload(&index);
-        COST(embedding, t, 2 * bytes_of(n * cols, t), 14, NULL, n, rows, cols, ON(index), ON(w), ON(y));
+        COST(embedding, t, 2 * bytes_of(n * cols, t), 14, NULL, n, rows, cols, ON(index),
+             ON(w), ON(y));
         release_all();
     }
 }

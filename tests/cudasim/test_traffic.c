@@ -37,19 +37,21 @@ static void *symbol(const char *name)
 
 Test(traffic, counts)
 {
-    void *m = symbol("bytes_moved"), *c = symbol("cudasim_count_memory"), *s = symbol("cudasim_set_order");
+    void *m = symbol("bytes_moved"), *c = symbol("cudasim_count_memory"),
+         *s = symbol("cudasim_set_order");
     bytes_moved *moved;
     count_memory *count;
     set_order *set;
 
-    memcpy(&moved, &m, sizeof m), memcpy(&count, &c, sizeof c), memcpy(&set, &s, sizeof s);
+    memcpy(&moved, &m, sizeof m), memcpy(&count, &c, sizeof c),
+        memcpy(&set, &s, sizeof s);
     cr_expect_eq(moved(0), 0, "it isn't counted unless asked for");
     count(true);
     for (int i = 0; i < 15; i++) {
         set(orders[i % 3]);
         int64_t bytes = moved(i / 3);
 
-        cr_expect_eq(bytes, BYTES * kernels[i / 3].numbers, "%s, %s: %lld numbers", kernels[i / 3].name,
-                     orders[i % 3], (long long)bytes / BYTES);
+        cr_expect_eq(bytes, BYTES * kernels[i / 3].numbers, "%s, %s: %lld numbers",
+                     kernels[i / 3].name, orders[i % 3], (long long)bytes / BYTES);
     }
 }

@@ -35,7 +35,8 @@ static __global__ void scale_by_sum(const float *x, const float *, float *y)
 {
     float sum = 0;
 
-    for (unsigned lap = 0; lap <= gridDim.x; lap++) /* 2, which the compiler doesn't know */
+    for (unsigned lap = 0; lap <= gridDim.x;
+         lap++) /* 2, which the compiler doesn't know */
         for (int64_t i = threadIdx.x; i < N; i += blockDim.x) {
             if (lap == 1) y[i] = sum;
             sum += x[i];
@@ -60,8 +61,9 @@ static __global__ void add_reversed(const float *x, const float *, float *y)
 /* What memory moved, in bytes; negative: a fault. */
 extern "C" __attribute__((visibility("default"))) int64_t bytes_moved(int which)
 {
-    static void (*const kernels[])(const float *, const float *, float *) = { scale, add_first_row, add_mirrored,
-                                                                             scale_by_sum, add_reversed };
+    static void (*const kernels[])(const float *, const float *,
+                                   float *) = { scale, add_first_row, add_mirrored,
+                                                scale_by_sum, add_reversed };
     const int64_t blocks[] = { tp_blocks(N), N / WARP, tp_blocks(N), 1, 1 };
     const unsigned threads[] = { TP_THREADS, WARP, TP_THREADS, TP_THREADS, TP_THREADS };
     static const float zeros[N + 1] = {};
@@ -75,7 +77,8 @@ extern "C" __attribute__((visibility("default"))) int64_t bytes_moved(int which)
     cudaMemcpyAsync(x, zeros, sizeof zeros, cudaMemcpyHostToDevice, NULL);
     cudaDeviceSynchronize();
     cudasim_get_stats(&from);
-    int failed = TP_LAUNCH(&c, kernels[which], blocks[which], threads[which], x, x + N, y);
+    int failed =
+        TP_LAUNCH(&c, kernels[which], blocks[which], threads[which], x, x + N, y);
     failed |= cudaDeviceSynchronize() != cudaSuccess;
     cudasim_get_stats(&to);
     cudaFree(x), cudaFree(y);
