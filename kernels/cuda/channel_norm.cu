@@ -130,15 +130,21 @@ static __global__ void TP_ROOMY batch_rows_dx(int64_t rows, int64_t cols, const 
         bool whole = aligned && m == N;
         tp_pack<T, N> v = tp_fetch<T, N>(x + i, m, whole), g = tp_fetch<T, N>(dy + i, m, whole);
         tp_pack<T, N> to = tp_fetch<T, N>(add ? dx + i : NULL, m, whole);
-        tp_pack<A, N> pm = means.around(k, cols), pr = rstds.around(k, cols), pw = weight.around(k, cols);
-        tp_pack<A, N> ps = slopes.around(k, cols), pl = levels.around(k, cols);
+        tp_pack<A, N> pm = means.around(k, cols), pr = rstds.around(k, cols);
+        A d[N];
 
+        /* Step by step: no column's numbers are in registers longer than they are wanted. */
         TP_UNROLL
-        for (int j = 0; j < N; j++) {
-            A h = (tp_load(v.v[j]) - pm.v[j]) * pr.v[j];
-
-            tp_put(&to.v[j], pr.v[j] * pw.v[j] * (tp_load(g.v[j]) - pl.v[j] / A(rows) - h * (ps.v[j] / A(rows))), add);
-        }
+        for (int j = 0; j < N; j++)
+            d[j] = (tp_load(v.v[j]) - pm.v[j]) * pr.v[j];
+        tp_pack<A, N> ps = slopes.around(k, cols);
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            d[j] = tp_load(g.v[j]) - d[j] * (ps.v[j] / A(rows));
+        tp_pack<A, N> pl = levels.around(k, cols), pw = weight.around(k, cols);
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            tp_put(&to.v[j], pr.v[j] * pw.v[j] * (d[j] - pl.v[j] / A(rows)), add);
         tp_keep<T, N>(dx + i, to, m, whole);
     }
 }

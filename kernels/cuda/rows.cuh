@@ -168,7 +168,7 @@ __device__ inline void tp_mean_and_squares(const tp_rows<T, 1, Place, PACK> &x, 
         for (int j = 0; j < row::N; j++)
             if (j < m) sum += tp_load(v[0].v[j]) - mine;
         off = sum / A(m);
-        about += off * off * seen * share;
+        about += off * seen * share * off; /* 0 at first, however large off is */
         TP_UNROLL
         for (int j = 0; j < row::N; j++) {
             A e = tp_load(v[0].v[j]) - mine - off;

@@ -312,6 +312,19 @@ Test(slots, norms_far_from_zero)
     }
 }
 
+/* Their squares are infinite in f32: 0, as on the CPU, not NaN. */
+Test(slots, norm_of_huge_numbers)
+{
+    const int64_t rows = 3, cols = 5000, n = rows * cols;
+    buffer x = numbers(TP_F32, n, 1e30, 2e30), y = blank(TP_F32, n), mean = blank(TP_F32, rows),
+           rstd = blank(TP_F32, rows);
+
+    CASE("layer norm of huge numbers");
+    RUN(layer_norm, TP_F32, rows, cols, AT(x), NULL, NULL, 1e-5, AT(mean), AT(rstd), AT(y));
+    check_close(&y, 2000);
+    release_all();
+}
+
 /* ---- infinities in a row that is read in parts ---- */
 
 Test(slots, softmax_of_infinities)
