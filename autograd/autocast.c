@@ -1,10 +1,10 @@
 /*
- * autocast.c - what runs in which dtype while autocast is on, as torch.autocast("cpu"), and with
- * f16, whose numbers end at 65504, as torch.autocast("cuda").
+ * autocast.c - what runs in which dtype while autocast is on, as torch.autocast("cpu"), and on a GPU
+ * or with f16, whose numbers end at 65504, as torch.autocast("cuda").
  *
  *   down, to its dtype   products: linear, matmul, einsum, conv*, conv_transpose*, attention,
  *                        lstm, gru, rnn
- *   up, to f32           losses, and prod; with f16 also exp, expm1, log, log1p, pow, reciprocal,
+ *   up, to f32           losses, and prod; on a GPU also exp, expm1, log, log1p, pow, reciprocal,
  *                        rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
  *                        cumprod, layer_norm, group_norm, rms_norm
  *   as operands are      all else
@@ -106,5 +106,8 @@ tp_tensor *tp__autocast_loss(tp_tensor *x)
 
 tp_tensor *tp__autocast_wide(tp_tensor *x)
 {
-    return x && x->dtype == TP_F16 && tp__me()->autocast == TP_F16 ? tp_cast(x, TP_F32) : x;
+    tp_dtype to = tp__me()->autocast;
+    bool narrow = x && (x->dtype == TP_BF16 || x->dtype == TP_F16);
+
+    return narrow && (to == TP_F16 || (to == TP_BF16 && tp__device(x) != tp__cpu())) ? tp_cast(x, TP_F32) : x;
 }

@@ -35,7 +35,7 @@ struct tp_capture {
     int runs; /* until there is a graph */
     count last;
     tp_tape rehearsal; /* the last call before the recording */
-    const tp_thread *thread; /* that recorded it */
+    unsigned long context; /* that recorded it */
 };
 
 static atomic_uint owners;
@@ -231,7 +231,7 @@ static bool record(tp_capture *c, tp_ctx *k)
     let_go(&t, !tp_ok());
     if (tp_ok()) let_go(&c->rehearsal, false);
     else forget(c, k);
-    c->thread = me;
+    c->context = k->serial;
     return tp_ok();
 }
 
@@ -275,7 +275,8 @@ tp_tensor *tp_capture_run(tp_capture *c)
         return NULL;
     if (c->runs < WARM_UPS || !k->backend->record) return call(c);
     if (!c->graph && (!may_record(c) || !record(c, k))) return NULL;
-    TP_REQUIRE(c->thread == tp__me(), TP_ERR_ARG, "another thread has recorded it");
+    TP_REQUIRE(c->context == k->serial, TP_ERR_ARG,
+               "another thread has recorded it, or this one before tp_thread_end");
     return replay(c, k) && c->result ? tp__alias(c->result) : NULL;
 }
 

@@ -58,7 +58,7 @@ bool tp__meet(const char *where, tp_tensor **a, tp_tensor **b);
 tp_tensor *tp__autocast(tp_tensor *x);
 /* The other way, for losses and prod: x in f32 while autocast is on and x is narrower; else x. */
 tp_tensor *tp__autocast_loss(tp_tensor *x);
-/* For what f16 is too short for: f16 x in f32 while autocast is to f16; else x. */
+/* What runs in f32 on a GPU: x in f32 while autocast is on there, or to f16, and x is narrower; else x. */
 tp_tensor *tp__autocast_wide(tp_tensor *x);
 
 /* A leaf's gradient itself, not a handle of the caller's; NULL when nothing has arrived. */

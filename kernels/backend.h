@@ -21,6 +21,7 @@
 typedef struct tp_ctx {
     const struct tp_backend *backend;
     int index;     /* which of the machine's devices: 1 in "cuda:1" */
+    unsigned long serial; /* no other context has it, or had it */
     int threads;   /* how many the CPU kernels may use; our kernels' results don't depend on it */
     bool tf32;     /* products and convolutions of f32 may round their operands to TF32 */
     void *stream;  /* cudaStream_t; NULL on the CPU */
@@ -248,6 +249,10 @@ typedef struct tp_backend {
     void (*release)(tp_ctx *c, void *ptr, size_t bytes);
     int (*upload)(tp_ctx *c, void *dst, const void *host, size_t bytes);
     int (*download)(tp_ctx *c, void *host, const void *src, size_t bytes); /* waits */
+    /* Copies at most 4 KiB to the host behind what is queued, and doesn't wait; fetched waits for that alone
+     * and releases the ticket.  NULL where nothing is ever queued. */
+    int (*fetch)(tp_ctx *c, const void *src, size_t bytes, void **ticket);
+    int (*fetched)(tp_ctx *c, void *ticket, void *host, size_t bytes);
     int (*wait)(tp_ctx *c);
     /* A step as one: between record and recorded this thread's kernels are noted instead of run, what
      * is uploaded is kept with them; replay runs them all.  recorded with NULL forgets them.  NULL
@@ -264,7 +269,7 @@ typedef struct tp_backend {
 #undef TP_KERNEL
 } tp_backend;
 
-enum { TP_BACKEND_VERSION = 2 };
+enum { TP_BACKEND_VERSION = 3 };
 
 /* The CPU's kernels, compiled for the best instruction set that this processor has;
  * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */

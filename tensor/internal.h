@@ -129,6 +129,12 @@ typedef enum tp_layout { TP_ROW_MAJOR, TP_CHANNELS_LAST } tp_layout;
 
 /* Of what is fixed: tp_from for ops, also in a captured step. */
 tp_tensor *tp__constant(const char *where, const void *host, tp_shape s, tp_dtype d, tp_device *dev);
+/* The number of one element as it is now, to be read later; tp__later_item frees it. */
+typedef struct tp_later tp_later;
+tp_later *tp__later(const char *where, const tp_tensor *t);
+double tp__later_item(tp_later *l);
+void tp__later_free(tp_later *l);
+
 /* Dense, not initialized. */
 tp_tensor *tp__new(tp_shape s, tp_dtype d, tp_device *dev);
 tp_tensor *tp__new_as(tp_shape s, tp_dtype d, tp_device *dev, tp_layout layout);

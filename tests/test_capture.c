@@ -3,7 +3,7 @@
  *
  * On the CPU nothing is recorded: the same tests hold there, but for those that ask the device.
  */
-#include "tests/check.h"
+#include "tests/files.h"
 
 enum { BATCH = 6, IN = 5, STEPS = 7 };
 
@@ -310,6 +310,72 @@ ON_EACH_DEVICE(capture, gradients_stay_where_replays_write_them)
     CHECK(tp_backward(loss_of(&r)) && tp_optim_step(r.o)); /* life goes on */
     finish(&r);
 }
+
+/* ---- what lives longer, or shorter ---- */
+
+/* A log reads a result late, and replays write the next one to the same place. */
+ON_EACH_DEVICE(capture, results_in_a_log)
+{
+    run r = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &r);
+    char want[400] = "step,loss\n", *got;
+    tp_logger *l;
+
+    make_test_folder();
+    l = tp_log_open((tp_log_opts){ .dir = in_folder("run") });
+    for (int i = 1; i <= STEPS; i++) {
+        TP_SCOPE;
+        tp_tensor *loss = tp_capture_run(c);
+
+        tp_log_add(l, "loss", loss);
+        tp_log_step(l);
+        snprintf(want + strlen(want), 40, "%d,%.9g\n", i, tp_item(loss));
+    }
+    CHECK(tp_log_close(l) && (got = read_whole(in_folder("run/log.csv"), NULL)));
+    cr_expect(!strcmp(got, want), "%s: %s, not %s", check_name, got, want);
+    free(got), remove_test_folder();
+    tp_capture_free(c), finish(&r);
+}
+
+/* A graph has addresses of its context, which ends with the thread. */
+ON_EACH_DEVICE(capture, a_thread_that_has_ended)
+{
+    run r = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &r);
+
+    for (int i = 0; i < 3; i++) {
+        TP_SCOPE;
+        CHECK(tp_capture_run(c));
+    }
+    tp_thread_end();
+    if (dev->backend->record) CHECK_REFUSED(tp_capture_run(c), TP_ERR_ARG, "before tp_thread_end");
+    tp_capture_free(c), finish(&r);
+}
+
+static tp_capture *other;
+static tp_tensor *frees(run *r)
+{
+    (void)r;
+    tp_capture_free(other), other = NULL;
+    return NULL;
+}
+
+ON_EACH_DEVICE(capture, another_is_freed_within)
+{
+    run a = start((run){ 0 }, dev), b = start((run){ 0 }, dev);
+    tp_capture *c = tp_capture_new(dev, step, &b);
+
+    other = tp_capture_new(dev, step, &a);
+    for (int i = 0; i < 3; i++) {
+        TP_SCOPE;
+        b.extra = i == 2 ? frees : NULL;
+        CHECK(tp_capture_run(other) && tp_capture_run(c));
+    }
+    CHECK(!other && tp_capture_recorded(c) == (dev->backend->record != NULL));
+    tp_capture_free(c), finish(&a), finish(&b);
+}
+
+/* ---- out of memory ---- */
 
 /* Every allocation of a recording fails once: an error, no step, and the next run is one. */
 ON_EACH_DEVICE(capture, out_of_memory)

@@ -49,14 +49,15 @@ OP(mse, tp_mse(x, x))
 OP(l1, tp_l1_loss(x, x, sum_of))
 
 /* clang-format off */
-#define DOWN(name) { #name, op_##name, TP_F16, TP_F16 }
+enum { NARROW = TP_DTYPES }; /* the one of autocast */
+#define DOWN(name) { #name, op_##name, NARROW, NARROW }
 #define UP(name)   { #name, op_##name, TP_F32, TP_F32 }
-#define AS(name)   { #name, op_##name, TP_F32, TP_F16 }
+#define AS(name)   { #name, op_##name, TP_F32, NARROW }
 /* clang-format on */
 static const struct row {
     const char *name;
     tp_tensor *(*f)(tp_tensor *x);
-    tp_dtype of_f32, of_f16;
+    int of_f32, of_narrow;
 } rows[] = { DOWN(matmul),   DOWN(linear), DOWN(einsum),   AS(add),      AS(relu),
              AS(tanh),       AS(gelu),     AS(amax),       UP(mean),     UP(exp),
              UP(expm1),      UP(log),      UP(log1p),      UP(pow),      UP(pow_scalar),
@@ -65,29 +66,41 @@ static const struct row {
              UP(cumprod),    UP(prod),     UP(layer_norm), UP(rms_norm), UP(group_norm),
              UP(mse),        UP(l1) };
 
+static void check_row(const struct row *r, tp_tensor *x, tp_dtype narrow)
+{
+    tp_tensor *a = r->f(x), *b = r->f(tp_cast(x, narrow));
+
+    CASE("%s, %s", r->name, tp_dtype_name(narrow));
+    cr_expect(a && tp_dtype_of(a) == (r->of_f32 == NARROW ? narrow : TP_F32), "%s: of f32 %s  [%s]", check_name,
+              tp_dtype_name(tp_dtype_of(a)), tp_error());
+    cr_expect(b && tp_dtype_of(b) == (r->of_narrow == NARROW ? narrow : TP_F32), "%s: of itself %s  [%s]",
+              check_name, tp_dtype_name(tp_dtype_of(b)), tp_error());
+    CHECK(tp_zero_grad(x) && tp_backward(tp_sum(tp_cast(a, TP_F32), TP_ALL)) && tp_dtype_of(tp_grad(x)) == TP_F32);
+}
+
+/* torch.autocast("cuda"): the same lists for both. */
 ON_EACH_DEVICE(f16, dtypes)
 {
     tp_tensor *x = tp_requires_grad(
-                  tp_from((float[]){ 0.5f, 2, 1, 0.25f }, TP_SHAPE(2, 2), TP_F32, dev),
-                  true),
-              *narrow = tp_cast(x, TP_F16);
+        tp_from((float[]){ 0.5f, 2, 1, 0.25f }, TP_SHAPE(2, 2), TP_F32, dev), true);
+
+    for (tp_dtype d = TP_BF16; computes(dev) && d <= TP_F16; d++) {
+        TP_AUTOCAST(d);
+        for (int i = 0; i < TP_LEN(rows); i++)
+            check_row(&rows[i], x, d);
+    }
+}
+
+ON_EACH_DEVICE(f16, range)
+{
+    tp_tensor *x = tp_requires_grad(
+        tp_from((float[]){ 0.5f, 2, 1, 0.25f }, TP_SHAPE(2, 2), TP_F32, dev), true);
     TP_AUTOCAST(TP_F16);
 
     if (!computes(dev)) {
         CHECK_REFUSED(tp_matmul(x, x), TP_ERR_DTYPE, "not offered for f16");
         CHECK(tp_dtype_of(tp_exp(x)) == TP_F32);
         return;
-    }
-    for (int i = 0; i < TP_LEN(rows); i++) {
-        tp_tensor *a = rows[i].f(x), *b = rows[i].f(narrow);
-
-        CASE("%s", rows[i].name);
-        cr_expect(a && tp_dtype_of(a) == rows[i].of_f32, "%s: of f32 %s  [%s]",
-                  check_name, tp_dtype_name(tp_dtype_of(a)), tp_error());
-        cr_expect(b && tp_dtype_of(b) == rows[i].of_f16, "%s: of f16 %s  [%s]",
-                  check_name, tp_dtype_name(tp_dtype_of(b)), tp_error());
-        CHECK(tp_zero_grad(x) && tp_backward(tp_sum(tp_cast(a, TP_F32), TP_ALL)) &&
-              tp_dtype_of(tp_grad(x)) == TP_F32);
     }
     CASE("beyond 65504");
     CHECK_NEAR(

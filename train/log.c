@@ -1,9 +1,9 @@
 /*
  * log.c - the values of a run: a row of log.csv for each step, and a line on the terminal.
  *
- * A tensor is read one step after it was added, when its device has long finished with it.  A
- * state that is saved between has its row written ahead; what comes for that step afterwards
- * takes the row back and writes it anew.
+ * A number on a device is copied to the host when it is added, and waited for one step later, when the
+ * device has long finished with it.  A state that is saved between has its row written ahead; what
+ * comes for that step afterwards takes the row back and writes it anew.
  */
 #include "train/log.h"
 
@@ -219,14 +219,16 @@ void tp_log_add(tp_logger *l, const char *key, tp_tensor *value)
 {
     tp_track *t = track_for(__func__, l, key);
 
-    if (t && is_one(__func__, key, value)) tp_store(&t->added, value);
+    if (!t || !is_one(__func__, key, value)) return;
+    tp__later_free(t->added);
+    t->added = tp__later(__func__, value);
 }
 
 /* ---- steps ---- */
 
 static void read_due(tp_track *t)
 {
-    if (t->due) t->now = tp_item(t->due), tp_free(t->due), t->due = NULL;
+    if (t->due) t->now = tp__later_item(t->due), t->due = NULL;
 }
 
 /* The value that belongs to the step that ends the row, or NaN. */
@@ -429,7 +431,7 @@ void tp__log_free(tp_logger *l)
     for (int i = 0; i < l->n; i++) {
         tp_track *t = &l->track[i];
 
-        tp_free(t->added), tp_free(t->due);
+        tp__later_free(t->added), tp__later_free(t->due);
         tp__release(t->x, sizeof *t->x * TP_POINTS), tp__release(t->y, sizeof *t->y * TP_POINTS);
     }
     if (l->folder >= 0) close(l->folder);

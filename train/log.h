@@ -15,7 +15,7 @@ enum { TP_TRACKS = 64, TP_POINTS = 4096 };
 typedef struct tp_track {
     char key[64];
     double now, last;      /* this step's number; the newest known */
-    tp_tensor *added, *due; /* this step's tensor; the one before's, to be read */
+    tp_later *added, *due; /* this step's number; the one before's, to be read */
     bool seen, told; /* known; the event file has this step's */
     double *x, *y; /* the curve */
     int64_t n, room, every;

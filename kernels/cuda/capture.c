@@ -104,10 +104,11 @@ int tp_cuda_replay(tp_ctx *c, void *of)
 /* Its last replay may still run. */
 void tp_cuda_discard(tp_ctx *c, void *of)
 {
+    const tp_cuda *h = c->handles;
     graph *g = of;
 
     cudaSetDevice(c->index);
-    cudaStreamSynchronize(c->stream);
+    cudaStreamSynchronize(h->device_stream ? h->device_stream : c->stream); /* one that records can't be waited for */
     cudaGraphExecDestroy(g->exec);
     forget(g->constants);
     free(g);

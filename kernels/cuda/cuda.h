@@ -8,14 +8,12 @@
 
 #include <cuda_runtime_api.h>
 
-/* Pinned memory through which uploads pass, so that they neither wait nor need the caller's
- * memory after they return.  A slot is used again once its copy is done. */
-enum { TP_STAGES = 4, TP_STAGE_BYTES = 1 << 20 };
-
-typedef struct tp_stage {
-    void *bytes;
-    cudaEvent_t done;
-} tp_stage;
+/* Pinned memory through which copies pass, by size; see transfer.c. */
+enum { TP_STAGE_SIZES = 12 };
+typedef struct tp_stage tp_stage;
+typedef struct tp_stages {
+    tp_stage *oldest, *newest;
+} tp_stages;
 
 /* What a kernel found wrong in its data, in mapped host memory: read at the next wait, when the kernel's
  * result, NaN, is too late for an error of its own.  The first one stays. */
@@ -38,8 +36,8 @@ typedef struct tp_fault {
 typedef struct tp_cuda {
     struct cublasLtContext *blas; /* cublasLtHandle_t */
     struct tp_dnn *dnn;           /* plans of convolutions; see dnn_cache.c */
-    tp_stage stage[TP_STAGES];
-    int next;       /* the stage that the next upload takes */
+    tp_stages stage[TP_STAGE_SIZES];
+    size_t pinned;  /* bytes of all of them */
     int sm;         /* compute capability, 80 for 8.0 */
     tp_fault *fault;
     const char *last; /* the op that was launched last */
@@ -50,6 +48,8 @@ typedef struct tp_cuda {
 
 /* Records what failed and why; gives TP_KERNEL_FAILED, or TP_KERNEL_NO_MEMORY. */
 int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e);
+/* The same after a wait, where an error may be that of any kernel before it, and 0 where there is none. */
+int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e);
 
 /* backend.h's memory functions */
 int tp_cuda_count(char *why, size_t room);
@@ -59,6 +59,8 @@ void *tp_cuda_alloc(tp_ctx *c, size_t bytes);
 void tp_cuda_release(tp_ctx *c, void *ptr, size_t bytes);
 int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes);
 int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes);
+int tp_cuda_fetch(tp_ctx *c, const void *src, size_t bytes, void **ticket);
+int tp_cuda_fetched(tp_ctx *c, void *ticket, void *host, size_t bytes);
 int tp_cuda_wait(tp_ctx *c);
 const char *tp_cuda_describe(tp_ctx *c);
 int tp_cuda_record(tp_ctx *c);
@@ -66,6 +68,7 @@ int tp_cuda_recorded(tp_ctx *c, void **graph);
 int tp_cuda_replay(tp_ctx *c, void *graph);
 void tp_cuda_discard(tp_ctx *c, void *graph);
 
+void tp_cuda_close_stages(tp_cuda *h);
 int tp_cuda_constant(tp_ctx *c, void *dst, const void *host, size_t bytes); /* upload, while recording */
 
 /* Scratch as libraries want their workspace, aligned to 256; what comes before it in one request is rounded up. */

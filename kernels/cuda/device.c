@@ -47,8 +47,7 @@ static const struct {
     [TP_FAULT_CTC_LABEL] = { "ctc: label %lld is outside 0..%lld", 0 },
 };
 
-/* At a wait an error may be that of any kernel before it. */
-static int waited(tp_ctx *c, const char *what, cudaError_t e)
+int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
 {
     tp_cuda *h = c->handles;
     tp_fault f = *h->fault;
@@ -134,22 +133,10 @@ static void give_stream(tp_ctx *c)
 
 /* ---- contexts ---- */
 
-static int open_stages(tp_ctx *c, tp_cuda *h)
-{
-    for (int i = 0; i < TP_STAGES; i++) {
-        cudaError_t e = cudaMallocHost(&h->stage[i].bytes, TP_STAGE_BYTES);
-
-        if (!e) e = cudaEventCreateWithFlags(&h->stage[i].done, cudaEventDisableTiming);
-        if (e) return tp_cuda_error(c, "pinned memory", e);
-    }
-    return 0;
-}
-
 static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
     struct cudaDeviceProp p;
-    int failed;
 
     if (!e) e = cudaGetDeviceProperties(&p, c->index);
     if (!e) h->sm = 10 * p.major + p.minor;
@@ -157,8 +144,7 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
     if (cublasLtCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
-    failed = tp_dnn_open(c);
-    return failed ? failed : open_stages(c, h);
+    return tp_dnn_open(c);
 }
 
 int tp_cuda_open(tp_ctx *c)
@@ -182,10 +168,7 @@ void tp_cuda_close(tp_ctx *c)
     if (c->stream) cudaStreamSynchronize(c->stream);
     tp_dnn_close(c);
     if (h->blas) cublasLtDestroy(h->blas);
-    for (int i = 0; i < TP_STAGES; i++) {
-        if (h->stage[i].done) cudaEventDestroy(h->stage[i].done);
-        if (h->stage[i].bytes) cudaFreeHost(h->stage[i].bytes);
-    }
+    tp_cuda_close_stages(h);
     if (h->fault) cudaFreeHost(h->fault);
     if (c->stream) give_stream(c);
     free(h);
@@ -211,43 +194,10 @@ void tp_cuda_release(tp_ctx *c, void *ptr, size_t bytes)
     cudaFree(ptr);
 }
 
-/* Through pinned memory: returns once `host` is read, before the device has it. */
-int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes)
-{
-    tp_cuda *h = c->handles;
-    cudaError_t e = cudaSetDevice(c->index);
-
-    if (h->device_stream) return tp_cuda_constant(c, dst, host, bytes);
-    for (size_t at = 0; !e && at < bytes; at += TP_STAGE_BYTES) {
-        tp_stage *s = &h->stage[h->next];
-        size_t n = bytes - at < TP_STAGE_BYTES ? bytes - at : TP_STAGE_BYTES;
-
-        h->next = (h->next + 1) % TP_STAGES;
-        e = cudaEventSynchronize(
-            s->done); /* of its last copy; at once when there was none */
-        if (e) break;
-        memcpy(s->bytes, (const char *)host + at, n);
-        e = cudaMemcpyAsync((char *)dst + at, s->bytes, n, cudaMemcpyHostToDevice,
-                            c->stream);
-        if (!e) e = cudaEventRecord(s->done, c->stream);
-    }
-    return e ? tp_cuda_error(c, "upload", e) : 0;
-}
-
-int tp_cuda_download(tp_ctx *c, void *host, const void *src, size_t bytes)
-{
-    cudaError_t e = cudaSetDevice(c->index);
-
-    if (!e && bytes)
-        e = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, c->stream);
-    if (!e) e = cudaStreamSynchronize(c->stream);
-    return waited(c, "download", e);
-}
-
 int tp_cuda_wait(tp_ctx *c)
 {
     cudaError_t e = cudaSetDevice(c->index);
 
     if (!e) e = cudaStreamSynchronize(c->stream);
-    return waited(c, "wait", e);
+    return tp_cuda_waited(c, "wait", e);
 }

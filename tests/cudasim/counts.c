@@ -75,6 +75,7 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
     run r = { 0 };
 
     tp_seed(1);
+    set_work(CUDASIM_COUNT); /* what is judged of each word takes twelve times its memory */
     w->open(&r, dev);
     tp_device_wait(dev);
     set_work(CUDASIM_SKIP); /* memory is taken in them, and kept */
@@ -87,7 +88,6 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
     tp_device_wait(dev); /* kernels run late: their bytes are counted then */
     get_stats(&done);
     close_run(&r);
-    set_work(CUDASIM_CHECK);
     done.waits = queued.waits; /* that one is ours */
     return cudasim_between(before, done);
 }

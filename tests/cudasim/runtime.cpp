@@ -418,6 +418,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     return drain([=] { return e->done >= version; });
 }
 
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    guard g(lock);
+
+    return e->done >= e->recorded ? cudaSuccess : result(cudaErrorNotReady);
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
     guard g(lock);

@@ -1,0 +1,66 @@
+/*
+ * later.c - a number of a device that is copied to the host now and read later.
+ *
+ * The copy is queued behind the kernels that compute it and before whatever writes there next, so it is
+ * the number of now; reading it waits for that copy alone, mostly long done.
+ */
+#include "tensor/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+struct tp_later {
+    tp_device *device;
+    void *ticket; /* NULL: value is there already */
+    tp_dtype dtype;
+    double value;
+};
+
+tp_later *tp__later(const char *where, const tp_tensor *t)
+{
+    tp_ctx *k;
+    tp_later *l;
+
+    if (!tp__replayable(where, "there is no number yet; ask for it after the step")) return NULL;
+    if (!(k = tp__ctx(t)) || !(l = tp__alloc_zeroed(sizeof *l))) return NULL;
+    l->device = tp__device(t), l->dtype = (tp_dtype)t->dtype;
+    if (!k->backend->fetch) l->value = tp_item(t);
+    else if (k->backend->fetch(k, tp__data(t), tp_dtype_size(l->dtype), &l->ticket))
+        tp__fail(TP_ERR_DEVICE, where, "%s", k->error);
+    if (tp_ok()) return l;
+    tp__release(l, sizeof *l);
+    return NULL;
+}
+
+/* As the host's kernels read it. */
+static double number(tp_dtype d, const void *bytes)
+{
+    tp_tensor *t;
+    TP_SCOPE;
+
+    if (!(t = tp__new(TP_SHAPE(), d, tp__cpu()))) return NAN;
+    memcpy(tp__data(t), bytes, tp_dtype_size(d));
+    return tp_item(t);
+}
+
+double tp__later_item(tp_later *l)
+{
+    tp_ctx *k = l->ticket ? tp__device_ctx(l->device) : NULL;
+    double v = l->ticket ? NAN : l->value, bytes;
+
+    if (k) {
+        if (!k->backend->fetched(k, l->ticket, &bytes, tp_dtype_size(l->dtype))) v = number(l->dtype, &bytes);
+        else tp__fail(TP_ERR_DEVICE, "a number of before", "%s", k->error);
+    }
+    tp__release(l, sizeof *l);
+    return v;
+}
+
+void tp__later_free(tp_later *l)
+{
+    tp_ctx *k = l && l->ticket ? tp__device_ctx(l->device) : NULL;
+    double bytes;
+
+    if (k) k->backend->fetched(k, l->ticket, &bytes, tp_dtype_size(l->dtype));
+    if (l) tp__release(l, sizeof *l);
+}
