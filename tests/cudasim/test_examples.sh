@@ -33,16 +33,16 @@ finished()
 # trains NAME PROGRAM ARGUMENT...
 trains()
 {
-    name=$1 program=$examples/$2
+    what=$1 program=$examples/$2
     shift 2
-    rm -rf cpu && ok "$name on the CPU" "$program" "$@" --device cpu --steps 1 --out cpu
+    rm -rf cpu && ok "$what on the CPU" "$program" "$@" --device cpu --steps 1 --out cpu
     for how in "off 1.2e-7" "bf16 3.9e-3" "f16 4.9e-4"; do # the largest rounding; f32's twice, as both devices round to it
         amp=${how% *}
-        rm -rf run && ok "$name, amp $amp" "$program" "$@" --device cuda --amp "$amp" --steps 2 --out run
-        finished "$name, amp $amp" 2
-        near "$name, amp $amp" "$(first run/log.csv)" "${how#* }"
-        ok "$name, amp $amp, resumed" "$program" --resume run/state.safetensors --steps 3
-        finished "$name, amp $amp, resumed" 3
+        rm -rf run && ok "$what, amp $amp" "$program" "$@" --device cuda --amp "$amp" --steps 2 --out run
+        finished "$what, amp $amp" 2
+        near "$what, amp $amp" "$(first run/log.csv)" "${how#* }"
+        ok "$what, amp $amp, resumed" "$program" --resume run/state.safetensors --steps 3
+        finished "$what, amp $amp, resumed" 3
     done
 }
 
