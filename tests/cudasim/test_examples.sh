@@ -47,7 +47,7 @@ trains()
 }
 
 mkdir data kinds kinds/dark kinds/light
-"$make_idx" data 24 10 || fail "make_idx"
+"$make_idx" data 24 20 || fail "make_idx"
 for i in 1 2 3 4 5; do
     { printf 'P5 8 8 255\n' && head -c 64 /dev/zero | tr '\0' "\\0$i"; } >kinds/dark/$i.pgm
     { printf 'P5 8 8 255\n' && head -c 64 /dev/zero | tr '\0' "\\37$i"; } >kinds/light/$i.pgm

@@ -67,9 +67,10 @@ static void nothing_left(tp_device *dev, cudasim_holdings before)
 {
     cudasim_holdings after = settled(dev);
 
-    cr_expect(after.bytes == before.bytes, "%s: %lld bytes of the device leak", check_name,
-              (long long)(after.bytes - before.bytes));
-    cr_expect(after.objects == before.objects, "%s: %lld streams, events, graphs or pinned blocks leak", check_name,
+    cr_expect(after.bytes == before.bytes, "%s: %lld bytes of the device leak",
+              check_name, (long long)(after.bytes - before.bytes));
+    cr_expect(after.objects == before.objects,
+              "%s: %lld streams, events, graphs or pinned blocks leak", check_name,
               (long long)(after.objects - before.objects));
 }
 
@@ -477,7 +478,8 @@ Test(trouble, each_call_of_a_recording_and_of_a_replay)
 
 Test(trouble, without_memory_for_a_recording_it_is_that_error)
 {
-    static const char *const call[] = { "cudaStreamCreate", "cudaHostAlloc", "cudaGraphInstantiate" };
+    static const char *const call[] = { "cudaStreamCreate", "cudaHostAlloc",
+                                        "cudaGraphInstantiate" };
     recording r;
 
     open_recording(&r, simulated(), 3), run_times(&r, 2);
