@@ -193,17 +193,17 @@ static tp_tensor *note(tp_capture *c, tp_ctx *k, tp_tape *t)
     tp_thread *me = tp__me();
     tp_tensor *y;
     count now;
+    int failed = k->backend->record(k);
 
-    if (k->backend->record(k))
-        return tp__fail(TP_ERR_DEVICE, "tp_capture_run", "%s", k->error);
+    if (failed) return tp__device_failed("tp_capture_run", k, failed);
     swap_scratch(c, k);
     me->tape = t;
     y = counted(c, &now);
     me->tape = NULL;
     swap_scratch(c, k);
     if (tp_ok()) same_as_before(&c->last, &now);
-    if (k->backend->recorded(k, tp_ok() ? &c->graph : NULL))
-        tp__fail(TP_ERR_DEVICE, "tp_capture_run", "%s", k->error);
+    failed = k->backend->recorded(k, tp_ok() ? &c->graph : NULL);
+    if (failed) tp__device_failed("tp_capture_run", k, failed);
     return tp_ok() ? y : NULL;
 }
 

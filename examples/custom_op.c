@@ -23,14 +23,15 @@ static bool swish_forward(tp_call *c)
 }
 
 /* Written in ops of its inputs, so it can be differentiated in its turn.  s is computed again: c->saved
- * would keep it, but without its history. */
+ * would keep it, but without its history.  A gradient has its input's dtype, and with --amp x comes in half
+ * the bits that b has. */
 static bool swish_backward(tp_call *c, tp_tensor *const *dy, tp_tensor **dx)
 {
     tp_tensor *x = c->in.t[0], *b = c->in.t[1], *s = tp_sigmoid(tp_mul(x, b));
     tp_tensor *slope = tp_mul(s, tp_affine(s, -1, 1)); /* s (1 - s) */
     tp_tensor *rows = tp_mul(dy[0], tp_mul(tp_square(x), slope));
 
-    dx[0] = tp_mul(dy[0], tp_add(s, tp_mul(tp_mul(x, b), slope)));
+    dx[0] = tp_cast(tp_mul(dy[0], tp_add(s, tp_mul(tp_mul(x, b), slope))), tp_dtype_of(x));
     dx[1] = tp_sum(tp_reshape(rows, TP_SHAPE(tp_count(x) / tp_dim(x, -1), tp_dim(x, -1))), TP_AXES(0));
     return tp_ok();
 }

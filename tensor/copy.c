@@ -66,11 +66,11 @@ tp_tensor *tp__constant(const char *where, const void *host, tp_shape s, tp_dtyp
 {
     tp_tensor *t = tp__new(s, d, dev);
     tp_ctx *c = t ? tp__ctx(t) : NULL;
+    int failed;
 
     if (!c) return NULL;
-    if (t->storage->bytes && c->backend->upload(c, tp__data(t), host, t->storage->bytes))
-        return tp__fail(TP_ERR_DEVICE, where, "%s", c->error);
-    return t;
+    failed = t->storage->bytes ? c->backend->upload(c, tp__data(t), host, t->storage->bytes) : 0;
+    return failed ? tp__device_failed(where, c, failed) : t;
 }
 
 tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev)

@@ -154,14 +154,15 @@ tp_ctx *tp__device_ctx(tp_device *d)
     tp_thread *me = tp__me();
     static atomic_ulong made;
     tp_ctx *c = me->ctx[d->id];
+    int failed;
 
     if (!c) {
         if (d->id == CPU && !open_cpu()) return NULL; /* memory that is wrapped opens no device */
         if (!(c = tp__alloc_zeroed(sizeof *c))) return NULL;
         c->backend = d->backend, c->index = d->index, c->device = d, c->grow = grow;
         c->serial = ++made;
-        if (c->backend->open(c)) {
-            tp__fail(TP_ERR_DEVICE, d->name, "%s", c->error);
+        if ((failed = c->backend->open(c))) {
+            tp__device_failed(d->name, c, failed);
             tp__release(c, sizeof *c);
             return NULL;
         }

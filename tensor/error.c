@@ -85,6 +85,13 @@ bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status)
     return false;
 }
 
+void *tp__device_failed(const char *where, const tp_ctx *c, int status)
+{
+    bool memory = status == TP_KERNEL_NO_MEMORY;
+
+    return tp__fail(memory ? TP_ERR_MEMORY : TP_ERR_DEVICE, where, "%s", memory && !*c->error ? "out of memory" : c->error);
+}
+
 /* ---- where in the model ---- */
 
 void tp__path_push(const char *name)

@@ -20,13 +20,14 @@ tp_later *tp__later(const char *where, const tp_tensor *t)
 {
     tp_ctx *k;
     tp_later *l;
+    int failed;
 
     if (!tp__replayable(where, "there is no number yet; ask for it after the step")) return NULL;
     if (!(k = tp__ctx(t)) || !(l = tp__alloc_zeroed(sizeof *l))) return NULL;
     l->device = tp__device(t), l->dtype = (tp_dtype)t->dtype;
     if (!k->backend->fetch) l->value = tp_item(t);
-    else if (k->backend->fetch(k, tp__data(t), tp_dtype_size(l->dtype), &l->ticket))
-        tp__fail(TP_ERR_DEVICE, where, "%s", k->error);
+    else if ((failed = k->backend->fetch(k, tp__data(t), tp_dtype_size(l->dtype), &l->ticket)))
+        tp__device_failed(where, k, failed);
     if (tp_ok()) return l;
     tp__release(l, sizeof *l);
     return NULL;

@@ -10,6 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 #ifndef __x86_64__
 #error "cudasim switches stacks in x86-64 assembly: add this processor's"
@@ -48,9 +51,11 @@ enum { MAX_THREADS = 1024, PAGE = 4096, ARRAYS = 64 };
 
 enum state { FRESH, READY, RUNS, AT_BARRIER, IN_WARP, DONE };
 
-struct fiber {
-    void *stack_pointer;
-    byte *low; /* the lowest address of its stack */
+struct stack {
+    void *pointer;   /* while another one runs */
+    const void *low; /* its lowest address */
+    size_t bytes;    /* a fiber's has this struct at its end */
+    void *account; /* AddressSanitizer's, while another one runs */
 };
 
 struct thread {
@@ -60,7 +65,7 @@ struct thread {
     unsigned present; /* the lanes that it met there */
     uint32_t epoch;   /* warp operations that it has passed */
     uint3 index;
-    fiber *on;
+    stack *on;
 };
 
 /* A lane that goes on reads `met` before its warp's next operation opens, and may give its
@@ -71,10 +76,10 @@ struct warp {
 
 thread threads[MAX_THREADS];
 warp warps[MAX_THREADS / 32];
-std::vector<fiber *> idle;
+std::vector<stack *> idle;
 thread *current;
 int count; /* threads of the block */
-void *scheduler;
+stack scheduler; /* of the host's thread that waits */
 cudasim_work *body;
 alignas(16) byte arguments[1 << 16];
 
@@ -84,13 +89,40 @@ size_t arena_top;
 
 /* ---- fibers ---- */
 
+/* AddressSanitizer hears of each switch: before it on the old stack, after it on the new one. */
+void leave(stack *from, const stack *to)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(&from->account, to->low, to->bytes);
+#else
+    (void)from, (void)to;
+#endif
+}
+
+void arrive(const stack *at, stack *from)
+{
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_finish_switch_fiber(at->account, &from->low, &from->bytes);
+#else
+    (void)at, (void)from;
+#endif
+}
+
+void go(stack *from, stack *to)
+{
+    leave(from, to);
+    cudasim_switch(&from->pointer, to->pointer);
+    arrive(from, to);
+}
+
 void park()
 {
-    cudasim_switch(&current->on->stack_pointer, scheduler);
+    go(current->on, &scheduler);
 }
 
 void fiber_main()
 {
+    arrive(current->on, &scheduler);
     for (;;) {
         body(arguments);
         current->is = DONE;
@@ -98,20 +130,20 @@ void fiber_main()
     }
 }
 
-fiber *new_fiber()
+stack *new_fiber()
 {
-    fiber *f = new fiber;
     byte *m = (byte *)mmap(NULL, STACK + PAGE, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    void **s = (void **)(m + PAGE + STACK) - 2;
+    stack *f = (stack *)(m + PAGE + STACK) - 1;
+    void **s = (void **)f - 2;
 
+    static_assert(sizeof *f % 16 == 0, "what lies below it is as aligned");
     mprotect(m, PAGE, PROT_NONE); /* an overflow faults */
-    f->low = m + PAGE;
     *--s = NULL;               /* fiber_main never returns */
     *--s = (void *)fiber_main; /* where cudasim_switch goes */
     s -= 6;                    /* its registers */
     std::memset(s, 0, 6 * sizeof *s);
-    f->stack_pointer = s;
+    *f = { s, m + PAGE, STACK, NULL };
     return f;
 }
 
@@ -123,8 +155,8 @@ void run(thread *t)
         t->on = idle.back(), idle.pop_back();
     }
     t->is = RUNS;
-    now = { t->number, t->epoch, t->on->low };
-    cudasim_switch(&scheduler, t->on->stack_pointer);
+    now = { t->number, t->epoch, (const byte *)t->on->low };
+    go(&scheduler, t->on);
     if (t->is == DONE) idle.push_back(t->on), t->on = NULL;
     current = NULL, now.stack = NULL;
 }

@@ -30,7 +30,6 @@ const byte GUARD = 0xA5, FRESH = 0xFF, DEAD = 0xDD;
 byte *top; /* heap_base <= what was ever allocated < top */
 std::map<const byte *, allocation> all;
 int allocations;
-size_t in_use;
 bool device;
 struct sigaction before;
 
@@ -181,7 +180,7 @@ void *heap_alloc(size_t bytes)
     std::memset(first, FRESH, bytes);
     std::memset(first + bytes, GUARD, padded(bytes) - bytes + HEAP_GUARD);
     all[first] = { first, bytes, true, ++allocations };
-    in_use += bytes, stats.allocations++;
+    holdings.bytes += bytes, stats.allocations++;
     return first;
 }
 
@@ -197,7 +196,7 @@ bool heap_free(void *p)
     byte *first = a->second.first;
     window w(first - HEAP_GUARD, first + padded(a->second.bytes) + HEAP_GUARD);
     check(a->second, "its release");
-    a->second.live = false, in_use -= a->second.bytes;
+    a->second.live = false, holdings.bytes -= a->second.bytes;
     bury(first, first + a->second.bytes);
     return true;
 }
@@ -224,11 +223,6 @@ void heap_check_guards(const char *when)
 size_t heap_offset(const void *p)
 {
     return (size_t)((const byte *)p - heap_base);
-}
-
-size_t heap_used()
-{
-    return in_use;
 }
 
 } // namespace cudasim

@@ -33,19 +33,19 @@ HOOKS(4)
 HOOKS(8)
 HOOKS(16)
 
-void __tsan_read_range(void *p, size_t bytes)
+void __tsan_read_range(void *p, long bytes)
 {
-    range((byte *)p, bytes, false, __builtin_return_address(0));
+    range((byte *)p, (size_t)bytes, false, __builtin_return_address(0));
 }
 
-void __tsan_write_range(void *p, size_t bytes)
+void __tsan_write_range(void *p, long bytes)
 {
-    range((byte *)p, bytes, true, __builtin_return_address(0));
+    range((byte *)p, (size_t)bytes, true, __builtin_return_address(0));
 }
 
 void __tsan_func_entry(void *) {}
 
-void __tsan_func_exit(void) {}
+void __tsan_func_exit(void *) {}
 
 void __tsan_init(void) {}
 

@@ -69,6 +69,15 @@ cudaError_t result(cudaError_t e)
     return e;
 }
 
+/* The error of a call that a test wants to fail. */
+cudaError_t refused(const char *call)
+{
+    bool allocates = std::strstr(call, "Alloc") || std::strstr(call, "alloc") ||
+                     std::strstr(call, "Create") || std::strstr(call, "Instantiate");
+
+    return result(trouble(call, allocates ? cudaErrorMemoryAllocation : cudaErrorUnknown));
+}
+
 CUstream_st *stream_of(cudaStream_t s)
 {
     return s ? s : &null_stream;
@@ -185,6 +194,7 @@ cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run, const void *
     guard g(lock);
     std::vector<byte> copy((const byte *)argument, (const byte *)argument + bytes);
 
+    if (cudaError_t e = refused(__func__)) return e;
     stats.calls++;
     queue(stream, [run, copy]() mutable {
         if (work != CUDASIM_SKIP) run(copy.data());
@@ -202,6 +212,7 @@ extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
 
     if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > 4096 + 64)
         return result(cudaErrorInvalidConfiguration);
+    if (cudaError_t e = refused("cudaLaunchKernel")) return e;
     stats.launches++;
     queue(stream, [=]() mutable {
         if (work != CUDASIM_SKIP)
@@ -250,6 +261,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
 {
     guard g(lock);
 
+    if (cudaError_t e = refused(__func__)) return e;
     *p = heap_alloc(bytes);
     if (!*p) return result(cudaErrorMemoryAllocation);
     return cudaSuccess;
@@ -268,7 +280,9 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags)
 {
     guard g(lock);
 
+    if (cudaError_t e = refused(__func__)) return e;
     *p = std::malloc(bytes);
+    holdings.objects++;
     pinned[(const byte *)*p] = { bytes, (flags & cudaHostAllocMapped) != 0 };
     return cudaSuccess;
 }
@@ -283,8 +297,9 @@ cudaError_t cudaFreeHost(void *p)
     guard g(lock);
     cudaError_t e = drain_all();
 
-    if (p && !pinned.erase((const byte *)p)) return result(cudaErrorInvalidValue);
-    std::free(p);
+    if (!p) return e;
+    if (!pinned.erase((const byte *)p)) return result(cudaErrorInvalidValue);
+    std::free(p), holdings.objects--;
     return e;
 }
 
@@ -293,6 +308,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 {
     guard g(lock);
 
+    if (cudaError_t e = refused(__func__)) return e;
     if (kind == cudaMemcpyDeviceToHost && !stream_of(stream)->graph)
         std::memset(to, 0xFF, bytes);
     queue(stream, [=] { copy_now(to, from, bytes, kind); });
@@ -303,7 +319,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 {
     guard g(lock);
 
-    streams.push_back(*s = new CUstream_st);
+    if (cudaError_t e = refused(__func__)) return e;
+    streams.push_back(*s = new CUstream_st), holdings.objects++;
     return cudaSuccess;
 }
 
@@ -312,7 +329,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     guard g(lock);
 
     if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
-    return drain([s] { return stream_of(s)->queue.empty(); });
+    cudaError_t e = drain([s] { return stream_of(s)->queue.empty(); });
+    return e ? e : refused("cudaStreamSynchronize");
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
@@ -322,7 +340,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
     for (size_t i = 0; i < streams.size(); i++)
         if (streams[i] == s) streams.erase(streams.begin() + (std::ptrdiff_t)i--);
-    delete s;
+    delete s, holdings.objects--;
     return e;
 }
 
@@ -330,6 +348,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
 {
     guard g(lock);
 
+    if (cudaError_t e = refused(__func__)) return e;
     if (!s || s->graph) return result(cudaErrorIllegalState);
     s->graph = new CUgraph_st, s->broken = false;
     return cudaSuccess;
@@ -341,12 +360,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *to)
 
     *to = NULL;
     if (!s || !s->graph) return result(cudaErrorIllegalState);
-    if (s->broken)
+    cudaError_t e = s->broken ? result(cudaErrorStreamCaptureInvalidated) : refused(__func__);
+    if (e)
         delete s->graph;
     else
-        *to = s->graph;
+        *to = s->graph, holdings.objects++;
     s->graph = NULL;
-    return *to ? cudaSuccess : result(cudaErrorStreamCaptureInvalidated);
+    return e;
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *to)
@@ -361,13 +381,18 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *to, cudaGraph_t from,
                                  unsigned long long)
 {
-    *to = new CUgraphExec_st{ *from };
+    guard g(lock);
+
+    if (cudaError_t e = refused(__func__)) return e;
+    *to = new CUgraphExec_st{ *from }, holdings.objects++;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t g)
 {
-    delete g;
+    guard now(lock);
+
+    delete g, holdings.objects--;
     return cudaSuccess;
 }
 
@@ -375,6 +400,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s)
 {
     guard g(lock);
 
+    if (cudaError_t e = refused(__func__)) return e;
     stats.replays++;
     for (const std::function<void()> &f : e->graph.work)
         queue(s, f);
@@ -384,7 +410,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s)
 /* CUDA lets it be destroyed while it runs; what is queued has copies. */
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e)
 {
-    delete e;
+    guard g(lock);
+
+    delete e, holdings.objects--;
     return cudaSuccess;
 }
 
@@ -397,7 +425,10 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
 {
-    *e = new CUevent_st();
+    guard g(lock);
+
+    if (cudaError_t refusal = refused(__func__)) return refusal;
+    *e = new CUevent_st(), holdings.objects++;
     return cudaSuccess;
 }
 
@@ -405,6 +436,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
     guard g(lock);
 
+    if (cudaError_t refusal = refused(__func__)) return refusal;
     if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
     stream_of(s)->queue.push_back({ nullptr, e, NULL, ++e->recorded, false });
     return cudaSuccess;
@@ -415,7 +447,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     guard g(lock);
     uint64_t version = e->recorded;
 
-    return drain([=] { return e->done >= version; });
+    cudaError_t failed = drain([=] { return e->done >= version; });
+    return failed ? failed : refused(__func__);
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t e)
@@ -439,7 +472,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
     guard g(lock);
     cudaError_t status = drain_all(); /* it may still stand in a queue */
 
-    delete e;
+    delete e, holdings.objects--;
     return status;
 }
 

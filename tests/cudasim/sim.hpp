@@ -4,7 +4,7 @@
 #ifndef CUDASIM_SIM_HPP
 #define CUDASIM_SIM_HPP
 
-#include "tests/cudasim/cudasim.h"
+#include "tests/cudasim/trouble.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +24,10 @@ const char *where(const void *pc);
 
 /* 0 .. n - 1 in the order that the environment asks for. */
 const std::vector<int> &turns(int n);
+
+/* ---- fail.cpp ---- */
+extern cudasim_holdings holdings;
+cudaError_t trouble(const char *call, cudaError_t e); /* e, or cudaSuccess: it needn't fail */
 
 /* ---- heap.cpp: device memory ---- */
 struct allocation {
@@ -58,7 +62,6 @@ bool heap_free(void *p);
 const allocation *heap_find(const void *p); /* the one at or just before p */
 void heap_check_guards(const char *when);
 size_t heap_offset(const void *p); /* index into shadows */
-size_t heap_used();
 
 /* ---- runtime.cpp ---- */
 extern int capability; /* of the device: 80 is 8.0; CUDASIM_SM overrides it */

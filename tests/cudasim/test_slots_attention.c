@@ -122,7 +122,7 @@ static void make_args(problem *p, int s)
 
 static problem make(shape k, int way, tp_dtype t)
 {
-    problem p = { k, way, t };
+    problem p = { .k = k, .way = way, .t = t };
     int64_t square = k.N * k.heads * k.L * k.S;
 
     for (int i = 0; i < TENSORS; i++) {
