@@ -44,6 +44,17 @@ static char check_name[160];
         else CHECK(result);                                                              \
     } while (0)
 
+/* What numbers on the device make wrong is refused at once on the CPU, by other devices at the next wait. */
+#define CHECK_REFUSED_BY_DATA(dev, result, code, text, later)                            \
+    do {                                                                                 \
+        if (!strcmp(tp_device_name(dev), "cpu")) {                                       \
+            CHECK_REFUSED(result, code, text);                                           \
+        } else {                                                                         \
+            CHECK(result);                                                               \
+            CHECK_REFUSED(tp_device_wait(dev), TP_ERR_DEVICE, later);                    \
+        }                                                                                \
+    } while (0)
+
 /* cpu, then cuda where there is one:  for (int d = 0; (dev = check_device(d)); d++) */
 static inline tp_device *check_device(int d)
 {

@@ -97,8 +97,58 @@ ON_EACH_DEVICE(ctc, refusals)
     o.blank = 4;
     CHECK_REFUSED(tp_ctc_loss(x, y, n, n, o), TP_ERR_ARG, "blank 4 of 4 classes");
     o.blank = 0;
-    if (strcmp(tp_device_name(dev), "cpu")) return; /* there the rest is found at the next wait */
-    CHECK_REFUSED(tp_ctc_loss(x, tp_full(TP_SHAPE(2, 2), 7, TP_I64, dev), n, n, o), TP_ERR_ARG, "outside 0..3");
-    CHECK_REFUSED(tp_ctc_loss(x, y, tp_full(TP_SHAPE(2), 4, TP_I64, dev), n, o), TP_ERR_ARG, "has 4 times of 3");
-    CHECK_REFUSED(tp_ctc_loss(x, y, n, tp_full(TP_SHAPE(2), 3, TP_I64, dev), o), TP_ERR_ARG, "has 3 labels, and room for 2");
+}
+
+/* Of the second of two samples; forward and backward stay within their operands. */
+ON_EACH_DEVICE(ctc, data_outside)
+{
+    static const struct {
+        int64_t label, times, count;
+        const char *at_once, *later;
+    } wrong[] = {
+        { 7, 3, 1, "label 7 of sample 1 is outside 0..3", "ctc: label 7 is outside 0..3" },
+        { -1, 3, 1, "label -1 of sample 1 is outside 0..3", "ctc: label -1 is outside 0..3" },
+        { INT64_MAX, 3, 2, "of sample 1 is outside 0..3", "is outside 0..3" },
+        { 1, 4, 1, "sample 1 has 4 times of 3", "ctc: 4 times or labels of a sample are outside 0..3" },
+        { 1, -1, 1, "sample 1 has -1 times of 3", "ctc: -1 times or labels of a sample are outside 0..3" },
+        { 1, INT64_MIN, 1, "sample 1 has -9223372036854775808 times of 3", "ctc: -9223372036854775808 times" },
+        { 1, 3, 3, "sample 1 has 3 labels, and room for 2", "ctc: 3 times or labels of a sample are outside 0..2" },
+        { 1, 3, INT64_MAX, "labels, and room for 2", "outside 0..2" },
+    };
+
+    for (int i = 0; i < TP_LEN(wrong); i++) {
+        tp_tensor *x, *labels, *times, *counts, *y;
+
+        TP_SCOPE;
+        CASE("ctc_loss on %s, %s", tp_device_name(dev), wrong[i].at_once);
+        x = check_leaf(TP_SHAPE(3, 2, 4), -2, 0, dev), labels = whole(dev, TP_SHAPE(2, 2), (int64_t[]){ 1, 2, wrong[i].label, 3 });
+        times = whole(dev, TP_SHAPE(2), (int64_t[]){ 3, wrong[i].times }), counts = whole(dev, TP_SHAPE(2), (int64_t[]){ 2, wrong[i].count });
+        y = tp_ctc_loss(x, labels, times, counts, (tp_ctc_opts){ 0 });
+        if (check_not_offered(dev)) return;
+        CHECK_REFUSED_BY_DATA(dev, y && tp_backward(y), TP_ERR_ARG, wrong[i].at_once, wrong[i].later);
+        CHECK(tp_device_wait(dev)); /* told once */
+    }
+}
+
+/* NaN isn't hidden: it is in the gradient of its sample, and only there. */
+ON_EACH_DEVICE(ctc, nan_comes_through)
+{
+    tp_tensor *x, *one, *y;
+    double v[3 * 2 * 3];
+
+    TP_SCOPE;
+    for (int i = 0; i < TP_LEN(v); i++)
+        v[i] = -1 - .1 * i;
+    v[6] = v[7] = v[8] = NAN; /* sample 0 at time 1 */
+    x = tp_requires_grad(tp_detach(tp_from(v, TP_SHAPE(3, 2, 3), TP_F64, dev)), true);
+    one = tp_ones(TP_SHAPE(2), TP_I64, dev);
+    y = tp_ctc_loss(x, tp_reshape(one, TP_SHAPE(2, 1)), tp_full(TP_SHAPE(2), 3, TP_I64, dev), one, (tp_ctc_opts){ .reduction = TP_SUM });
+    if (check_not_offered(dev)) return;
+    CHECK(isnan(tp_item(y)) && tp_backward(y));
+    for (int i = 0; i < TP_LEN(v); i++) {
+        bool used = i % 3 < 2; /* the blank and the label */
+
+        CASE("ctc_loss of NaN on %s, gradient %d", tp_device_name(dev), i);
+        CHECK(i / 3 % 2 == 0 && used ? isnan(check_at(tp_grad(x), i)) : isfinite(check_at(tp_grad(x), i)));
+    }
 }

@@ -158,9 +158,29 @@ ON_EACH_DEVICE(recurrent, refusals)
     tp_nn_init(m, dev);
     CHECK_REFUSED(tp_nn_recurrent_forward(m, x, NULL, tp_ones(TP_SHAPE(2, 2, 2), TP_F32, dev)).y, TP_ERR_SHAPE, "gru: h is f32 (2, 2, 2), not (1, 2, 2)");
     tp_nn_free(m);
-    if (strcmp(tp_device_name(dev), "cpu")) return; /* there the rest is found at the next wait */
-    o.lengths = tp_full(TP_SHAPE(2), 4, TP_I64, dev);
-    CHECK_REFUSED(tp_gru(x, NULL, w, wh, NULL, NULL, o).y, TP_ERR_ARG, "length 4 of sequence 0 is outside 1..3");
-    o.lengths = tp_zeros(TP_SHAPE(2), TP_I64, dev);
-    CHECK_REFUSED(tp_gru(x, NULL, w, wh, NULL, NULL, o).y, TP_ERR_ARG, "length 0 of sequence 0");
+}
+
+/* No length makes a kernel leave its operands, forward or backward. */
+ON_EACH_DEVICE(recurrent, lengths_outside)
+{
+    static const int64_t lengths[] = { 4, 1000, 0, -1, INT64_MAX, INT64_MIN };
+
+    for (int i = 0; i < 3 * 2 * TP_LEN(lengths); i++) {
+        int64_t length = lengths[i / 6], G = i / 2 % 3 == 0 ? 4 : i / 2 % 3 == 1 ? 3 : 1;
+        tp_recurrent_opts o = { .reverse = i % 2 };
+        char at_once[80], later[80];
+        tp_tensor *x, *w, *wh, *y;
+
+        TP_SCOPE;
+        x = check_leaf(TP_SHAPE(3, 2, 3), -1, 1, dev), w = check_leaf(TP_SHAPE(2 * G, 3), -1, 1, dev);
+        wh = check_leaf(TP_SHAPE(2 * G, 2), -1, 1, dev), o.lengths = tp_from((int64_t[]){ 2, length }, TP_SHAPE(2), TP_I64, dev);
+        CASE("%d gates on %s, length %lld%s", (int)G, tp_device_name(dev), (long long)length, o.reverse ? ", reversed" : "");
+        snprintf(at_once, sizeof at_once, "length %lld of sequence 1 is outside 1..3", (long long)length);
+        snprintf(later, sizeof later, "length %lld is outside 1..3", (long long)length);
+        y = G == 4   ? tp_lstm_with(x, NULL, NULL, w, wh, NULL, NULL, o).y
+            : G == 3 ? tp_gru(x, NULL, w, wh, NULL, NULL, o).y
+                     : tp_rnn(x, NULL, w, wh, NULL, NULL, o).y;
+        CHECK_REFUSED_BY_DATA(dev, y && tp_backward(tp_sum(y, TP_ALL)), TP_ERR_ARG, at_once, later);
+        CHECK(tp_device_wait(dev)); /* told once */
+    }
 }

@@ -4,7 +4,8 @@
  *
  * A warp takes a row of queries, and 32 keys at a time, a lane each; a block's warps share the keys in
  * shared memory, WIDE numbers of each at a time.  The gradient of keys and values goes the other way: a
- * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.
+ * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.  A block sums MOST
+ * columns of a head; of a wider one, each part has a block of its own, which computes the scores again.
  *
  * bf16 and f16 go to attention_mma.cu and attention_mma_dx.cu where tensor cores, head sizes and strides allow.
  */
@@ -45,7 +46,19 @@ __device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LAN
     return dot;
 }
 
-/* out += the rows of b, each times its lane's weight; a lane has numbers lane, lane + LANES, ... of the sum. */
+inline int64_t parts_of(int64_t width)
+{
+    return width > MOST ? (width + MOST - 1) / MOST : 1;
+}
+
+/* The columns of a head from `from` on. */
+template <class T> __device__ inline tp_head<T> beyond(tp_head<T> a, int64_t from)
+{
+    a.x += from, a.width -= from;
+    return a;
+}
+
+/* out += the first MOST columns of the rows of b, each times its lane's weight; a lane has numbers lane, lane + LANES, ... of the sum. */
 template <class T, class A>
 __device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_head<T> &b, A weight, A (&out)[OWN])
 {
@@ -66,7 +79,7 @@ __device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_head<T> 
 
 /* ---- forward ---- */
 
-template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_acc<T> *lse)
+template <class T> static __global__ void attend(tp_attention<T> j, int64_t parts, T *ys, tp_acc<T> *lse)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, queries, WARPS * (WIDE + 1));
@@ -75,7 +88,8 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
     int64_t tiles = (g.L + WARPS - 1) / WARPS;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
+    for (int64_t i = blockIdx.x; i < g.N * g.heads * tiles * parts; i += gridDim.x) {
+        int64_t b = i / parts, from = i % parts * MOST;
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         tp_head<T> q = tp_head_of(j.q, g.q, n, h, first, g.L, g.E);
@@ -97,37 +111,30 @@ template <class T> static __global__ void attend(tp_attention<T> j, T *ys, tp_ac
             sum = sum * fade + high;
             if (l < g.L && s0 + lane < g.S) weight *= tp_kept(j, n, h, l, s0 + lane);
             TP_UNROLL
-            for (int i = 0; i < OWN; i++)
-                out[i] *= fade;
-            add_rows<T>(keys, v, weight, out);
+            for (int k = 0; k < OWN; k++)
+                out[k] *= fade;
+            add_rows<T>(keys, beyond(v, from), weight, out);
         }
         if (l >= g.L) continue;
-        T *y = ys + n * g.y[0] + h * g.y[1] + l * g.y[2];
+        T *y = ys + n * g.y[0] + h * g.y[1] + l * g.y[2] + from;
 
         TP_UNROLL
-        for (int i = 0; i < OWN; i++)
-            if (i * LANES + lane < g.Ev) tp_put(&y[i * LANES + lane], sum == 0 ? A(0) : out[i] / sum);
-        if (lane == 0) lse[(n * g.heads + h) * g.L + l] = sum == 0 ? A(INFINITY) : top + log(sum);
+        for (int k = 0; k < OWN; k++)
+            if (from + k * LANES + lane < g.Ev) tp_put(&y[k * LANES + lane], sum == 0 ? A(0) : out[k] / sum);
+        if (lane == 0 && from == 0) lse[(n * g.heads + h) * g.L + l] = sum == 0 ? A(INFINITY) : top + log(sum);
     }
-}
-
-static int head_fits(tp_ctx *c, const tp_attention_args *g)
-{
-    if (g->E <= MOST && g->Ev <= MOST) return 0;
-    return tp__kernel_error(c, "attention: heads of %lld and %lld numbers: CUDA takes up to %d", (long long)g->E, (long long)g->Ev, MOST);
 }
 
 template <class T>
 static int attention(tp_ctx *c, const tp_attention_args *g, const void *q, const void *k, const void *v, void *y, void *lse)
 {
-    int64_t blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS);
+    int64_t parts = parts_of(g->Ev), blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS) * parts;
     tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
-    int failed = head_fits(c, g);
 
-    if (failed || !blocks) return failed;
+    if (!blocks) return 0;
     if constexpr (sizeof(T) == 2)
         if (tp_mma_takes(c, j) && tp_aligned(y, g->y)) return tp_attend_mma(c, j, (T *)y, (float *)lse);
-    return TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, j, (T *)y, (tp_acc<T> *)lse);
+    return TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, j, parts, (T *)y, (tp_acc<T> *)lse);
 }
 
 /* ---- backward:  D = sum dy y;  p = e^(s - lse);  ds = p (keep dy v' - D)
@@ -153,7 +160,7 @@ template <class T> static __global__ void row_sums(tp_attention<T> j, tp_acc<T> 
 }
 
 /* A warp a row of queries: dq. */
-template <class T> static __global__ void query_slopes(tp_attention<T> j, const tp_acc<T> *level, T *dqs)
+template <class T> static __global__ void query_slopes(tp_attention<T> j, int64_t parts, const tp_acc<T> *level, T *dqs)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, rows, WARPS * (WIDE + 1));
@@ -162,7 +169,8 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
     int64_t tiles = (g.L + WARPS - 1) / WARPS;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
+    for (int64_t i = blockIdx.x; i < g.N * g.heads * tiles * parts; i += gridDim.x) {
+        int64_t b = i / parts, from = i % parts * MOST;
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         int64_t row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
@@ -178,19 +186,19 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, const 
             if (l < g.L && s0 + lane < g.S)
                 slope = exp(dot * A(g.scale) + tp_mask_of(j, n, h, l, s0 + lane) - j.lse[row]) *
                         (tp_kept(j, n, h, l, s0 + lane) * back - level[row]);
-            add_rows<T>(keys, k, slope, out);
+            add_rows<T>(keys, beyond(k, from), slope, out);
         }
         if (l >= g.L) continue;
-        T *dq = dqs + n * g.dq[0] + h * g.dq[1] + l * g.dq[2];
+        T *dq = dqs + n * g.dq[0] + h * g.dq[1] + l * g.dq[2] + from;
 
         TP_UNROLL
-        for (int i = 0; i < OWN; i++)
-            if (i * LANES + lane < g.E) tp_put(&dq[i * LANES + lane], out[i] * A(g.scale));
+        for (int k = 0; k < OWN; k++)
+            if (from + k * LANES + lane < g.E) tp_put(&dq[k * LANES + lane], out[k] * A(g.scale));
     }
 }
 
 /* A warp a key, a lane a row of queries: dk and dv, of which either may be NULL. */
-template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp_acc<T> *level, T *dks, T *dvs)
+template <class T> static __global__ void key_slopes(tp_attention<T> j, int64_t parts, const tp_acc<T> *level, T *dks, T *dvs)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, rows, LANES * (WIDE + 1));
@@ -199,7 +207,8 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
     int64_t tiles = (g.S + WARPS - 1) / WARPS, group = g.heads / g.kv_heads;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t b = blockIdx.x; b < g.N * g.kv_heads * tiles; b += gridDim.x) {
+    for (int64_t i = blockIdx.x; i < g.N * g.kv_heads * tiles * parts; i += gridDim.x) {
+        int64_t b = i / parts, from = i % parts * MOST;
         int64_t n = b / tiles / g.kv_heads, kv = b / tiles % g.kv_heads, first = b % tiles * WARPS, s = first + warp;
         tp_head<T> k = tp_head_of(j.k, g.k, n, kv, first, g.S, g.E);
         tp_head<T> v = tp_head_of(j.v, g.v, n, kv, first, g.S, g.Ev);
@@ -216,16 +225,17 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, const tp
                     weight = exp(dot * A(g.scale) + tp_mask_of(j, n, h, l, s) - j.lse[row]), part_kept = tp_kept(j, n, h, l, s);
                     slope = weight * (part_kept * back - level[row]), weight *= part_kept;
                 }
-                add_rows<T>(rows, dy, weight, of_v);
-                add_rows<T>(rows, q, slope, of_k);
+                add_rows<T>(rows, beyond(dy, from), weight, of_v);
+                add_rows<T>(rows, beyond(q, from), slope, of_k);
             }
         if (s >= g.S) continue;
-        T *dk = dks + n * g.dk[0] + kv * g.dk[1] + s * g.dk[2], *dv = dvs + n * g.dv[0] + kv * g.dv[1] + s * g.dv[2];
+        T *dk = dks + n * g.dk[0] + kv * g.dk[1] + s * g.dk[2] + from;
+        T *dv = dvs + n * g.dv[0] + kv * g.dv[1] + s * g.dv[2] + from;
 
         TP_UNROLL
-        for (int i = 0; i < OWN; i++) {
-            if (dks && i * LANES + lane < g.E) tp_put(&dk[i * LANES + lane], of_k[i] * A(g.scale));
-            if (dvs && i * LANES + lane < g.Ev) tp_put(&dv[i * LANES + lane], of_v[i]);
+        for (int m = 0; m < OWN; m++) {
+            if (dks && from + m * LANES + lane < g.E) tp_put(&dk[m * LANES + lane], of_k[m] * A(g.scale));
+            if (dvs && from + m * LANES + lane < g.Ev) tp_put(&dv[m * LANES + lane], of_v[m]);
         }
     }
 }
@@ -238,9 +248,9 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
     tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
     int64_t rows = g->N * g->heads * g->L, tiles = (g->L + WARPS - 1) / WARPS, key_tiles = (g->S + WARPS - 1) / WARPS;
     A *level = (A *)tp_scratch(c, (size_t)(rows + 1) * sizeof *level);
-    int failed = head_fits(c, g);
+    int64_t parts = parts_of(g->E), of_keys = parts_of(g->E > g->Ev ? g->E : g->Ev);
+    int failed;
 
-    if (failed) return failed;
     if (!level) return TP_KERNEL_NO_MEMORY;
     j.y = (const T *)y, j.dy = (const T *)dy, j.lse = (const A *)lse;
     failed = TP_LAUNCH(c, row_sums<T>, tp_row_blocks((rows + WARPS - 1) / WARPS), WARPS * LANES, j, level);
@@ -248,9 +258,9 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
         if (!failed && tp_mma_takes(c, j) && tp_aligned(dy, g->dy) && tp_aligned(dq, g->dq) && tp_aligned(dk, g->dk) && tp_aligned(dv, g->dv))
             return tp_attend_mma_dx(c, j, level, (T *)dq, (T *)dk, (T *)dv);
     if (!failed && dq)
-        failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles), WARPS * LANES, j, (const A *)level, (T *)dq);
+        failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles * parts), WARPS * LANES, j, parts, (const A *)level, (T *)dq);
     if (failed || (!dk && !dv)) return failed;
-    return TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles), WARPS * LANES, j, (const A *)level,
+    return TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles * of_keys), WARPS * LANES, j, of_keys, (const A *)level,
                      (T *)dk, (T *)dv);
 }
 

@@ -41,20 +41,21 @@ template <class A> __device__ inline A log_add(A a, A b)
     return low == A(-INFINITY) ? high : high + log1p(exp(low - high));
 }
 
-/* All threads of the block get the same answer. */
-template <class T> static __device__ bool can_be(const tp_ctc<T> &j, int64_t n)
+/* All threads of the block get the same answer; tell: report why not, once for each sample. */
+template <class T> static __device__ bool can_be(const tp_ctc<T> &j, int64_t n, bool tell)
 {
     int64_t times = j.times[n], length = j.lengths[n];
     bool fits = times >= 0 && times <= j.k.times && length >= 0 && length <= j.k.most;
 
-    if (!fits && threadIdx.x == 0)
+    tell = tell && threadIdx.x == 0;
+    if (!fits && tell)
         tp_report(j.fault, TP_FAULT_CTC_SIZE, times < 0 || times > j.k.times ? times : length,
                   times < 0 || times > j.k.times ? j.k.times : j.k.most);
     for (int64_t i = 0; fits && i < length; i++) {
         int64_t label = j.labels[n * j.k.most + i];
 
         if (label >= 0 && label < j.k.classes) continue;
-        if (threadIdx.x == 0) tp_report(j.fault, TP_FAULT_CTC_LABEL, label, j.k.classes);
+        if (tell) tp_report(j.fault, TP_FAULT_CTC_LABEL, label, j.k.classes);
         return false;
     }
     return fits;
@@ -78,7 +79,7 @@ static __global__ void forward_paths(tp_ctc<T> j, tp_acc<T> *alphas, tp_acc<T> *
         tp_sample<T> s(j, n);
         A *alpha = alphas + n * j.k.times * s.width, loss;
 
-        if (!can_be(j, n)) {
+        if (!can_be(j, n, true)) {
             if (threadIdx.x == 0) all[n] = losses[n] = A(NAN);
             continue;
         }
@@ -125,7 +126,7 @@ static __global__ void backward_paths(tp_ctc<T> j, const tp_acc<T> *alphas, cons
         tp_sample<T> s(j, n);
         const A *alpha = alphas + n * j.k.times * s.width;
         A *beta = betas + blockIdx.x * 3 * s.width, *after = beta + s.width, *share = beta + 2 * s.width, loss = all[n];
-        bool none = (j.k.zero_infinity && loss == A(INFINITY)) || loss != loss;
+        bool none = (j.k.zero_infinity && loss == A(INFINITY)) || !can_be(j, n, false);
 
         for (int64_t t = j.k.times - 1; t >= 0; t--) {
             bool within = t < s.times && !none;

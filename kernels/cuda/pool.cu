@@ -95,6 +95,7 @@ static __global__ void pool_dx(tp_window g, int64_t n, const T *dy, const int32_
     }
 }
 
+/* A window that lay in padding alone has no winner. */
 template <class T> static __global__ void pool_ddy(tp_window g, int64_t n, const T *u, const int32_t *place, T *ddy)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -103,8 +104,9 @@ template <class T> static __global__ void pool_ddy(tp_window g, int64_t n, const
         tp_spot o(i, g.OH, g.OW, g.C);
         int64_t h = o.h * g.stride_h - g.pad_h + place[i] / g.KW * g.dilation_h;
         int64_t w = o.w * g.stride_w - g.pad_w + place[i] % g.KW * g.dilation_w;
+        bool in = h >= 0 && h < g.H && w >= 0 && w < g.W;
 
-        ddy[i] = u[((o.n * g.H + h) * g.W + w) * g.C + o.c];
+        ddy[i] = in ? u[((o.n * g.H + h) * g.W + w) * g.C + o.c] : T(0);
     }
 }
 

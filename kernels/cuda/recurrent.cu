@@ -19,9 +19,12 @@ static int64_t gates_of(tp_cell cell)
 
 /* ---- where a row is in step s ---- */
 
+/* One that can't be is reported once, and goes on as the nearest that can. */
 __device__ inline int64_t length_of(const tp_recurrent_args &g, int64_t n)
 {
-    return g.lengths ? g.lengths[n] : g.T;
+    int64_t length = g.lengths ? g.lengths[n] : g.T;
+
+    return length < 1 ? 1 : length > g.T ? g.T : length;
 }
 
 __device__ inline int64_t time_of(const tp_recurrent_args &g, int64_t n, int64_t s)

@@ -164,10 +164,16 @@ cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t to,
 
 /* ---- handles ---- */
 
+struct cublasLtContext {
+    int device;
+};
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *h)
 {
-    *h = malloc(1);
-    return *h ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+    *h = malloc(sizeof **h);
+    if (!*h) return CUBLAS_STATUS_ALLOC_FAILED;
+    (*h)->device = cudasim_device();
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t h)
@@ -394,6 +400,7 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t o,
                       .problem = problem(&g) };
 
     *found = 0;
+    if (h) cudasim_on_device(h->device, "cublasLtMatmulAlgoGetHeuristic");
     if (!h || room < 1 || !fits_sizes(&g)) return CUBLAS_STATUS_INVALID_VALUE;
     if (!fits_types(&g) || !fits_epilogue(&g) || memcmp(c, d, sizeof(layout)) != 0)
         return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -426,6 +433,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t o,
     product g = gather(o, la, lb, ld);
 
     (void)lc;
+    if (h) cudasim_on_device(h->device, "cublasLtMatmul");
     memcpy(&g.how, chosen, sizeof g.how);
     g.pa = a, g.pb = b, g.pd = d, g.workspace = workspace;
     g.alpha = number(alpha, g.o.compute), g.beta = number(beta, g.o.compute);

@@ -70,6 +70,9 @@ typedef void cudasim_work(void *argument);
 /* Copies the argument; `run` is called in device mode when the stream gets there. */
 CUDASIM_API cudaError_t cudasim_enqueue(cudaStream_t stream, cudasim_work *run,
                                         const void *argument, size_t bytes);
+/* The calling thread's device, which a library's handle is for; a fault where it isn't `wanted`. */
+CUDASIM_API int cudasim_device(void);
+CUDASIM_API void cudasim_on_device(int wanted, const char *who);
 /* Within such work: is the range inside one live allocation, and initialized? */
 CUDASIM_API void cudasim_reads(const void *p, size_t bytes, const char *who);
 CUDASIM_API void cudasim_writes(const void *p, size_t bytes, const char *who);

@@ -1,5 +1,8 @@
 /*
- * runtime.cpp - the CUDA runtime's functions: one device, streams, events, copies.
+ * runtime.cpp - the CUDA runtime's functions: devices, streams, events, copies.
+ *
+ * More devices than one share the heap; but what is queued on a stream, or asked of a library, must come
+ * while its device is the thread's.
  *
  * Streams are lazy: nothing runs before somebody waits, and then ready streams take turns
  * in the order asked for.  So a copy from the host reads its memory late, and one to the
@@ -45,6 +48,7 @@ struct CUstream_st {
     std::deque<operation> queue;
     CUgraph_st *graph = NULL; /* while it is captured */
     bool broken = false;      /* by a call that can't be captured */
+    int device = 0;
 };
 
 namespace
@@ -133,6 +137,8 @@ cudaError_t drain_all()
 
 void queue(cudaStream_t s, std::function<void()> run)
 {
+    if (s && s->device != device)
+        fault("work for a stream of device %d while device %d is this thread's", s->device, device);
     if (stream_of(s)->graph)
         stream_of(s)->graph->work.push_back(std::move(run));
     else
@@ -221,19 +227,34 @@ extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
     return cudaSuccess;
 }
 
+extern "C" int cudasim_device(void)
+{
+    return device;
+}
+
+extern "C" void cudasim_on_device(int wanted, const char *who)
+{
+    if (wanted != device) fault("%s: for device %d while device %d is this thread's", who, wanted, device);
+}
+
 /* ---- the runtime ---- */
 
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = 1;
+    const char *devices = std::getenv("CUDASIM_DEVICES");
+
+    *n = devices ? std::atoi(devices) : 1;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int d)
 {
-    if (d != 0) return result(cudaErrorInvalidDevice);
+    int n;
+
+    cudaGetDeviceCount(&n);
+    if (d < 0 || d >= n) return result(cudaErrorInvalidDevice);
     device = d;
     return cudaSuccess;
 }
@@ -321,6 +342,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 
     if (cudaError_t e = refused(__func__)) return e;
     streams.push_back(*s = new CUstream_st), holdings.objects++;
+    (*s)->device = device;
     return cudaSuccess;
 }
 

@@ -137,6 +137,53 @@ Test(contracts, tf32_rounds_operands_where_it_is_allowed)
     tp_set_tf32(false);
 }
 
+/* ---- two devices of one thread: what is asked of either comes while it is the thread's ---- */
+
+typedef tp_tensor *of_device(tp_device *dev);
+
+static tp_tensor *a_layer(tp_device *dev)
+{
+    tp_tensor *x = tp_requires_grad(tp_ones(TP_SHAPE(3, 2, 4), TP_F32, dev), true), *w = tp_ones(TP_SHAPE(6, 4), TP_F32, dev);
+
+    return tp_gru(x, NULL, w, tp_ones(TP_SHAPE(6, 2), TP_F32, dev), NULL, NULL, (tp_recurrent_opts){ 0 }).y;
+}
+
+static tp_tensor *a_product(tp_device *dev)
+{
+    tp_tensor *x = tp_requires_grad(tp_ones(TP_SHAPE(3, 4), TP_F32, dev), true);
+
+    return tp_linear(x, tp_ones(TP_SHAPE(5, 4), TP_F32, dev), NULL);
+}
+
+static tp_tensor *a_convolution(tp_device *dev)
+{
+    tp_tensor *x = tp_requires_grad(tp_ones(TP_SHAPE(2, 8, 6, 6), TP_F32, dev), true);
+
+    return tp_conv2d(x, tp_ones(TP_SHAPE(8, 8, 3, 3), TP_F32, dev), NULL, (tp_conv2d_opts){ 0 });
+}
+
+Test(contracts, devices_take_turns)
+{
+    static of_device *const ops[] = { a_layer, a_product, a_convolution };
+    tp_device *dev[2];
+    double sum[2];
+
+    setenv("CUDASIM_DEVICES", "2", 1);
+    dev[0] = simulated(), dev[1] = tp_device_open("cuda:1");
+    if (!dev[1]) tp_clear_error(), cr_skip_test("there is one device");
+    for (int i = 0; i < 2 * TP_LEN(ops); i++)
+        for (int d = 0; d < 2; d++) { /* each op on one device, the next call on the other */
+            tp_tensor *y;
+            TP_SCOPE;
+
+            y = tp_sum(ops[i / 2](dev[d]), TP_ALL);
+            cr_expect(tp_backward(y), "op %d: %s", i / 2, tp_error());
+            sum[d] = tp_item(y);
+            cr_expect(tp_device_wait(dev[d]) && sum[d] == sum[0], "op %d on %d: %s", i / 2, d, tp_error());
+            tp_clear_error();
+        }
+}
+
 /* ---- what must be offered: the ops that prove the interface, in every float dtype ---- */
 
 Test(contracts, four_ops_are_offered)

@@ -13,6 +13,13 @@ typedef struct layer {
     int64_t T, N, H;
 } layer;
 
+static tp_ctx other; /* of a second device, which the thread then visits between calls */
+
+static void visit(void)
+{
+    if (other.handles) cr_expect_eq(other.backend->wait(&other), 0, "%s", other.error);
+}
+
 static void try_recurrent(layer k, tp_dtype t)
 {
     int64_t G = (k.cell == TP_CELL_LSTM ? 4 : k.cell == TP_CELL_GRU ? 3 : 1) * k.H, state = k.N * k.H, all = k.T * state;
@@ -32,11 +39,13 @@ static void try_recurrent(layer k, tp_dtype t)
         g[s] = (tp_recurrent_args){ k.cell, k.reverse, k.T, k.N, k.H, k.lengths ? lengths.at[s] : NULL };
     CASE("cell %d%s%s, T %d N %d H %d, %s", (int)k.cell, k.reverse ? " reversed" : "", k.lengths ? " with lengths" : "",
          (int)k.T, (int)k.N, (int)k.H, dtype_names[t]);
+    visit();
     RUN(recurrent, t, &g[side], AT(w), gru ? AT(bias) : NULL, AT(h0), lstm ? AT(c0) : NULL, AT(gates), lstm || gru ? AT(more) : NULL,
         AT(y), AT(hn), lstm ? AT(cn) : NULL);
     check_close(&y, far), check_close(&hn, far), check_close(&gates, far);
     if (lstm) check_close(&cn, far);
     if (lstm || gru) check_close(&more, far);
+    visit();
     RUN(recurrent_dx, t, &g[side], AT(w), AT(h0), lstm ? AT(c0) : NULL, AT(gates), lstm || gru ? AT(more) : NULL, AT(y),
         k.T % 2 ? AT(dy) : NULL, AT(dh), lstm ? AT(dc) : NULL, AT(dgates), gru ? AT(of_h) : NULL, AT(first), AT(dh0),
         lstm ? AT(dc0) : NULL);
@@ -54,6 +63,18 @@ Test(slots, recurrent)
         try_recurrent((layer){ cell, i & 1, i & 2, 5, 3, 7 }, floats[i / 4 % LEN(floats)]);
         if (i % 4 == 0) try_recurrent((layer){ cell, false, false, 2, 1, 40 }, floats[i / 4 % LEN(floats)]);
     }
+}
+
+Test(slots, recurrent_between_devices)
+{
+    char why[200];
+
+    setenv("CUDASIM_DEVICES", "2", 1);
+    other = (tp_ctx){ .backend = ctx[CUDA].backend, .index = 1, .threads = 1, .grow = grow };
+    if (other.backend->count(why, sizeof why) < 2) cr_skip_test("there is one device");
+    cr_assert_eq(other.backend->open(&other), 0, "%s", other.error);
+    try_recurrent((layer){ TP_CELL_LSTM, false, false, 3, 2, 4 }, TP_F32);
+    other.backend->close(&other);
 }
 
 /* ---- CTC ---- */
