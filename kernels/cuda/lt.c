@@ -128,10 +128,12 @@ int tp_lt_find(tp_ctx *c, tp_lt *p)
 {
     cublasLtMatmulPreferenceOpaque_t preference;
     cublasLtMatmulHeuristicResult_t best = { .state = CUBLAS_STATUS_NOT_SUPPORTED };
+    cudaError_t e = cudaSetDevice(c->index); /* or cuBLAS asks another */
     cublasStatus_t s;
     int found = 0;
 
     if (p->g->batch > INT_MAX) return TP_NO_KERNEL;
+    if (e) return tp_cuda_error(c, "matmul", e);
     s = describe(c, p);
     if (!s) s = prefer(c, p, &preference);
     if (s) return failed(c, "describing it", s);

@@ -198,6 +198,19 @@ EXPORT int bug_released(void)
     return stop(&b);
 }
 
+/* A release waits, too, but isn't asked: the program's own wait must still fail. */
+EXPORT int bug_before_a_release(void)
+{
+    bench b;
+    float *z;
+
+    start(&b, false);
+    cudaMalloc((void **)&z, N * sizeof(float));
+    TP_LAUNCH(&b.c, double_all, 1, N, b.x, b.y);
+    cudaFree(z);
+    return stop(&b);
+}
+
 /* The second stream doesn't wait for the first: in some order it reads too early. */
 EXPORT int bug_other_stream(void)
 {
@@ -238,11 +251,11 @@ EXPORT int bug_reused_source(void)
     bench b;
 
     start(&b, true);
-    cudaMemcpyAsync(b.x, b.host, N * sizeof(float), cudaMemcpyHostToDevice, b.stream);
+    cudaMemcpyAsync(b.x, b.host, sizeof(float), cudaMemcpyHostToDevice, b.stream);
     b.host[0] = 5;
-    cudaMemcpyAsync(b.host, b.x, N * sizeof(float), cudaMemcpyDeviceToHost, b.stream);
+    cudaMemcpyAsync(b.host + 1, b.x, sizeof(float), cudaMemcpyDeviceToHost, b.stream);
     cudaStreamSynchronize(b.stream);
-    return told(&b, b.host[0] == 5, "the device has the later 5");
+    return told(&b, b.host[1] == 5, "the device has the later 5");
 }
 
 /* Ends the process. */

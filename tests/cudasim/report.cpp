@@ -63,10 +63,12 @@ void fault(const char *fmt, ...)
 
 bool fault_pending()
 {
-    bool was = pending;
+    return pending;
+}
 
+void fault_told()
+{
     pending = false;
-    return was;
 }
 
 /* library+offset: what addr2line takes. */

@@ -103,7 +103,7 @@ void step(CUstream_st *s)
     if (o.record) o.record->done = o.version;
 }
 
-/* Runs what is queued until `done` says so. */
+/* Runs what is queued until `done` says so; fails after a fault. */
 template <class F> cudaError_t drain(const F &done)
 {
     stats.waits++;
@@ -124,6 +124,13 @@ template <class F> cudaError_t drain(const F &done)
         heap_check_guards("a wait"); /* only what ran can have broken one */
     }
     return result(fault_pending() ? cudaErrorLaunchFailure : cudaSuccess);
+}
+
+/* What a program waits by has told of the fault. */
+cudaError_t told(cudaError_t e)
+{
+    fault_told();
+    return e;
 }
 
 cudaError_t drain_all()
@@ -293,7 +300,7 @@ cudaError_t cudaFree(void *p)
     guard g(lock);
 
     if (!p) return cudaSuccess;
-    cudaError_t e = drain_all(); /* CUDA waits here, too */
+    cudaError_t e = drain_all(); /* CUDA waits here, too; but nobody asks a release what failed before it */
     return heap_free(p) ? e : result(cudaErrorInvalidValue);
 }
 
@@ -351,14 +358,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     guard g(lock);
 
     if (breaks_capture(s)) return cudaErrorStreamCaptureUnsupported;
-    cudaError_t e = drain([s] { return stream_of(s)->queue.empty(); });
+    cudaError_t e = told(drain([s] { return stream_of(s)->queue.empty(); }));
     return e ? e : refused("cudaStreamSynchronize");
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
     guard g(lock);
-    cudaError_t e = cudaStreamSynchronize(s);
+    cudaError_t e = drain([s] { return stream_of(s)->queue.empty(); });
 
     for (size_t i = 0; i < streams.size(); i++)
         if (streams[i] == s) streams.erase(streams.begin() + (std::ptrdiff_t)i--);
@@ -442,7 +449,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     guard g(lock);
 
-    return drain_all();
+    return told(drain_all());
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
@@ -469,7 +476,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     guard g(lock);
     uint64_t version = e->recorded;
 
-    cudaError_t failed = drain([=] { return e->done >= version; });
+    cudaError_t failed = told(drain([=] { return e->done >= version; }));
     return failed ? failed : refused(__func__);
 }
 

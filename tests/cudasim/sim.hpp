@@ -19,7 +19,8 @@ namespace cudasim
 extern cudasim_stats stats;
 extern int work; /* CUDASIM_CHECK and its kin */
 void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-bool fault_pending(); /* asks and clears: the next wait fails */
+bool fault_pending(); /* the next wait fails, */
+void fault_told();    /* and no other */
 const char *where(const void *pc);
 
 /* 0 .. n - 1 in the order that the environment asks for. */

@@ -36,6 +36,7 @@ static const struct {
     { "two_blocks", "race on device memory", NULL, WAIT_FAILS },
     { "host_pointer", "the host's", NULL, WAIT_FAILS },
     { "released", "released memory", NULL, WAIT_FAILS },
+    { "before_a_release", "uninitialized device memory", NULL, WAIT_FAILS },
     { "other_stream", "uninitialized device memory", "reverse", WAIT_FAILS },
     { "host_access", "host code touched device memory", NULL, SIMULATOR_ENDS },
     { "early_read", "the host reads NaN before the copy", NULL, WAIT_FAILS },
