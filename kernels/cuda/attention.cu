@@ -4,8 +4,8 @@
  *
  * A warp takes a row of queries, and 32 keys at a time, a lane each; a block's warps share the keys in
  * shared memory, WIDE numbers of each at a time.  The gradient of keys and values goes the other way: a
- * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.  A block sums MOST
- * columns of a head; of a wider one, each part has a block of its own, which computes the scores again.
+ * warp takes a key, a lane a row of queries.  All is summed in tp_acc<T> in one order.  A launch sums MOST
+ * columns of a head, from `from` on; of a wider one, each part has a launch, which computes the scores again.
  *
  * bf16 and f16 go to attention_mma.cu and attention_mma_dx.cu where tensor cores, head sizes and strides allow.
  */
@@ -46,11 +46,6 @@ __device__ inline A product(A (&of_warps)[WARPS * (WIDE + 1)], A (&of_lanes)[LAN
     return dot;
 }
 
-inline int64_t parts_of(int64_t width)
-{
-    return width > MOST ? (width + MOST - 1) / MOST : 1;
-}
-
 /* The columns of a head from `from` on. */
 template <class T> __device__ inline tp_head<T> beyond(tp_head<T> a, int64_t from)
 {
@@ -79,7 +74,7 @@ __device__ inline void add_rows(A (&tile)[LANES * (WIDE + 1)], const tp_head<T> 
 
 /* ---- forward ---- */
 
-template <class T> static __global__ void attend(tp_attention<T> j, int64_t parts, T *ys, tp_acc<T> *lse)
+template <class T> static __global__ void attend(tp_attention<T> j, int64_t from, T *ys, tp_acc<T> *lse)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, queries, WARPS * (WIDE + 1));
@@ -88,8 +83,7 @@ template <class T> static __global__ void attend(tp_attention<T> j, int64_t part
     int64_t tiles = (g.L + WARPS - 1) / WARPS;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t i = blockIdx.x; i < g.N * g.heads * tiles * parts; i += gridDim.x) {
-        int64_t b = i / parts, from = i % parts * MOST;
+    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         tp_head<T> q = tp_head_of(j.q, g.q, n, h, first, g.L, g.E);
@@ -111,16 +105,16 @@ template <class T> static __global__ void attend(tp_attention<T> j, int64_t part
             sum = sum * fade + high;
             if (l < g.L && s0 + lane < g.S) weight *= tp_kept(j, n, h, l, s0 + lane);
             TP_UNROLL
-            for (int k = 0; k < OWN; k++)
-                out[k] *= fade;
+            for (int i = 0; i < OWN; i++)
+                out[i] *= fade;
             add_rows<T>(keys, beyond(v, from), weight, out);
         }
         if (l >= g.L) continue;
         T *y = ys + n * g.y[0] + h * g.y[1] + l * g.y[2] + from;
 
         TP_UNROLL
-        for (int k = 0; k < OWN; k++)
-            if (from + k * LANES + lane < g.Ev) tp_put(&y[k * LANES + lane], sum == 0 ? A(0) : out[k] / sum);
+        for (int i = 0; i < OWN; i++)
+            if (from + i * LANES + lane < g.Ev) tp_put(&y[i * LANES + lane], sum == 0 ? A(0) : out[i] / sum);
         if (lane == 0 && from == 0) lse[(n * g.heads + h) * g.L + l] = sum == 0 ? A(INFINITY) : top + log(sum);
     }
 }
@@ -128,13 +122,17 @@ template <class T> static __global__ void attend(tp_attention<T> j, int64_t part
 template <class T>
 static int attention(tp_ctx *c, const tp_attention_args *g, const void *q, const void *k, const void *v, void *y, void *lse)
 {
-    int64_t parts = parts_of(g->Ev), blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS) * parts;
+    int64_t blocks = g->N * g->heads * ((g->L + WARPS - 1) / WARPS), from = 0;
     tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
+    int failed;
 
     if (!blocks) return 0;
     if constexpr (sizeof(T) == 2)
         if (tp_mma_takes(c, j) && tp_aligned(y, g->y)) return tp_attend_mma(c, j, (T *)y, (float *)lse);
-    return TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, j, parts, (T *)y, (tp_acc<T> *)lse);
+    do /* also where heads are 0 wide: lse is wanted */
+        failed = TP_LAUNCH(c, attend<T>, tp_row_blocks(blocks), WARPS * LANES, j, from, (T *)y, (tp_acc<T> *)lse);
+    while (!failed && (from += MOST) < g->Ev);
+    return failed;
 }
 
 /* ---- backward:  D = sum dy y;  p = e^(s - lse);  ds = p (keep dy v' - D)
@@ -160,7 +158,7 @@ template <class T> static __global__ void row_sums(tp_attention<T> j, tp_acc<T> 
 }
 
 /* A warp a row of queries: dq. */
-template <class T> static __global__ void query_slopes(tp_attention<T> j, int64_t parts, const tp_acc<T> *level, T *dqs)
+template <class T> static __global__ void query_slopes(tp_attention<T> j, int64_t from, const tp_acc<T> *level, T *dqs)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, rows, WARPS * (WIDE + 1));
@@ -169,8 +167,7 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, int64_
     int64_t tiles = (g.L + WARPS - 1) / WARPS;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t i = blockIdx.x; i < g.N * g.heads * tiles * parts; i += gridDim.x) {
-        int64_t b = i / parts, from = i % parts * MOST;
+    for (int64_t b = blockIdx.x; b < g.N * g.heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.heads, h = b / tiles % g.heads, first = b % tiles * WARPS, l = first + warp;
         int64_t kv = h / (g.heads / g.kv_heads), end = g.causal && first + WARPS < g.S ? first + WARPS : g.S;
         int64_t row = (n * g.heads + h) * g.L + (l < g.L ? l : 0);
@@ -192,13 +189,13 @@ template <class T> static __global__ void query_slopes(tp_attention<T> j, int64_
         T *dq = dqs + n * g.dq[0] + h * g.dq[1] + l * g.dq[2] + from;
 
         TP_UNROLL
-        for (int k = 0; k < OWN; k++)
-            if (from + k * LANES + lane < g.E) tp_put(&dq[k * LANES + lane], out[k] * A(g.scale));
+        for (int i = 0; i < OWN; i++)
+            if (from + i * LANES + lane < g.E) tp_put(&dq[i * LANES + lane], out[i] * A(g.scale));
     }
 }
 
 /* A warp a key, a lane a row of queries: dk and dv, of which either may be NULL. */
-template <class T> static __global__ void key_slopes(tp_attention<T> j, int64_t parts, const tp_acc<T> *level, T *dks, T *dvs)
+template <class T> static __global__ void TP_ROOMY key_slopes(tp_attention<T> j, int64_t from, const tp_acc<T> *level, T *dks, T *dvs)
 {
     typedef tp_acc<T> A;
     TP_SHARED(A, rows, LANES * (WIDE + 1));
@@ -207,8 +204,7 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, int64_t 
     int64_t tiles = (g.S + WARPS - 1) / WARPS, group = g.heads / g.kv_heads;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
 
-    for (int64_t i = blockIdx.x; i < g.N * g.kv_heads * tiles * parts; i += gridDim.x) {
-        int64_t b = i / parts, from = i % parts * MOST;
+    for (int64_t b = blockIdx.x; b < g.N * g.kv_heads * tiles; b += gridDim.x) {
         int64_t n = b / tiles / g.kv_heads, kv = b / tiles % g.kv_heads, first = b % tiles * WARPS, s = first + warp;
         tp_head<T> k = tp_head_of(j.k, g.k, n, kv, first, g.S, g.E);
         tp_head<T> v = tp_head_of(j.v, g.v, n, kv, first, g.S, g.Ev);
@@ -233,9 +229,9 @@ template <class T> static __global__ void key_slopes(tp_attention<T> j, int64_t 
         T *dv = dvs + n * g.dv[0] + kv * g.dv[1] + s * g.dv[2] + from;
 
         TP_UNROLL
-        for (int m = 0; m < OWN; m++) {
-            if (dks && from + m * LANES + lane < g.E) tp_put(&dk[m * LANES + lane], of_k[m] * A(g.scale));
-            if (dvs && from + m * LANES + lane < g.Ev) tp_put(&dv[m * LANES + lane], of_v[m]);
+        for (int i = 0; i < OWN; i++) {
+            if (dks && from + i * LANES + lane < g.E) tp_put(&dk[i * LANES + lane], of_k[i] * A(g.scale));
+            if (dvs && from + i * LANES + lane < g.Ev) tp_put(&dv[i * LANES + lane], of_v[i]);
         }
     }
 }
@@ -248,7 +244,6 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
     tp_attention<T> j = tp_attention_of<T>(g, q, k, v);
     int64_t rows = g->N * g->heads * g->L, tiles = (g->L + WARPS - 1) / WARPS, key_tiles = (g->S + WARPS - 1) / WARPS;
     A *level = (A *)tp_scratch(c, (size_t)(rows + 1) * sizeof *level);
-    int64_t parts = parts_of(g->E), of_keys = parts_of(g->E > g->Ev ? g->E : g->Ev);
     int failed;
 
     if (!level) return TP_KERNEL_NO_MEMORY;
@@ -257,11 +252,12 @@ static int attention_dx(tp_ctx *c, const tp_attention_args *g, const void *q, co
     if constexpr (sizeof(T) == 2)
         if (!failed && tp_mma_takes(c, j) && tp_aligned(dy, g->dy) && tp_aligned(dq, g->dq) && tp_aligned(dk, g->dk) && tp_aligned(dv, g->dv))
             return tp_attend_mma_dx(c, j, level, (T *)dq, (T *)dk, (T *)dv);
-    if (!failed && dq)
-        failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles * parts), WARPS * LANES, j, parts, (const A *)level, (T *)dq);
-    if (failed || (!dk && !dv)) return failed;
-    return TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles * of_keys), WARPS * LANES, j, of_keys, (const A *)level,
-                     (T *)dk, (T *)dv);
+    for (int64_t from = 0; !failed && dq && from < g->E; from += MOST)
+        failed = TP_LAUNCH(c, query_slopes<T>, tp_row_blocks(g->N * g->heads * tiles), WARPS * LANES, j, from, (const A *)level, (T *)dq);
+    for (int64_t from = 0; !failed && (dk || dv) && (from < g->E || from < g->Ev); from += MOST)
+        failed = TP_LAUNCH(c, key_slopes<T>, tp_row_blocks(g->N * g->kv_heads * key_tiles), WARPS * LANES, j, from, (const A *)level,
+                           (T *)dk, (T *)dv);
+    return failed;
 }
 
 TP_FLOATS(attention)
