@@ -93,7 +93,7 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
     CHECK_REFUSED(tp_model_vae_nats(by_label, map, NULL, 1), TP_ERR_ARG, "labels are missing");
     CHECK_REFUSED(tp_model_vae_nats(by_label, x, y, 1), TP_ERR_SHAPE, "vae: x must be (N, channels, size, size), not (3, 5)");
     CHECK_REFUSED(tp_model_vae_nats(q, x, NULL, 1), TP_ERR_ARG, "tp_model_vae_nats: a model of tp_model_vae is wanted, not");
-    CHECK_REFUSED(tp_nn_apply(by_label, TP_LIST(map, far), out, 3) > 0, TP_ERR_ARG, "one_hot");
+    CHECK_REFUSED_BY_DATA(dev, tp_nn_apply(by_label, TP_LIST(map, far), out, 3) > 0, TP_ERR_ARG, "one_hot", "index");
     CHECK_REFUSED(tp_model_vqvae_decode(m, y), TP_ERR_ARG, "tp_model_vqvae_decode: a model of tp_model_vqvae is wanted, not");
     CHECK_REFUSED(tp_model_vqvae_decode(q, y), TP_ERR_SHAPE, "vqvae: codes must be (N, h, w), not (3)");
     CHECK_REFUSED(tp_model_vqvae_perplexity(m, y), TP_ERR_ARG, "tp_model_vqvae_perplexity: a model of tp_model_vqvae");
