@@ -417,8 +417,9 @@ static void after_step(void *user, bool done)
 ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
 {
     for (int i = 0; i < TP_LEN(kinds); i++) {
-        tight t = { .k = &kinds[i], .dev = dev, .live = tp__live() };
+        tight t = { .k = &kinds[i], .dev = dev };
 
+        tp_thread_end(), t.live = tp__live();
         CASE("making %s on %s", t.k->name, tp_device_name(dev));
         at_every_allocation(make, unmake, &t);
         t.m = ready(t.k, 1, dev);
