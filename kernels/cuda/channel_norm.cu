@@ -11,51 +11,60 @@
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/rows.cuh"
 
-/* ---- batch: sums about the first row, which is as far from the mean as any ---- */
+/* ---- batch ---- */
 
-template <class T> struct about_first {
+/* Of n numbers: their mean, and the sum of squares about it.  Two lots become one without a difference
+ * of large sums (Chan, Golub & LeVeque 1979). */
+template <class A> struct spread {
+    A n, mean, squares;
+
+    __device__ void operator+=(const spread &v)
+    {
+        if (v.n == 0) return;
+        A off = v.mean - mean, share = v.n / (n + v.n);
+
+        squares += v.squares + off * n * share * off; /* 0 at first, however large off is */
+        mean += off * share, n += v.n;
+    }
+};
+
+/* Of a thread's rows, one after the other (Welford 1962): all columns have seen as many. */
+template <class T> struct batch_part {
     enum { N = 16 / sizeof(T) };
     typedef tp_acc<T> A;
     const T *x;
     int64_t cols;
     bool whole;
-    A first[N];
+    A seen;
 
-    __device__ void columns(int64_t k, int m)
-    {
-        tp_pack<T, N> v = tp_fetch<T, N>(x + k, m, whole);
-
-        TP_UNROLL
-        for (int j = 0; j < N; j++)
-            first[j] = tp_load(v.v[j]);
-    }
-    __device__ void add(int64_t r, int64_t k, int m, tp_two<A> (&sum)[N]) const
+    __device__ void columns(int64_t, int) { seen = 0; }
+    __device__ void add(int64_t r, int64_t k, int m, spread<A> (&sum)[N])
     {
         tp_pack<T, N> v = tp_fetch<T, N>(x + r * cols + k, m, whole);
+        A share = 1 / (seen += 1);
 
         TP_UNROLL
         for (int j = 0; j < N; j++) {
-            A e = tp_load(v.v[j]) - first[j];
+            A off = tp_load(v.v[j]) - sum[j].mean;
 
-            if (j < m) sum[j] += { e, e * e };
+            sum[j].mean += off * share, sum[j].n = seen;
+            sum[j].squares += off * (tp_load(v.v[j]) - sum[j].mean);
         }
     }
 };
 
 template <class T> struct batch_end {
     typedef tp_acc<T> A;
-    const T *x;
     int64_t rows;
     double eps, momentum;
     A *running_mean, *running_var, *mean, *rstd;
 
-    __device__ void operator()(int64_t k, tp_two<A> sum) const
+    __device__ void operator()(int64_t k, spread<A> sum) const
     {
-        double n = (double)rows, off = sum.a / n, var = sum.b / n - off * off, m = tp_load(x[k]) + off;
+        double n = (double)rows, var = sum.squares / n;
 
-        if (var < 0) var = 0;
-        mean[k] = A(m), rstd[k] = A(1 / sqrt(var + eps));
-        if (running_mean) running_mean[k] += A(momentum * (m - running_mean[k]));
+        mean[k] = sum.mean, rstd[k] = A(1 / sqrt(var + eps));
+        if (running_mean) running_mean[k] += A(momentum * (sum.mean - running_mean[k]));
         if (running_var) running_var[k] += A(momentum * (var * n / (n - 1) - running_var[k]));
     }
 };
@@ -89,13 +98,13 @@ static int batch_norm(tp_ctx *c, int64_t rows, int64_t cols, const void *x, cons
                       double eps, double momentum, void *running_mean, void *running_var, void *mean, void *rstd, void *y)
 {
     typedef tp_acc<T> A;
-    batch_end<T> end = { (const T *)x, rows, eps, momentum, (A *)running_mean, (A *)running_var, (A *)mean, (A *)rstd };
-    tp_two<A> *part;
+    batch_end<T> end = { rows, eps, momentum, (A *)running_mean, (A *)running_var, (A *)mean, (A *)rstd };
+    spread<A> *part;
     int failed;
 
     if (rows * cols == 0) return 0;
-    if (!(part = tp_columns_room<tp_two<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
-    failed = tp_columns(c, __func__, rows, cols, part, about_first<T>{ (const T *)x, cols, tp_columns_packed<T>(cols, x, x), {} }, end);
+    if (!(part = tp_columns_room<spread<A>>(c, rows, cols, 0))) return TP_KERNEL_NO_MEMORY;
+    failed = tp_columns(c, __func__, rows, cols, part, batch_part<T>{ (const T *)x, cols, tp_columns_packed<T>(cols, x, x), 0 }, end);
     return failed ? failed : TP_LAUNCH(c, batch_rows<T>, tp_pack_blocks<T>(rows * cols), TP_THREADS, rows * cols, cols,
                                        (const T *)x, (const A *)mean, (const A *)rstd, (const A *)weight,
                                        (const A *)bias, (T *)y);

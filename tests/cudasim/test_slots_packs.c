@@ -305,9 +305,32 @@ Test(slots, norms_far_from_zero)
         CASE("group norm far from zero, %s", dtype_names[t]);
         RUN(group_norm, t, 1, cols, rows, 1, AT(x), NULL, NULL, 1e-5, AT(mean), AT(rstd), AT(y));
         check_close(&y, 2000);
+        CASE("batch norm far from zero, %s", dtype_names[t]);
+        RUN(batch_norm, t, cols, rows, AT(x), NULL, NULL, 1e-5, 0.1, NULL, NULL, AT(mean), AT(rstd), AT(y));
+        check_close(&y, 2000), check_close(&rstd, 2000); /* each distance is off by a rounding of a mean */
         CASE("variance far from zero, %s", dtype_names[t]);
         RUN(variance, t, ((tp_lanes){ rows, cols, 1 }), AT(x), 1, AT(var));
         check_close(&var, 64);
+        release_all();
+    }
+}
+
+/* A number that is 30 when all others are within 0.5: a thread's mean, of 8 rows, is off by an epsilon of 30
+ * with each, and y by that over a deviation of 0.5. */
+Test(slots, batch_norm_with_an_outlier)
+{
+    const int64_t rows = 5000, cols = 3, n = rows * cols;
+
+    for (int place = 0; place < 2; place++) {
+        buffer x = numbers(TP_F32, n, -0.5, 0.5), y = blank(TP_F32, n), mean = blank(TP_F32, cols),
+               rstd = blank(TP_F32, cols);
+
+        for (int64_t k = 0; k < cols; k++)
+            set(TP_F32, x.at[CPU], place * (n / 2 / cols * cols) + k, 30);
+        upload(&x);
+        CASE("batch norm, an outlier in row %d", place ? (int)rows / 2 : 0);
+        RUN(batch_norm, TP_F32, rows, cols, AT(x), NULL, NULL, 1e-5, 0.1, NULL, NULL, AT(mean), AT(rstd), AT(y));
+        check_close(&y, 512);
         release_all();
     }
 }
@@ -321,6 +344,9 @@ Test(slots, norm_of_huge_numbers)
 
     CASE("layer norm of huge numbers");
     RUN(layer_norm, TP_F32, rows, cols, AT(x), NULL, NULL, 1e-5, AT(mean), AT(rstd), AT(y));
+    check_close(&y, 2000);
+    CASE("batch norm of huge numbers");
+    RUN(batch_norm, TP_F32, cols, rows, AT(x), NULL, NULL, 1e-5, 0.1, NULL, NULL, AT(mean), AT(rstd), AT(y));
     check_close(&y, 2000);
     release_all();
 }
