@@ -216,6 +216,8 @@ Test(slots, divisions)
     PAIRS(floor_divide, whole_types, -50, 50, 1, 9, 0) PAIRS(remainder, floats, -50, 50, -7, -2, 8)
     PAIRS(fmod, floats, -50, 50, 2, 7, 8) PAIRS(pow, floats, 0.1, 3, -2, 3, 16)
     PAIRS(larger_share, floats, -1, 1, -1, 1, 0)
+    /* also where (a - r) / b comes out a little below the integer that it is */
+    PAIRS(floor_divide, floats, -50, 50, -7, 7, 0) PAIRS(floor_divide, floats, -60000, 60000, 0.1, 7, 0)
 }
 
 Test(slots, division_by_nothing)
@@ -230,6 +232,25 @@ Test(slots, division_by_nothing)
     RUN(remainder, TP_I32, &l, AT(x), AT(z), false, AT(y));
     check_same(&y);
     release_all();
+}
+
+Test(slots, floats_over_nothing)
+{
+    static const double a[] = { 7, -7, 0, 3, INFINITY, 5, -5 }, b[] = { 0, 0, 0, -0.0, 2, INFINITY, INFINITY };
+    tp_loop l = tp_loop_flat(LEN(a), 3);
+
+    for (int i = 0; i < LEN(floats); i++) {
+        buffer x = values(floats[i], LEN(a), a), z = values(floats[i], LEN(b), b), y = blank(floats[i], LEN(a));
+
+        CASE("over 0 and infinity, %s", dtype_names[floats[i]]);
+        RUN(floor_divide, floats[i], &l, AT(x), AT(z), false, AT(y));
+        check_close(&y, 0);
+        RUN(remainder, floats[i], &l, AT(x), AT(z), false, AT(y));
+        check_close(&y, 0);
+        RUN(fmod, floats[i], &l, AT(x), AT(z), false, AT(y));
+        check_close(&y, 0);
+        release_all();
+    }
 }
 
 Test(slots, rounding)
