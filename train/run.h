@@ -1,10 +1,9 @@
 /*
- * run.h - what tp_train_fit and tp_train_turns have in common.
+ * run.h - what tp_train_fit and tp_train_turns have in common, with public calls alone.
  */
 #ifndef TP_TRAIN_RUN_H
 #define TP_TRAIN_RUN_H
 
-#include "tensor/internal.h"
 #include "train/train.h"
 
 #include "autograd/autograd.h"
@@ -56,7 +55,7 @@ static inline bool blame(const course *c, loss_fn *f, void *user, const char *tu
 }
 
 /* Gradients of a loss, times the scale of s unless that is NULL, which is one of `share` that a step
- * has the mean of.  Its number is waited for when the backward is queued, so that a device has work
+ * has the mean of.  Its number is read when the backward is queued, so that a device has work
  * meanwhile, and before any step: where it is none, that is an error.  turn: whose loss it is, or
  * NULL. */
 static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t share,
@@ -65,10 +64,9 @@ static inline bool learn_from(const course *c, loss_fn *f, void *user, int64_t s
     tp_rng rng = tp_rng_save();
     tp_tensor *loss = f(user),
               *part = share > 1 ? tp_scale(loss, 1 / (double)share) : loss;
-    tp_later *number = loss ? tp__later(c->name, loss) : NULL;
 
-    if (!tp_backward(s ? tp_scaler_scale(s, part) : part)) return tp__later_free(number), false;
-    *value = tp__later_item(number);
+    if (!tp_backward(s ? tp_scaler_scale(s, part) : part)) return false;
+    *value = tp_item(loss);
     return tp_ok() && (isfinite(*value) || blame(c, f, user, turn, rng, *value));
 }
 
