@@ -41,7 +41,7 @@ namespace cudasim
 
 const char *kernel_name = "?";
 uint32_t launch_number, block_number, barrier_number;
-runner now;
+__thread runner now;
 byte *arena;
 
 namespace

@@ -89,13 +89,14 @@ extern const char *kernel_name;
 extern uint32_t launch_number, block_number;
 extern uint32_t barrier_number; /* barriers that this block has passed */
 
-/* The device thread that runs. */
+/* The device thread that runs, if this thread of the host runs any: host code of .cu files calls the hooks,
+ * too, while another thread waits for the device. */
 struct runner {
     int number;        /* in its block */
     uint32_t epoch;    /* warp operations so far */
     const byte *stack; /* its lowest address; NULL: none runs */
 };
-extern runner now;
+extern __thread runner now __attribute__((tls_model("initial-exec")));
 extern byte *arena; /* of shared memory */
 
 enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256, STACK = 64 << 10 };
