@@ -241,10 +241,10 @@ static bool replay(tp_capture *c, tp_ctx *k)
 {
     tp_thread *me = tp__me();
     uint64_t now[2] = { me->rng.seed, me->rng.offset };
+    int failed;
 
-    if ((c->draws && k->backend->upload(k, c->generator, now, sizeof now)) ||
-        k->backend->replay(k, c->graph))
-        return tp__fail(TP_ERR_DEVICE, "tp_capture_run", "%s", k->error);
+    if (c->draws && !tp__upload("tp_capture_run", k, c->generator, now, sizeof now)) return false;
+    if ((failed = k->backend->replay(k, c->graph))) return tp__device_failed("tp_capture_run", k, failed);
     me->rng.offset += c->draws;
     forget_casts(me); /* of what it has written without telling versions */
     return true;

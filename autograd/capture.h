@@ -34,7 +34,7 @@ typedef tp_tensor *tp_step_fn(void *user);
 tp_capture *tp_capture_new(tp_device *dev, tp_step_fn *step, void *user);
 /* One step, and always exactly one: the first two call `step`, the third records the kernels that it
  * launches as a CUDA graph, and it and all that follow replay that.  The bits are those of calling `step`.
- * Gives step's result, lent: its bytes are the next run's, too.
+ * Gives step's result, lent: its bytes are the next run's, too.  A recording is its thread's, until tp_thread_end.
  *
  * After the third run `step` isn't called again, so what it does on the host happens no more.  From the
  * second run on these are errors in it, which name what to do instead: tp_item, tp_read, tp_device_wait; tp_from,

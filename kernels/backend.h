@@ -33,6 +33,13 @@ typedef struct tp_ctx {
     char error[240];                              /* why the last kernel failed */
 } tp_ctx;
 
+static inline size_t tp__bytes_of(tp_dtype d)
+{
+    static const unsigned char bytes[TP_DTYPES] = { 4, 8, 2, 2, 8, 4, 1, 1 };
+
+    return bytes[d];
+}
+
 /* The status of a kernel that failed. */
 enum { TP_KERNEL_FAILED = 1, TP_KERNEL_NO_MEMORY = 2, TP_NO_KERNEL = 3 };
 

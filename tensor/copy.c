@@ -62,15 +62,19 @@ tp_tensor *tp_ones_like(tp_tensor *t)
     return like(__func__, t, 1);
 }
 
+bool tp__upload(const char *where, tp_ctx *c, void *to, const void *host, size_t bytes)
+{
+    int failed = bytes ? c->backend->upload(c, to, host, bytes) : 0;
+
+    return !failed || tp__device_failed(where, c, failed);
+}
+
 tp_tensor *tp__constant(const char *where, const void *host, tp_shape s, tp_dtype d, tp_device *dev)
 {
     tp_tensor *t = tp__new(s, d, dev);
     tp_ctx *c = t ? tp__ctx(t) : NULL;
-    int failed;
 
-    if (!c) return NULL;
-    failed = t->storage->bytes ? c->backend->upload(c, tp__data(t), host, t->storage->bytes) : 0;
-    return failed ? tp__device_failed(where, c, failed) : t;
+    return c && tp__upload(where, c, tp__data(t), host, t->storage->bytes) ? t : NULL;
 }
 
 tp_tensor *tp_from(const void *host, tp_shape s, tp_dtype d, tp_device *dev)

@@ -3,20 +3,16 @@
  */
 #include "tensor/internal.h"
 
-static const struct {
-    const char *name;
-    unsigned char bytes;
-} types[TP_DTYPES] = { { "f32", 4 }, { "f64", 8 }, { "bf16", 2 }, { "f16", 2 },
-                       { "i64", 8 }, { "i32", 4 }, { "u8", 1 },   { "bool", 1 } };
-
 const char *tp_dtype_name(tp_dtype d)
 {
-    return (unsigned)d < TP_DTYPES ? types[d].name : "no dtype";
+    static const char *const names[TP_DTYPES] = { "f32", "f64", "bf16", "f16", "i64", "i32", "u8", "bool" };
+
+    return (unsigned)d < TP_DTYPES ? names[d] : "no dtype";
 }
 
 size_t tp_dtype_size(tp_dtype d)
 {
-    return (unsigned)d < TP_DTYPES ? types[d].bytes : 0;
+    return (unsigned)d < TP_DTYPES ? tp__bytes_of(d) : 0;
 }
 
 /* bool < u8 < i32 < i64 < {bf16, f16} < f32 < f64; bf16 and f16 meet in f32. */

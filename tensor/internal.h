@@ -243,6 +243,7 @@ static inline bool tp__is_float(const tp_tensor *t)
          : TP_NO_KERNEL)
 /* For what a kernel may decline: false, and no error, where it is missing or says TP_NO_KERNEL. */
 #define TP_TRY(name, t, ...) tp__tried(#name, t, TP__STATUS(tp__backend(t)->name, t, __VA_ARGS__))
+bool tp__upload(const char *where, tp_ctx *c, void *to, const void *host, size_t bytes); /* with an error that says why not */
 void *tp__device_failed(const char *where, const tp_ctx *c, int status); /* of a backend's function that is no kernel; NULL */
 bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status);
 static inline void tp__kernel_begins(void)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 struct tp_later {
+    const char *where; /* of the function that asked, for errors */
     tp_device *device;
     void *ticket; /* NULL: value is there already */
     tp_dtype dtype;
@@ -24,7 +25,7 @@ tp_later *tp__later(const char *where, const tp_tensor *t)
 
     if (!tp__replayable(where, "there is no number yet; ask for it after the step")) return NULL;
     if (!(k = tp__ctx(t)) || !(l = tp__alloc_zeroed(sizeof *l))) return NULL;
-    l->device = tp__device(t), l->dtype = (tp_dtype)t->dtype;
+    *l = (tp_later){ .where = where, .device = tp__device(t), .dtype = (tp_dtype)t->dtype };
     if (!k->backend->fetch) l->value = tp_item(t);
     else if ((failed = k->backend->fetch(k, tp__data(t), tp_dtype_size(l->dtype), &l->ticket)))
         tp__device_failed(where, k, failed);
@@ -44,15 +45,19 @@ static double number(tp_dtype d, const void *bytes)
     return tp_item(t);
 }
 
+/* Gives the ticket back; its bytes are in l->value then. */
+static int fetched(tp_later *l, tp_ctx *k)
+{
+    return k->backend->fetched(k, l->ticket, &l->value, tp_dtype_size(l->dtype));
+}
+
 double tp__later_item(tp_later *l)
 {
     tp_ctx *k = l->ticket ? tp__device_ctx(l->device) : NULL;
-    double v = l->ticket ? NAN : l->value, bytes;
+    int failed = k ? fetched(l, k) : 0;
+    double v = !l->ticket ? l->value : !k || failed ? NAN : number(l->dtype, &l->value);
 
-    if (k) {
-        if (!k->backend->fetched(k, l->ticket, &bytes, tp_dtype_size(l->dtype))) v = number(l->dtype, &bytes);
-        else tp__fail(TP_ERR_DEVICE, "a number of before", "%s", k->error);
-    }
+    if (failed) tp__device_failed(l->where, k, failed);
     tp__release(l, sizeof *l);
     return v;
 }
@@ -60,8 +65,7 @@ double tp__later_item(tp_later *l)
 void tp__later_free(tp_later *l)
 {
     tp_ctx *k = l && l->ticket ? tp__device_ctx(l->device) : NULL;
-    double bytes;
 
-    if (k) k->backend->fetched(k, l->ticket, &bytes, tp_dtype_size(l->dtype));
+    if (k) fetched(l, k);
     if (l) tp__release(l, sizeof *l);
 }

@@ -31,8 +31,7 @@ static bool seed_device(tp_device *dev, tp_ctx *c)
 
     if (!me->rng_state[dev->id] && !(me->rng_state[dev->id] = tp__pool_alloc(dev, sizeof state)))
         return false;
-    if (c->backend->upload(c, me->rng_state[dev->id], state, sizeof state))
-        return tp__fail(TP_ERR_DEVICE, "random", "%s", c->error);
+    if (!tp__upload("random", c, me->rng_state[dev->id], state, sizeof state)) return false;
     me->rng_seed[dev->id] = me->rng.seed;
     return true;
 }

@@ -139,8 +139,7 @@ static bool carry(tp_tensor *to, tp_tensor *from)
     ok = ok && tp__replayable("tp_to", "nothing crosses to or from the host in it; tp_copy_ between steps");
     if (!host) host = between;
     if (ok && !from_host) ok = tp_read(from, host, bytes);
-    if (ok && bytes && host != tp__data(to) && c->backend->upload(c, tp__data(to), host, bytes))
-        ok = tp__fail(TP_ERR_DEVICE, "to", "%s", c->error);
+    if (ok && host != tp__data(to)) ok = tp__upload("to", c, tp__data(to), host, bytes);
     tp__release(between, bytes);
     return ok;
 }

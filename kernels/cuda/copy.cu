@@ -165,8 +165,7 @@ static int copy(tp_ctx *c, const tp_loop *l, const void *x, bool add, void *y)
 template <class T>
 static int cast(tp_ctx *c, const tp_loop *l, const void *x, tp_dtype to, void *y)
 {
-    static const int size[TP_DTYPES] = { 4, 8, 2, 2, 8, 4, 1, 1 };
-    int64_t n = tp_loop_count(l), wide = size[to] > (int)sizeof(T) ? size[to] : (int)sizeof(T);
+    int64_t n = tp_loop_count(l), bytes = (int64_t)tp__bytes_of(to), wide = bytes > (int64_t)sizeof(T) ? bytes : (int64_t)sizeof(T);
 
     if (tp_dense(l, 1))
         return TP_LAUNCH(c, cast_packs<T>, tp_blocks((n * wide + 15) / 16), TP_THREADS, n, (const T *)x, to, y);

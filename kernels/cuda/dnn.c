@@ -13,9 +13,6 @@
 enum { MOST_ALIGN = 16 }; /* what plans can make use of */
 
 extern tp__fn_copy *const tp_cuda_copy[TP_DTYPES];
-static const size_t size_of[TP_DTYPES] = {
-    [TP_F32] = 4, [TP_F64] = 8, [TP_BF16] = 2, [TP_F16] = 2
-};
 
 /* ---- sizes ---- */
 
@@ -139,7 +136,7 @@ int tp_dnn_conv2d(tp_ctx *c, tp_dtype t, const tp_window *g, const void *x, cons
     int failed = fits(g) ? tp_dnn_find(c, "conv2d", &q, &p) : TP_NO_KERNEL;
 
     if (failed) return failed;
-    if (!take_room(c, packs(g) ? (size_t)weights_of(g) * size_of[t] : 0, 0, p, &r))
+    if (!take_room(c, packs(g) ? (size_t)weights_of(g) * tp__bytes_of(t) : 0, 0, p, &r))
         return TP_KERNEL_NO_MEMORY;
     failed = pack(c, "conv2d", t, g, &r, &w);
     if (!failed) failed = tp_dnn_run(c, "conv2d", &q, p, x, w, y, r.work);
@@ -174,8 +171,8 @@ int tp_dnn_conv2d_dx(tp_ctx *c, tp_dtype t, const tp_window *g, const void *dy,
     bool later = add && !q.add;
 
     if (failed) return failed;
-    if (!take_room(c, packs(g) ? (size_t)weights_of(g) * size_of[t] : 0,
-                   later ? (size_t)n * size_of[t] : 0, p, &r))
+    if (!take_room(c, packs(g) ? (size_t)weights_of(g) * tp__bytes_of(t) : 0,
+                   later ? (size_t)n * tp__bytes_of(t) : 0, p, &r))
         return TP_KERNEL_NO_MEMORY;
     failed = pack(c, "conv2d_dx", t, g, &r, &w);
     if (!failed)
@@ -195,7 +192,7 @@ int tp_dnn_conv2d_dw(tp_ctx *c, tp_dtype t, const tp_window *g, const void *x,
     int failed = fits(g) ? tp_dnn_find(c, "conv2d_dw", &q, &p) : TP_NO_KERNEL;
 
     if (failed) return failed;
-    if (!take_room(c, (size_t)weights_of(g) * size_of[t], 0, p, &r))
+    if (!take_room(c, (size_t)weights_of(g) * tp__bytes_of(t), 0, p, &r))
         return TP_KERNEL_NO_MEMORY;
     failed = tp_dnn_run(c, "conv2d_dw", &q, p, x, r.weights, dy, r.work);
     if (failed) return failed;

@@ -70,22 +70,6 @@ template <class A> struct powers {
 
 /* ---- the kernel ---- */
 
-/* f(i, number i) for this thread's numbers of a dense row: packs of 16 bytes, dealt out in turn. */
-template <class T, class F> __device__ inline void each_of_row(const T *row, int64_t n, F f)
-{
-    const int N = 16 / sizeof(T);
-    bool aligned = tp_aligned(row);
-
-    for (int64_t i = (int64_t)threadIdx.x * N; i < n; i += (int64_t)blockDim.x * N) {
-        int m = n - i < N ? (int)(n - i) : N;
-        tp_pack<T, N> v = tp_fetch<T, N>(row + i, m, aligned && m == N);
-
-        TP_UNROLL
-        for (int j = 0; j < N; j++)
-            if (j < m) f(i + j, tp_load(v.v[j]));
-    }
-}
-
 template <bool ALONG, class T, class U, class F>
 static __global__ void fold_lanes(tp_lanes d, int64_t tiles, F f, const T *x, U *y)
 {
@@ -94,7 +78,7 @@ static __global__ void fold_lanes(tp_lanes d, int64_t tiles, F f, const T *x, U 
         typename F::state v = f.start();
 
         if (ALONG)
-            each_of_row(x + w.base, d.n, [&](int64_t, tp_acc<T> a) { v = f(v, f.take(a)); });
+            tp_each_of_row(x + w.base, d.n, [&](int64_t, tp_acc<T> a) { v = f(v, f.take(a)); });
         for (int64_t i = w.first; !ALONG && w.live && i < d.n; i += w.step)
             v = f(v, f.take(tp_load(x[w.base + i * w.stride])));
         v = tp_lane_fold<ALONG>(v, f);
@@ -187,7 +171,7 @@ template <class T> static __global__ void find_largest(int64_t rows, int64_t col
         tp_acc<T> best = f.start(), top;
         int64_t place = INT64_MAX;
 
-        each_of_row(x + r * cols, cols, [&](int64_t i, tp_acc<T> v) {
+        tp_each_of_row(x + r * cols, cols, [&](int64_t i, tp_acc<T> v) {
             if (place == INT64_MAX || v > best || (is_nan(v) && !is_nan(best))) best = v, place = i;
         });
         top = tp_block_fold(best, f);

@@ -47,6 +47,22 @@ static __device__ inline tp_pack<T, N> tp_fetch(const T *p, int n, bool whole)
     return x;
 }
 
+/* f(i, number i) for this thread's of n neighbours: packs of 16 bytes, dealt out to the block in turn. */
+template <class T, class F> static __device__ inline void tp_each_of_row(const T *row, int64_t n, F f)
+{
+    const int N = 16 / sizeof(T);
+    bool aligned = tp_aligned(row);
+
+    for (int64_t i = (int64_t)threadIdx.x * N; i < n; i += (int64_t)blockDim.x * N) {
+        int m = n - i < N ? (int)(n - i) : N;
+        tp_pack<T, N> v = tp_fetch<T, N>(row + i, m, aligned && m == N);
+
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            if (j < m) f(i + j, tp_load(v.v[j]));
+    }
+}
+
 template <class T, int N>
 static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool whole)
 {

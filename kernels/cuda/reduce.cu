@@ -48,24 +48,14 @@ static __device__ tp_acc<T> some_terms(const split &s, int64_t o, int64_t chunk,
     return sum;
 }
 
-/* Those of neighbouring terms that thread `first` of `step` takes, packs of 16 bytes in turn. */
-template <class T>
-static __device__ tp_acc<T> some_packs(const split &s, int64_t o, int64_t chunk, int first, int step, const T *x)
+/* This thread's of neighbouring terms. */
+template <class T> static __device__ tp_acc<T> some_packs(const split &s, int64_t o, int64_t chunk, const T *x)
 {
-    const int N = 16 / sizeof(T);
-    int64_t end = (chunk + 1) * s.chunk, at[2];
+    int64_t first = chunk * s.chunk, n = s.terms - first < s.chunk ? s.terms - first : s.chunk, at[2];
     tp_acc<T> sum = 0;
 
-    if (end > s.terms) end = s.terms;
-    tp_at(s.kept, o, at), x += at[1];
-    for (int64_t i = chunk * s.chunk + first * N; i < end; i += step * N) {
-        int m = end - i < N ? (int)(end - i) : N;
-        tp_pack<T, N> v = tp_fetch<T, N>(x + i, m, m == N && tp_aligned(x + i));
-
-        TP_UNROLL
-        for (int j = 0; j < N; j++)
-            if (j < m) sum += tp_load(v.v[j]);
-    }
+    tp_at(s.kept, o, at);
+    tp_each_of_row(x + at[1] + first, n, [&](int64_t, tp_acc<T> v) { sum += v; });
     return sum;
 }
 
@@ -74,8 +64,8 @@ static __global__ void sum_rows(split s, const T *x, tp_acc<T> *part, bool add, 
 {
     for (int64_t b = blockIdx.x; b < s.outputs * s.chunks; b += gridDim.x) {
         int64_t o = b / s.chunks, chunk = b % s.chunks;
-        int first = (int)threadIdx.x, step = (int)blockDim.x;
-        tp_acc<T> sum = s.run ? some_packs(s, o, chunk, first, step, x) : some_terms(s, o, chunk, first, step, x);
+        tp_acc<T> sum = s.run ? some_packs(s, o, chunk, x)
+                              : some_terms(s, o, chunk, (int)threadIdx.x, (int)blockDim.x, x);
 
         sum = tp_block_fold(sum, tp_plus());
         if (threadIdx.x == 0) finish(s, o, chunk, sum, part, add, y);

@@ -28,7 +28,8 @@ const size_t PAGE = (size_t)2 << 20;
 const byte GUARD = 0xA5, FRESH = 0xFF, DEAD = 0xDD;
 
 byte *top; /* heap_base <= what was ever allocated < top */
-std::map<const byte *, allocation> all;
+std::map<const byte *, allocation> all; /* for reports, those that were released too */
+std::map<const byte *, const allocation *> live;
 int allocations;
 bool device;
 struct sigaction before;
@@ -179,7 +180,7 @@ void *heap_alloc(size_t bytes)
     std::memset(first - HEAP_GUARD, GUARD, HEAP_GUARD);
     std::memset(first, FRESH, bytes);
     std::memset(first + bytes, GUARD, padded(bytes) - bytes + HEAP_GUARD);
-    all[first] = { first, bytes, true, ++allocations };
+    all[first] = { first, bytes, true, ++allocations }, live[first] = &all[first];
     holdings.bytes += bytes, stats.allocations++;
     return first;
 }
@@ -196,7 +197,7 @@ bool heap_free(void *p)
     byte *first = a->second.first;
     window w(first - HEAP_GUARD, first + padded(a->second.bytes) + HEAP_GUARD);
     check(a->second, "its release");
-    a->second.live = false, holdings.bytes -= a->second.bytes;
+    a->second.live = false, live.erase(first), holdings.bytes -= a->second.bytes;
     bury(first, first + a->second.bytes);
     return true;
 }
@@ -216,8 +217,8 @@ void heap_check_guards(const char *when)
 {
     device_mode d;
 
-    for (auto &a : all)
-        if (a.second.live) check(a.second, when);
+    for (auto &a : live)
+        check(*a.second, when);
 }
 
 size_t heap_offset(const void *p)

@@ -39,6 +39,18 @@ Test(slots, batch_norm)
         try_batch_norm(floats[i / 2 % LEN(floats)], sizes[i / 2 / LEN(floats)][0], sizes[i / 2 / LEN(floats)][1], i % 2, i / 2 % 2);
 }
 
+/* CUDA counts a group's numbers in 32 bits: more are refused before anything is touched. */
+Test(slots, groups_of_too_many)
+{
+    tp_ctx *c = &ctx[CUDA];
+    const int64_t rows = (int64_t)1 << 31, cols = 2;
+
+    cr_expect(c->backend->group_norm[TP_F32](c, 1, rows, cols, 1, NULL, NULL, NULL, 1e-5, NULL, NULL, NULL) == TP_KERNEL_FAILED);
+    cr_expect(strstr(c->error, "group_norm: groups of 2^32 numbers or more"), "%s", c->error);
+    cr_expect(c->backend->group_norm_dx[TP_F32](c, 1, rows, cols, 1, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL) == TP_KERNEL_FAILED);
+    cr_expect(strstr(c->error, "group_norm_dx: groups of 2^32 numbers or more"), "%s", c->error);
+}
+
 static void try_group_norm(tp_dtype t, const int64_t *s, bool affine, bool add)
 {
     int64_t N = s[0], rows = s[1], cols = s[2], groups = s[3], n = N * rows * cols;
