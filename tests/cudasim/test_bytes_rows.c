@@ -284,8 +284,8 @@ Test(bytes_rows, pool)
                dx = blank(t, in);
         double least = bytes_of(in + out, t) + bytes_of(out, TP_I32);
 
-        COST(max_pool2d, t, least, 0, NULL, &g, ON(x), ON(y), ON(place));
-        COST(max_pool2d_dx, t, least, 0, NULL, &g, ON(y), ON(place), false, ON(dx));
+        COST(max_pool2d, t, least, (double)dtype_size[t], NULL, &g, ON(x), ON(y), ON(place));
+        COST(max_pool2d_dx, t, least, (double)dtype_size[t], NULL, &g, ON(y), ON(place), false, ON(dx));
         release_all();
     }
 }
