@@ -25,11 +25,13 @@ typedef struct tp_ctx {
     int threads;   /* how many the CPU kernels may use; our kernels' results don't depend on it */
     bool tf32;     /* products and convolutions of f32 may round their operands to TF32 */
     void *stream;  /* cudaStream_t; NULL on the CPU */
-    void *device;  /* whose context this is, for grow */
+    void *device;  /* whose context this is, for grow, flush and warn */
     void *handles; /* the backend's library handles for this thread, made by open */
     void *scratch; /* scratch_bytes on the device, valid until the next kernel of this ctx */
     size_t scratch_bytes;
     bool (*grow)(struct tp_ctx *c, size_t bytes); /* makes scratch at least that large */
+    void (*flush)(struct tp_ctx *c); /* gives what is cached back to the device, for a call that found no memory */
+    void (*warn)(struct tp_ctx *c, const char *text); /* of what is no error, but the user should know */
     char error[240];                              /* why the last kernel failed */
 } tp_ctx;
 
@@ -276,7 +278,7 @@ typedef struct tp_backend {
 #undef TP_KERNEL
 } tp_backend;
 
-enum { TP_BACKEND_VERSION = 3 };
+enum { TP_BACKEND_VERSION = 4 };
 
 /* The CPU's kernels, compiled for the best instruction set that this processor has;
  * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */

@@ -149,25 +149,50 @@ static bool grow(tp_ctx *c, size_t bytes)
     return true;
 }
 
+static void flush(tp_ctx *c)
+{
+    tp_memory_trim(c->device);
+}
+
+static void warn(tp_ctx *c, const char *text)
+{
+    tp__log(1, "%s: %s", tp_device_name(c->device), text);
+}
+
+/* Once more where there was no memory. */
+static int open_context(tp_ctx *c)
+{
+    int failed = c->backend->open(c);
+
+    if (failed != TP_KERNEL_NO_MEMORY) return failed;
+    flush(c);
+    return c->backend->open(c);
+}
+
+static tp_ctx *new_context(tp_device *d)
+{
+    static atomic_ulong made;
+    tp_ctx *c = tp__alloc_zeroed(sizeof *c);
+    int failed;
+
+    if (!c) return NULL;
+    *c = (tp_ctx){ .backend = d->backend, .index = d->index, .device = d, .grow = grow, .flush = flush, .warn = warn,
+                   .serial = ++made };
+    tp__me()->ctx[d->id] = c; /* what flush gives back goes by it */
+    if (!(failed = open_context(c))) return c;
+    tp__me()->ctx[d->id] = NULL;
+    tp__device_failed(d->name, c, failed);
+    tp__release(c, sizeof *c);
+    return NULL;
+}
+
 tp_ctx *tp__device_ctx(tp_device *d)
 {
     tp_thread *me = tp__me();
-    static atomic_ulong made;
     tp_ctx *c = me->ctx[d->id];
-    int failed;
 
-    if (!c) {
-        if (d->id == CPU && !open_cpu()) return NULL; /* memory that is wrapped opens no device */
-        if (!(c = tp__alloc_zeroed(sizeof *c))) return NULL;
-        c->backend = d->backend, c->index = d->index, c->device = d, c->grow = grow;
-        c->serial = ++made;
-        if ((failed = c->backend->open(c))) {
-            tp__device_failed(d->name, c, failed);
-            tp__release(c, sizeof *c);
-            return NULL;
-        }
-        me->ctx[d->id] = c;
-    }
+    if (!c && d->id == CPU && !open_cpu()) return NULL; /* memory that is wrapped opens no device */
+    if (!c && !(c = new_context(d))) return NULL;
     c->threads = atomic_load(&tp__threads_wanted);
     c->tf32 = atomic_load(&tp__tf32_wanted);
     return c;

@@ -418,7 +418,7 @@ ON_EACH_DEVICE_WITH(diffusion, padding, embedding)
     CHECK(tp_dim(tp_nn_forward(m, tp_zeros(TP_SHAPE(2, 0), TP_I64, dev)), 1) == 8);
     CHECK_REFUSED(tp_nn_forward(m, tp_zeros(TP_SHAPE(1, 5), TP_I64, dev)), TP_ERR_SHAPE, "5 tokens are more than its context of 4");
     CHECK_REFUSED(tp_nn_forward(m, tp_zeros(TP_SHAPE(3), TP_I64, dev)), TP_ERR_SHAPE, "text encoder: tokens must be (N, T), not (3)");
-    CHECK_REFUSED(tp_nn_forward(m, tp_full(TP_SHAPE(1, 1), 6, TP_I64, dev)), TP_ERR_ARG, "6");
+    CHECK_REFUSED_BY_DATA(dev, tp_nn_forward(m, tp_full(TP_SHAPE(1, 1), 6, TP_I64, dev)), TP_ERR_ARG, "index 6", "index 6");
     tp_nn_free(m);
 }
 
@@ -509,7 +509,7 @@ ON_EACH_DEVICE_WITH(diffusion, calls_that_cannot_be, conv2d)
     CHECK_REFUSED(tp_model_diffusion_noised(m, wide, t, wide), TP_ERR_SHAPE, "diffusion: x must be (N, channels, size, size), not (2, 1, 8, 8)");
     CHECK_REFUSED(tp_model_diffusion_target(m, x, three, x), TP_ERR_SHAPE, "time must be (N), not (3)");
     CHECK_REFUSED(tp_model_diffusion_target(m, x, t, wide), TP_ERR_SHAPE, "noise must be of the shape of x, not (2, 1, 8, 8)");
-    CHECK_REFUSED(tp_model_diffusion_noised(m, x, tp_full(TP_SHAPE(2), 20, TP_I64, dev), x), TP_ERR_ARG, "20");
+    CHECK_REFUSED_BY_DATA(dev, tp_model_diffusion_noised(m, x, tp_full(TP_SHAPE(2), 20, TP_I64, dev), x), TP_ERR_ARG, "index 20", "index 20");
     CHECK_REFUSED(tp_model_diffusion_loss(m, x, t, 1.5), TP_ERR_ARG, "drop 1.5, and 0 to 1");
     CHECK_REFUSED(tp_model_diffusion_loss(m, x, t, NAN), TP_ERR_ARG, "drop nan");
     CHECK_REFUSED(tp_model_diffusion_loss(m, x, NULL, 0), TP_ERR_ARG, "unet: it is conditional, and labels are missing");
@@ -519,7 +519,7 @@ ON_EACH_DEVICE_WITH(diffusion, calls_that_cannot_be, conv2d)
     o.steps = 5;
     CHECK_REFUSED(tp_model_diffusion_sample(m, 2, NULL, o), TP_ERR_ARG, "the model is conditional, and the condition is missing");
     CHECK_REFUSED(tp_model_diffusion_sample(m, 2, three, o), TP_ERR_SHAPE, "3 conditions for 2 pictures");
-    CHECK_REFUSED(tp_model_diffusion_sample(m, 2, tp_full(TP_SHAPE(2), 4, TP_I64, dev), o), TP_ERR_ARG, "4");
+    CHECK_REFUSED_BY_DATA(dev, tp_model_diffusion_sample(m, 2, tp_full(TP_SHAPE(2), 4, TP_I64, dev), o), TP_ERR_ARG, "index 4", "index 4");
     CHECK_REFUSED(tp_model_diffusion_sample(m, -1, t, o), TP_ERR_ARG, "n -1");
     CHECK_REFUSED(tp_model_diffusion_sample(raw, 2, t, o), TP_ERR_ARG, "call tp_nn_init first");
     CHECK_REFUSED(tp_model_diffusion_sample(m, 2, t, (tp_denoise_opts){ .steps = 2 }), TP_ERR_ARG, "start from tp_denoise_defaults()");

@@ -355,5 +355,5 @@ ON_EACH_DEVICE(index, places_outside)
         CHECK_REFUSED_BY_DATA(dev, tp_index_select(tp_cast(x, TP_I32), 0, tp_reshape(at, TP_SHAPE(2))), TP_ERR_ARG, text, text);
     }
     x = tp_full(TP_SHAPE(2), 4, TP_I64, dev);
-    CHECK_REFUSED_BY_DATA(dev, tp_one_hot(x, 4), TP_ERR_ARG, "index 4 is outside 0..3", "index 4 is outside 0..3");
+    CHECK_REFUSED_BY_DATA(dev, tp_one_hot(x, 4), TP_ERR_ARG, "index 4 is outside 0..3", "scatter: index 4 is outside 0..3");
 }

@@ -176,7 +176,7 @@ ON_EACH_DEVICE(recurrent, lengths_outside)
         wh = check_leaf(TP_SHAPE(2 * G, 2), -1, 1, dev), o.lengths = tp_from((int64_t[]){ 2, length }, TP_SHAPE(2), TP_I64, dev);
         CASE("%d gates on %s, length %lld%s", (int)G, tp_device_name(dev), (long long)length, o.reverse ? ", reversed" : "");
         snprintf(at_once, sizeof at_once, "length %lld of sequence 1 is outside 1..3", (long long)length);
-        snprintf(later, sizeof later, "length %lld is outside 1..3", (long long)length);
+        snprintf(later, sizeof later, "recurrent: length %lld is outside 1..3", (long long)length);
         y = G == 4   ? tp_lstm_with(x, NULL, NULL, w, wh, NULL, NULL, o).y
             : G == 3 ? tp_gru(x, NULL, w, wh, NULL, NULL, o).y
                      : tp_rnn(x, NULL, w, wh, NULL, NULL, o).y;

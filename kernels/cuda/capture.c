@@ -73,6 +73,13 @@ static cudaError_t finish(tp_ctx *c, cudaGraph_t *recorded)
     return e;
 }
 
+static cudaError_t instantiate(tp_ctx *c, cudaGraph_t recorded, cudaGraphExec_t *to)
+{
+    cudaError_t e = cudaGraphInstantiate(to, recorded, 0);
+
+    return tp_cuda_again(c, e) ? cudaGraphInstantiate(to, recorded, 0) : e;
+}
+
 int tp_cuda_recorded(tp_ctx *c, void **to)
 {
     tp_cuda *h = c->handles;
@@ -81,7 +88,7 @@ int tp_cuda_recorded(tp_ctx *c, void **to)
     cudaError_t e = finish(c, &recorded);
 
     if (!e && to && !g) e = cudaErrorMemoryAllocation;
-    if (!e && g) e = cudaGraphInstantiate(&g->exec, recorded, 0);
+    if (!e && g) e = instantiate(c, recorded, &g->exec);
     if (recorded) cudaGraphDestroy(recorded);
     if (!e && g) {
         g->constants = h->constants, h->constants = NULL, *to = g;

@@ -10,7 +10,7 @@
 template <class T>
 static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
                                     const int64_t *y, int64_t ignore, T *probs,
-                                    tp_acc<T> *row, tp_fault *faults)
+                                    tp_acc<T> *row, tp_faults faults)
 {
     typedef tp_acc<T> A;
     const int N = tp_rows<T, 1>::N;
@@ -113,7 +113,7 @@ static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 {
     typedef tp_acc<T> A;
     int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols),
-                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row, tp_faults(c));
+                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row, tp_faults_of(c, __func__));
 
     if (failed) return failed;
     return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore,

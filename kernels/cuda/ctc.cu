@@ -13,7 +13,7 @@ template <class T> struct tp_ctc {
     tp_ctc_args k;
     const T *x;
     const int64_t *labels, *times, *lengths;
-    tp_fault *fault;
+    tp_faults faults;
 };
 
 /* One sample as a block sees it. */
@@ -49,13 +49,13 @@ template <class T> static __device__ bool can_be(const tp_ctc<T> &j, int64_t n, 
 
     tell = tell && threadIdx.x == 0;
     if (!fits && tell)
-        tp_report(j.fault, TP_FAULT_CTC_SIZE, times < 0 || times > j.k.times ? times : length,
+        tp_report(j.faults, TP_FAULT_SAMPLE, times < 0 || times > j.k.times ? times : length,
                   times < 0 || times > j.k.times ? j.k.times : j.k.most);
     for (int64_t i = 0; fits && i < length; i++) {
         int64_t label = j.labels[n * j.k.most + i];
 
         if (label >= 0 && label < j.k.classes) continue;
-        if (tell) tp_report(j.fault, TP_FAULT_CTC_LABEL, label, j.k.classes);
+        if (tell) tp_report(j.faults, TP_FAULT_LABEL, label, j.k.classes);
         return false;
     }
     return fits;
@@ -156,7 +156,7 @@ static int ctc(tp_ctx *c, const tp_ctc_args *k, const void *x, const int64_t *la
                const int64_t *lengths, void *alpha, void *all, void *loss)
 {
     typedef tp_acc<T> A;
-    tp_ctc<T> j = { *k, (const T *)x, labels, times, lengths, tp_faults(c) };
+    tp_ctc<T> j = { *k, (const T *)x, labels, times, lengths, tp_faults_of(c, __func__) };
 
     return TP_LAUNCH(c, forward_paths<T>, tp_row_blocks(k->batch), tp_row_threads(2 * k->most + 1), j, (A *)alpha, (A *)all, (A *)loss);
 }
@@ -166,7 +166,7 @@ static int ctc_dx(tp_ctx *c, const tp_ctc_args *k, const void *x, const int64_t 
                   const int64_t *lengths, const void *alpha, const void *all, const void *dloss, bool add, void *dx)
 {
     typedef tp_acc<T> A;
-    tp_ctc<T> j = { *k, (const T *)x, labels, times, lengths, tp_faults(c) };
+    tp_ctc<T> j = { *k, (const T *)x, labels, times, lengths, tp_faults_of(c, __func__) };
     int64_t blocks = tp_row_blocks(k->batch);
     A *beta = (A *)tp_scratch(c, (size_t)(blocks * 3 * (2 * k->most + 1) + 1) * sizeof *beta);
 

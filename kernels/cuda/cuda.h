@@ -21,16 +21,21 @@ typedef enum tp_fault_code {
     TP_NO_FAULT,
     TP_FAULT_LABEL,
     TP_FAULT_INDEX,
-    TP_FAULT_EMBEDDING,
     TP_FAULT_PROBABILITY,
     TP_FAULT_LENGTH,
-    TP_FAULT_CTC_SIZE,
-    TP_FAULT_CTC_LABEL
+    TP_FAULT_SAMPLE
 } tp_fault_code;
 typedef struct tp_fault {
     int code;
+    const char *op;       /* the host's text */
     int64_t value, limit; /* the number, and how many there are from 0 */
 } tp_fault;
+
+/* Where a kernel reports to, and as what. */
+typedef struct tp_faults {
+    tp_fault *first;
+    const char *op;
+} tp_faults;
 
 /* A thread's handles on a device: c->handles. */
 typedef struct tp_cuda {
@@ -50,6 +55,15 @@ typedef struct tp_cuda {
 int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e);
 /* The same after a wait, where an error may be that of any kernel before it, and 0 where there is none. */
 int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e);
+
+/* Whether a call that gave e is made once more: it found no memory, and what was cached is the device's again. */
+static inline bool tp_cuda_again(tp_ctx *c, cudaError_t e)
+{
+    if (e != cudaErrorMemoryAllocation) return false;
+    cudaGetLastError();
+    c->flush(c);
+    return true;
+}
 
 /* backend.h's memory functions */
 int tp_cuda_count(char *why, size_t room);

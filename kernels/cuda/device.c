@@ -38,13 +38,11 @@ static const struct {
     const char *text;
     int from; /* 1: the limit itself is allowed */
 } faults[] = {
-    [TP_FAULT_LABEL] = { "cross_entropy: label %lld is outside 0..%lld", 0 },
-    [TP_FAULT_INDEX] = { "index %lld is outside 0..%lld", 0 },
-    [TP_FAULT_EMBEDDING] = { "embedding: index %lld is outside 0..%lld", 0 },
-    [TP_FAULT_PROBABILITY] = { "bernoulli: a p is outside 0..1, or isn't a number", 0 },
-    [TP_FAULT_LENGTH] = { "length %lld is outside 1..%lld", 1 },
-    [TP_FAULT_CTC_SIZE] = { "ctc: %lld times or labels of a sample are outside 0..%lld", 1 },
-    [TP_FAULT_CTC_LABEL] = { "ctc: label %lld is outside 0..%lld", 0 },
+    [TP_FAULT_LABEL] = { "%s: label %lld is outside 0..%lld", 0 },
+    [TP_FAULT_INDEX] = { "%s: index %lld is outside 0..%lld", 0 },
+    [TP_FAULT_PROBABILITY] = { "%s: a p is outside 0..1, or isn't a number", 0 },
+    [TP_FAULT_LENGTH] = { "%s: length %lld is outside 1..%lld", 1 },
+    [TP_FAULT_SAMPLE] = { "%s: %lld times or labels of a sample are outside 0..%lld", 1 },
 };
 
 int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
@@ -59,7 +57,7 @@ int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
     }
     if (f.code == TP_NO_FAULT) return 0;
     h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, faults[f.code].text, (long long)f.value, (long long)f.limit - !faults[f.code].from);
+    return tp__kernel_error(c, faults[f.code].text, f.op, (long long)f.value, (long long)f.limit - !faults[f.code].from);
 }
 
 /* ---- devices ---- */
@@ -133,6 +131,14 @@ static void give_stream(tp_ctx *c)
 
 /* ---- contexts ---- */
 
+static int start_blas(tp_ctx *c, tp_cuda *h)
+{
+    cublasStatus_t s = cublasLtCreate(&h->blas);
+
+    if (s) tp__kernel_error(c, "cuBLAS can't be started: %s", cublasLtGetStatusString(s));
+    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_KERNEL_FAILED : tp_dnn_open(c);
+}
+
 static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
@@ -143,8 +149,7 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
-    if (cublasLtCreate(&h->blas)) return tp__kernel_error(c, "cuBLAS can't be started");
-    return tp_dnn_open(c);
+    return start_blas(c, h);
 }
 
 int tp_cuda_open(tp_ctx *c)

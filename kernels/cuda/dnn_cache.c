@@ -7,6 +7,7 @@
 #include "kernels/cuda/dnn.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,17 +110,37 @@ void tp_dnn_close(tp_ctx *c)
     ((tp_cuda *)c->handles)->dnn = NULL;
 }
 
+static void warn(tp_ctx *c, const char *what, cudnnStatus_t s)
+{
+    char text[200];
+
+    cudaGetLastError(); /* or the next kernel would report it */
+    snprintf(text, sizeof text, "%s: %s; Taper's own kernels, which are slower, convolve instead", what,
+             cudnnGetErrorString(s));
+    c->warn(c, text);
+}
+
+static cudnnStatus_t start(tp_ctx *c, cudnnHandle_t *to)
+{
+    cudnnStatus_t s = cudnnCreate(to);
+
+    if (s != CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) return s;
+    c->flush(c);
+    return cudnnCreate(to);
+}
+
 /* On the stream where kernels are queued now; NULL: there is none to be had. */
 static cudnnHandle_t handle_of(tp_ctx *c)
 {
     tp_dnn *d = of(c);
+    cudnnStatus_t s = CUDNN_STATUS_SUCCESS;
 
-    if (!d->handle && !d->failed)
-        d->failed = cudaSetDevice(c->index) || cudnnCreate(&d->handle);
-    if (!d->failed)
-        d->failed = cudaSetDevice(c->index) || cudnnSetStream(d->handle, c->stream);
-    if (d->failed) cudaGetLastError(); /* or the next kernel would report it */
-    return d->failed ? NULL : d->handle;
+    if (d->failed || cudaSetDevice(c->index)) return NULL;
+    if (!d->handle) s = start(c, &d->handle);
+    if (!s) s = cudnnSetStream(d->handle, c->stream);
+    d->failed = s != CUDNN_STATUS_SUCCESS;
+    if (s) warn(c, "cuDNN can't be started", s);
+    return s ? NULL : d->handle;
 }
 
 /* ---- plans ---- */
@@ -214,10 +235,12 @@ int tp_dnn_run(tp_ctx *c, const char *op, const tp_dnn_ask *q, const tp_dnn_plan
     if (h) status = tp_dnn_plan_run(p, h, x, w, y, workspace);
     ((tp_cuda *)c->handles)->last = op;
     if (!status) return 0;
-    cudaGetLastError();
-    if (recording(c))
+    if (recording(c)) {
+        cudaGetLastError();
         return tp__kernel_error(c, "%s: cuDNN can't be recorded: %s", op,
                                 cudnnGetErrorString(status));
+    }
+    if (h) warn(c, "cuDNN can't run its plan", status);
     e = known(of(c), q);
     if (e && let_go(c, e)) e->plan = (tp_dnn_plan){ 0 }, e->recorded = false;
     return TP_NO_KERNEL;

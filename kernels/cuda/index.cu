@@ -20,7 +20,7 @@ template <class T> static __device__ T nothing()
 /* ---- gather ---- */
 
 template <class T>
-static __global__ void pick(tp_pick p, int64_t lanes, tp_fault *fault, const T *x, const int64_t *index, T *y)
+static __global__ void pick(tp_pick p, int64_t lanes, tp_faults faults, const T *x, const int64_t *index, T *y)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[3];
 
@@ -30,7 +30,7 @@ static __global__ void pick(tp_pick p, int64_t lanes, tp_fault *fault, const T *
 
         tp_at(p.lanes, i % lanes, at);
         place = index[at[INDEX] + k * p.step[INDEX]];
-        if (place < 0 || place >= p.size) tp_report(fault, TP_FAULT_INDEX, place, p.size);
+        if (place < 0 || place >= p.size) tp_report(faults, TP_FAULT_INDEX, place, p.size);
         y[at[PICKED] + k * p.step[PICKED]] =
             place < 0 || place >= p.size ? nothing<T>() : x[at[WHOLE] + place * p.step[WHOLE]];
     }
@@ -40,12 +40,13 @@ template <class T> static int gather(tp_ctx *c, const tp_pick *p, const void *x,
 {
     int64_t lanes = tp_loop_count(&p->lanes);
 
-    return TP_LAUNCH(c, pick<T>, tp_blocks(lanes * p->n), TP_THREADS, *p, lanes, tp_faults(c), (const T *)x, index, (T *)y);
+    return TP_LAUNCH(c, pick<T>, tp_blocks(lanes * p->n), TP_THREADS, *p, lanes, tp_faults_of(c, __func__),
+                     (const T *)x, index, (T *)y);
 }
 
 /* ---- scatter: keys are the places, a row for each lane ---- */
 
-static __global__ void index_keys(tp_pick p, tp_keys k, tp_fault *fault, const int64_t *index)
+static __global__ void index_keys(tp_pick p, tp_keys k, tp_faults faults, const int64_t *index)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x, at[3];
 
@@ -55,7 +56,7 @@ static __global__ void index_keys(tp_pick p, tp_keys k, tp_fault *fault, const i
         if (col < p.n) {
             tp_at(p.lanes, i / k.width, at);
             place = index[at[INDEX] + col * p.step[INDEX]];
-            if (place < 0 || place >= p.size) tp_report(fault, TP_FAULT_INDEX, place, p.size), place = -1;
+            if (place < 0 || place >= p.size) tp_report(faults, TP_FAULT_INDEX, place, p.size), place = -1;
         }
         k.key[i] = (uint64_t)place, k.place[i] = col; /* -1 is above all places */
     }
@@ -97,7 +98,7 @@ static int scatter(tp_ctx *c, const tp_pick *p, const void *x, const int64_t *in
     scratch = tp_scratch(c, tp_sort_bytes(lanes, p->n));
     if (!scratch) return TP_KERNEL_NO_MEMORY;
     k = tp_keys_in(scratch, lanes, p->n);
-    failed = TP_LAUNCH(c, index_keys, tp_blocks(lanes * k.width), TP_THREADS, *p, k, tp_faults(c), index);
+    failed = TP_LAUNCH(c, index_keys, tp_blocks(lanes * k.width), TP_THREADS, *p, k, tp_faults_of(c, __func__), index);
     if (!failed) failed = tp_sort_rows(c, __func__, k);
     return failed ? failed : TP_LAUNCH(c, put<T>, tp_blocks(lanes * k.width), TP_THREADS, *p, k, (const T *)x, add, (T *)y);
 }
@@ -105,7 +106,7 @@ static int scatter(tp_ctx *c, const tp_pick *p, const void *x, const int64_t *in
 /* ---- tables ---- */
 
 template <class T>
-static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_fault *fault, const int64_t *index,
+static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_faults faults, const int64_t *index,
                                   const T *w, T *y)
 {
     for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
@@ -114,7 +115,7 @@ static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_faul
         bool there = r >= 0 && r < rows;
         bool aligned = tp_aligned(y + i * cols) && (!there || tp_aligned(w + r * cols));
 
-        if (!there && threadIdx.x == 0) tp_report(fault, TP_FAULT_EMBEDDING, r, rows);
+        if (!there && threadIdx.x == 0) tp_report(faults, TP_FAULT_INDEX, r, rows);
         for (int64_t j = (int64_t)threadIdx.x * N; j < cols; j += (int64_t)blockDim.x * N) {
             int m = cols - j < N ? (int)(cols - j) : N;
             tp_pack<T, N> row = tp_fetch<T, N>(there ? w + r * cols + j : NULL, m, aligned && m == N);
@@ -130,11 +131,11 @@ static __global__ void table_rows(int64_t n, int64_t rows, int64_t cols, tp_faul
 template <class T>
 static int embedding(tp_ctx *c, int64_t n, int64_t rows, int64_t cols, const int64_t *index, const void *w, void *y)
 {
-    return TP_LAUNCH(c, table_rows<T>, tp_row_blocks(n), tp_row_threads(cols), n, rows, cols, tp_faults(c), index,
-                     (const T *)w, (T *)y);
+    return TP_LAUNCH(c, table_rows<T>, tp_row_blocks(n), tp_row_threads(cols), n, rows, cols,
+                     tp_faults_of(c, __func__), index, (const T *)w, (T *)y);
 }
 
-static __global__ void table_keys(tp_keys k, int64_t n, int64_t rows, int64_t padding, tp_fault *fault,
+static __global__ void table_keys(tp_keys k, int64_t n, int64_t rows, int64_t padding, tp_faults faults,
                                   const int64_t *index)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -142,7 +143,7 @@ static __global__ void table_keys(tp_keys k, int64_t n, int64_t rows, int64_t pa
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < k.width; i += step) {
         int64_t r = i < n ? index[i] : -1;
 
-        if (i < n && (r < 0 || r >= rows)) tp_report(fault, TP_FAULT_EMBEDDING, r, rows), r = -1;
+        if (i < n && (r < 0 || r >= rows)) tp_report(faults, TP_FAULT_INDEX, r, rows), r = -1;
         k.key[i] = (uint64_t)(r == padding ? -1 : r), k.place[i] = i;
     }
 }
@@ -173,7 +174,7 @@ static int embedding_dw(tp_ctx *c, int64_t n, int64_t rows, int64_t cols, const 
 
     if (!scratch) return TP_KERNEL_NO_MEMORY;
     k = tp_keys_in(scratch, 1, n);
-    failed = TP_LAUNCH(c, table_keys, tp_blocks(k.width), TP_THREADS, k, n, rows, padding, tp_faults(c), index);
+    failed = TP_LAUNCH(c, table_keys, tp_blocks(k.width), TP_THREADS, k, n, rows, padding, tp_faults_of(c, __func__), index);
     if (!failed) failed = tp_sort_rows(c, __func__, k);
     return failed ? failed : TP_LAUNCH(c, table_slopes<T>, tp_row_blocks(rows), tp_row_threads(cols), k, rows, cols,
                                        (const T *)dy, add, (T *)dw);

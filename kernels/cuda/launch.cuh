@@ -57,7 +57,23 @@ template <class P> struct tp_same {
     typedef P type;
 };
 
-/* Arguments are converted to the kernel's own parameter types. */
+template <class... P>
+cudaError_t tp_enqueue(tp_ctx *c, const char *name, void (*kernel)(P...), int64_t blocks, unsigned threads, P &...args)
+{
+    cudaStream_t stream = (cudaStream_t)c->stream;
+
+#ifdef TP_CUDASIM
+    return cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads), stream, args...);
+#else
+    void *pointers[] = { (void *)&args... };
+
+    (void)name;
+    return cudaLaunchKernel((const void *)kernel, dim3((unsigned)blocks), dim3(threads), pointers, 0, stream);
+#endif
+}
+
+/* Arguments are converted to the kernel's own parameter types.  A kernel's first launch loads its code, which
+ * wants memory. */
 template <class... P>
 int tp_launch(tp_ctx *c, const char *op, const char *name, void (*kernel)(P...), int64_t blocks,
               unsigned threads, typename tp_same<P>::type... args)
@@ -66,17 +82,8 @@ int tp_launch(tp_ctx *c, const char *op, const char *name, void (*kernel)(P...),
 
     if (blocks == 0) return 0;
     ((tp_cuda *)c->handles)->last = op;
-#ifdef TP_CUDASIM
-    if (!e)
-        e = cudasim::launch(name, kernel, dim3((unsigned)blocks), dim3(threads),
-                            (cudaStream_t)c->stream, args...);
-#else
-    void *pointers[] = { (void *)&args... };
-
-    if (!e)
-        e = cudaLaunchKernel((const void *)kernel, dim3((unsigned)blocks), dim3(threads),
-                             pointers, 0, (cudaStream_t)c->stream);
-#endif
+    if (!e) e = tp_enqueue(c, name, kernel, blocks, threads, args...);
+    if (tp_cuda_again(c, e)) e = tp_enqueue(c, name, kernel, blocks, threads, args...);
     return e ? tp_cuda_error(c, name, e) : 0;
 }
 
@@ -90,14 +97,16 @@ int tp_launch(tp_ctx *c, const char *op, const char *name, void (*kernel)(P...),
 
 /* ---- what a kernel finds wrong ---- */
 
-inline tp_fault *tp_faults(tp_ctx *c)
+inline tp_faults tp_faults_of(tp_ctx *c, const char *op)
 {
-    return ((tp_cuda *)c->handles)->fault;
+    return { ((tp_cuda *)c->handles)->fault, op };
 }
 
-__device__ inline void tp_report(tp_fault *f, int code, int64_t value, int64_t limit)
+__device__ inline void tp_report(tp_faults to, int code, int64_t value, int64_t limit)
 {
-    if (atomicCAS(&f->code, TP_NO_FAULT, code) == TP_NO_FAULT) f->value = value, f->limit = limit;
+    tp_fault *f = to.first;
+
+    if (atomicCAS(&f->code, TP_NO_FAULT, code) == TP_NO_FAULT) f->op = to.op, f->value = value, f->limit = limit;
 }
 
 /* ---- elements ---- */

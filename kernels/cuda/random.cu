@@ -85,13 +85,13 @@ template <class T> struct kept {
 
 /* 1 where the number, rounded as T stores it, is below x; a report where x is no probability. */
 template <class T> struct tossed {
-    tp_fault *fault;
+    tp_faults faults;
 
     __device__ tp_acc<T> operator()(uint32_t bits, T x) const
     {
         tp_acc<T> u = tp_load(T(tp_acc<T>(tp_philox_uniform(bits)))), p = tp_load(x);
 
-        if (!(p >= 0 && p <= 1)) tp_report(fault, TP_FAULT_PROBABILITY, 0, 0);
+        if (!(p >= 0 && p <= 1)) tp_report(faults, TP_FAULT_PROBABILITY, 0, 0);
         return tp_acc<T>(u < p);
     }
 };
@@ -185,7 +185,7 @@ template <class T> static int dropout(tp_ctx *c, const tp_loop *l, const void *x
 
 template <class T> static int bernoulli(tp_ctx *c, const tp_loop *l, const void *p, tp_draw d, void *y)
 {
-    return decided<T>(c, __func__, l, d, tossed<T>{ tp_faults(c) }, p, false, y);
+    return decided<T>(c, __func__, l, d, tossed<T>{ tp_faults_of(c, __func__) }, p, false, y);
 }
 
 static int draw_save(tp_ctx *c, tp_draw d, int64_t *to)

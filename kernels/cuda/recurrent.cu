@@ -32,10 +32,10 @@ __device__ inline int64_t time_of(const tp_recurrent_args &g, int64_t n, int64_t
     return g.reverse ? length_of(g, n) - 1 - s : s;
 }
 
-static __global__ void check_lengths(tp_recurrent_args g, tp_fault *fault)
+static __global__ void check_lengths(tp_recurrent_args g, tp_faults faults)
 {
     for (int64_t n = threadIdx.x; n < g.N; n += blockDim.x)
-        if (g.lengths[n] < 1 || g.lengths[n] > g.T) tp_report(fault, TP_FAULT_LENGTH, g.lengths[n], g.T);
+        if (g.lengths[n] < 1 || g.lengths[n] > g.T) tp_report(faults, TP_FAULT_LENGTH, g.lengths[n], g.T);
 }
 
 /* ---- forward ---- */
@@ -132,7 +132,7 @@ static int find_product(tp_ctx *c, int64_t N, int64_t cols, int64_t depth, const
 
 static int lengths_checked(tp_ctx *c, const char *op, const tp_recurrent_args *g)
 {
-    return g->lengths ? TP_LAUNCH_FOR(c, op, check_lengths, 1, TP_THREADS, *g, tp_faults(c)) : 0;
+    return g->lengths ? TP_LAUNCH_FOR(c, op, check_lengths, 1, TP_THREADS, *g, tp_faults_of(c, op)) : 0;
 }
 
 template <class T>

@@ -15,7 +15,7 @@
 
 #include "kernels/cuda/map.cuh"
 
-enum { TENSORS = 48, CHUNK = 4096 };
+enum { TENSORS = 256, CHUNK = 4096 }; /* 14 KiB of parameters; CUDA takes 32 */
 
 struct tp_group {
     int count;
@@ -42,10 +42,14 @@ static inline tp_group tp_take(int count, const tp_update *u, int *next)
 /* Which tensor this block's chunk lies in, and where. */
 static __device__ inline int tp_chunk_of(const tp_group &g, int64_t *from, int64_t *to)
 {
-    int i = 0;
+    int i = 0, end = g.count;
 
-    while (blockIdx.x >= g.first[i + 1])
-        i++;
+    while (end - i > 1) {
+        int middle = (i + end) / 2;
+
+        if (blockIdx.x < g.first[middle]) end = middle;
+        else i = middle;
+    }
     *from = (blockIdx.x - g.first[i]) * CHUNK, *to = *from + CHUNK;
     if (*to > g.u[i].n) *to = g.u[i].n;
     return i;

@@ -4,7 +4,8 @@
  * A descriptor keeps what is set until it is asked; what isn't in the table of attributes is refused.
  * A plan copies the convolution that it is for, and its runs are queued on the handle's stream.
  *
- * CUDASIM_DNN asks for trouble: create (no handle), none (no engine), writing (none that adds),
+ * CUDASIM_DNN asks for trouble: create (no handle), memory (none for a handle at the first
+ * asking), none (no engine), writing (none that adds),
  * finalize (no plan), execute (no run), or a number, the version to be.
  */
 #include "tests/cudasim/dnn.h"
@@ -57,12 +58,16 @@ const char *cudnnGetErrorString(cudnnStatus_t s)
 {
     return s == CUDNN_STATUS_SUCCESS            ? "CUDNN_STATUS_SUCCESS"
            : s == CUDNN_STATUS_EXECUTION_FAILED ? "CUDNN_STATUS_EXECUTION_FAILED"
+           : s == CUDNN_STATUS_NOT_INITIALIZED  ? "CUDNN_STATUS_NOT_INITIALIZED"
                                                 : "a status of cuDNN";
 }
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *h)
 {
+    static int calls;
+
     if (wanted("create")) return CUDNN_STATUS_NOT_INITIALIZED;
+    if (wanted("memory") && ++calls % 2) return CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
     *h = calloc(1, sizeof **h);
     if (!*h) return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
     handles++;

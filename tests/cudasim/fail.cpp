@@ -15,6 +15,7 @@ namespace
 std::mutex lock;
 char wanted[64];
 int before, left, failed; /* before: calls that succeed first */
+cudaError_t as;           /* cudaSuccess: as the call usually fails */
 
 } // namespace
 
@@ -27,7 +28,7 @@ cudaError_t cudasim::trouble(const char *call, cudaError_t e)
     if (!left || std::strncmp(call, wanted, std::strlen(wanted))) return cudaSuccess;
     if (before > 0) return before--, cudaSuccess;
     left--, failed++;
-    return e;
+    return as ? as : e;
 }
 
 void cudasim_fail(const char *call, int after, int times)
@@ -35,7 +36,14 @@ void cudasim_fail(const char *call, int after, int times)
     std::lock_guard<std::mutex> g(lock);
 
     std::strncpy(wanted, call, sizeof wanted - 1);
-    before = after, left = times, failed = 0;
+    before = after, left = times, failed = 0, as = cudaSuccess;
+}
+
+void cudasim_fail_with(cudaError_t e)
+{
+    std::lock_guard<std::mutex> g(lock);
+
+    as = e;
 }
 
 int cudasim_failed(void)

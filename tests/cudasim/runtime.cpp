@@ -223,7 +223,7 @@ extern "C" cudaError_t cudasim_launch(const char *name, cudasim_work *run,
     std::vector<byte> copy((const byte *)call, (const byte *)call + bytes);
     size_t count = (size_t)block.x * block.y * block.z;
 
-    if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > 4096 + 64)
+    if (!count || count > 1024 || !grid.x || !grid.y || !grid.z || bytes > PARAMETERS + 64)
         return result(cudaErrorInvalidConfiguration);
     if (cudaError_t e = refused("cudaLaunchKernel")) return e;
     stats.launches++;

@@ -99,7 +99,12 @@ struct runner {
 extern __thread runner now __attribute__((tls_model("initial-exec")));
 extern byte *arena; /* of shared memory */
 
-enum { SHARED_BYTES = 227 << 10, HEAP_GUARD = 256, STACK = 64 << 10 };
+enum {
+    SHARED_BYTES = 227 << 10,
+    HEAP_GUARD = 256,
+    STACK = 64 << 10,
+    PARAMETERS = 32764 /* bytes of a kernel's, since CUDA 12.1 */
+};
 
 inline bool running()
 {

@@ -52,6 +52,27 @@ static inline bool grow(tp_ctx *c, size_t bytes)
     return c->scratch != NULL;
 }
 
+/* What the backend asks of the library, and what it told the user last. */
+static int flushes;
+static char warning[200];
+
+static inline void flush(tp_ctx *c)
+{
+    (void)c;
+    flushes++;
+}
+
+static inline void warn(tp_ctx *c, const char *text)
+{
+    (void)c;
+    snprintf(warning, sizeof warning, "%s", text);
+}
+
+static inline tp_ctx context_of(const tp_backend *b)
+{
+    return (tp_ctx){ .backend = b, .threads = 1, .grow = grow, .flush = flush, .warn = warn };
+}
+
 static inline void open_machines(void)
 {
     const char *file = getenv("TAPER_CUDA_LIBRARY");
@@ -62,8 +83,8 @@ static inline void open_machines(void)
 
     cr_assert(symbol, "%s", dlerror());
     memcpy(&entry, &symbol, sizeof entry);
-    ctx[CPU] = (tp_ctx){ .backend = tp_cpu_backend(), .threads = 1, .grow = grow };
-    ctx[CUDA] = (tp_ctx){ .backend = entry(), .threads = 1, .grow = grow };
+    ctx[CPU] = context_of(tp_cpu_backend()), ctx[CUDA] = context_of(entry());
+    flushes = 0, warning[0] = 0;
     if (ctx[CUDA].backend->count(why, sizeof why) == 0) cr_skip_test("%s", why);
     for (side = 0; side < SIDES; side++)
         cr_assert_eq(ctx[side].backend->open(&ctx[side]), 0, "%s", ctx[side].error);

@@ -222,7 +222,7 @@ Test(dnn, workspace_is_limited)
     forward(&k, TP_KERNEL_NO_MEMORY);
     leave();
     for (int i = 0; i < LEN(bad); i++) {
-        tp_ctx c = { .backend = ctx[CUDA].backend };
+        tp_ctx c = context_of(ctx[CUDA].backend);
 
         setenv("TAPER_CUDNN_WORKSPACE", bad[i], 1);
         cr_expect_eq(c.backend->open(&c), TP_KERNEL_FAILED, "\"%s\" is taken", bad[i]);
@@ -294,6 +294,8 @@ Test(dnn, no_engine_is_remembered)
 Test(dnn, plans_that_cannot_be_made_or_run)
 {
     static const char *const trouble[] = { "finalize", "execute", "create" };
+    static const char *const told[] = { "", "cuDNN can't run its plan: CUDNN_STATUS_EXECUTION_FAILED;",
+                                        "cuDNN can't be started: CUDNN_STATUS_NOT_INITIALIZED;" };
 
     for (int i = 0; i < LEN(trouble); i++) {
         layer k;
@@ -305,8 +307,22 @@ Test(dnn, plans_that_cannot_be_made_or_run)
         unsetenv("CUDASIM_DNN"); /* the same shape stays with the same kernel */
         check_layer(&k);
         cr_expect_eq(runs(now()), 0, "%s", case_name);
+        cr_expect(!*told[i] ? !*warning : strstr(warning, told[i]) == warning, "%s: \"%s\"", case_name, warning);
         leave();
     }
+}
+
+/* The cache's memory is given back for a handle, once. */
+Test(dnn, a_handle_that_finds_no_memory)
+{
+    layer k;
+
+    enter("memory", NULL);
+    CASE("a handle of no memory");
+    k = layer_of(TP_F32, 2, 5, 3, 4, 3);
+    check_layer(&k);
+    cr_expect(flushes == 1 && runs(now()) == RUNS && !*warning, "%d: %s", flushes, warning);
+    leave();
 }
 
 Test(dnn, a_plan_that_does_not_add)
@@ -383,7 +399,7 @@ Test(dnn, another_version_is_refused)
     snprintf(built, sizeof built, "built for %d.%d:", CUDNN_MAJOR, CUDNN_MINOR);
     enter(NULL, NULL);
     for (int i = 0; i < LEN(cases); i++) {
-        tp_ctx c = { .backend = ctx[CUDA].backend };
+        tp_ctx c = context_of(ctx[CUDA].backend);
         int failed;
 
         setenv("CUDASIM_DNN", cases[i].loaded, 1);

@@ -87,8 +87,8 @@ Test(slots, indices_outside)
     buffer draw = values(TP_I64, 2, (double[]){ 1, 2 }), odds = values(TP_F32, 2, (double[]){ 0.5, 1.5 });
     tp_loop l = tp_loop_flat(2, 2);
 
-    refuse(c->backend->gather[TP_F32](c, &p, x.at[CUDA], bad.at[CUDA], y.at[CUDA]), "index 3 is outside 0..2");
-    refuse(c->backend->scatter[TP_F32](c, &p, x.at[CUDA], bad.at[CUDA], false, y.at[CUDA]), "index 3 is outside 0..2");
+    refuse(c->backend->gather[TP_F32](c, &p, x.at[CUDA], bad.at[CUDA], y.at[CUDA]), "gather: index 3 is outside 0..2");
+    refuse(c->backend->scatter[TP_F32](c, &p, x.at[CUDA], bad.at[CUDA], false, y.at[CUDA]), "scatter: index 3 is outside 0..2");
     refuse(c->backend->embedding[TP_F32](c, 2, 3, 1, bad.at[CUDA], x.at[CUDA], y.at[CUDA]), "embedding: index 3 is outside 0..2");
     refuse(c->backend->bernoulli[TP_F32](c, &l, odds.at[CUDA], (tp_draw){ draw.at[CUDA], 0 }, y.at[CUDA]), "outside 0..1");
     release_all();

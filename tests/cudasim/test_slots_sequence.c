@@ -70,7 +70,7 @@ Test(slots, recurrent_between_devices)
     char why[200];
 
     setenv("CUDASIM_DEVICES", "2", 1);
-    other = (tp_ctx){ .backend = ctx[CUDA].backend, .index = 1, .threads = 1, .grow = grow };
+    other = context_of(ctx[CUDA].backend), other.index = 1;
     if (other.backend->count(why, sizeof why) < 2) cr_skip_test("there is one device");
     cr_assert_eq(other.backend->open(&other), 0, "%s", other.error);
     try_recurrent((layer){ TP_CELL_LSTM, false, false, 3, 2, 4 }, TP_F32);

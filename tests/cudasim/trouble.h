@@ -14,6 +14,7 @@ extern "C" {
  * that allocate for want of memory.  Tells how many have failed since. */
 CUDASIM_API void cudasim_fail(const char *call, int after, int times);
 CUDASIM_API int cudasim_failed(void);
+CUDASIM_API void cudasim_fail_with(cudaError_t e); /* instead of their usual error, until the next cudasim_fail */
 
 /* What there is: bytes of device memory; streams, events, graphs and pinned blocks. */
 typedef struct cudasim_holdings {
