@@ -268,3 +268,26 @@ Test(bytes, gradients)
     }
     release_all();
 }
+
+/* A group is one launch, for GPT-2's 148 tensors, too. */
+Test(bytes, launches_of_groups)
+{
+    enum { TENSORS = 256 };
+    static tp_update u[TENSORS + 1];
+    buffer g = numbers(TP_F32, TENSORS + 1, -1, 1), p = numbers(TP_F32, TENSORS + 1, -1, 1);
+    buffer lr = values(TP_F64, 1, (double[]){ 0.05 }), step = values(TP_F64, 1, (double[]){ 1 });
+    tp_ctx *c = &ctx[CUDA];
+    cudasim_stats from, to;
+
+    for (int i = 0; i <= TENSORS; i++)
+        u[i] = (tp_update){ 1, (float *)ON(g) + i, (float *)ON(p) + i, NULL, NULL, NULL };
+    for (int count = TENSORS; count <= TENSORS + 1; count++) {
+        CASE("%d tensors", count);
+        get_stats(&from);
+        cr_expect(!c->backend->sgd[TP_F32](c, count, u, (tp_sgd_args){ 0 }, (tp_scalars){ ON(lr), ON(step), NULL, NULL }));
+        get_stats(&to);
+        cr_expect(to.launches - from.launches == (count <= TENSORS ? 1u : 2u) && !c->backend->wait(c), "%s: %d launches",
+                  case_name, (int)(to.launches - from.launches));
+    }
+    release_all();
+}

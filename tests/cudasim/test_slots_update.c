@@ -5,7 +5,7 @@
 
 TestSuite(slots, .init = open_machines, .fini = close_machines);
 
-enum { TENSORS = 60 }; /* more than one launch takes */
+enum { TENSORS = 60, MANY = 600, LAUNCH = 256 }; /* LAUNCH: what one launch takes */
 
 typedef struct group {
     buffer g[TENSORS], p[TENSORS], m[TENSORS], v[TENSORS], w[TENSORS], lr, step, scale, skip;
@@ -238,6 +238,32 @@ Test(slots, averages)
         RUN(average, t, TENSORS, k.u[side], a, AT(n));
         for (int j = 0; j < TENSORS; j++)
             check_close(&k.p[j], 4);
+        release_all();
+    }
+}
+
+/* ---- groups of many tensors, which lie side by side ---- */
+
+Test(slots, groups_of_many_tensors)
+{
+    static const int counts[] = { LAUNCH - 1, LAUNCH, LAUNCH + 1, MANY };
+    static tp_update u[SIDES][MANY];
+
+    for (int c = 0; c < LEN(counts); c++) {
+        buffer g = numbers(TP_F32, 2 * MANY, -1, 1), p = numbers(TP_F32, 2 * MANY, -1, 1);
+        buffer m = numbers(TP_F32, 2 * MANY, 0, 0), lr = values(TP_F64, 1, (double[]){ 0.05 });
+        buffer step = values(TP_F64, 1, (double[]){ 1 }), norm = values(TP_F64, 1, (double[]){ 0 });
+
+        CASE("%d tensors", counts[c]);
+        for (int i = 0; i < MANY * SIDES; i++) {
+            int s = i % SIDES, k = i / SIDES, n = k % 50 == 7 ? 0 : 1 + k % 2;
+
+            u[s][k] = (tp_update){ n, (float *)g.at[s] + 2 * k, (float *)p.at[s] + 2 * k, (float *)m.at[s] + 2 * k,
+                                   NULL, NULL };
+        }
+        RUN(sgd, TP_F32, counts[c], u[side], (tp_sgd_args){ .momentum = 0.9 }, (tp_scalars){ AT(lr), AT(step), NULL, NULL });
+        RUN(sum_squares, TP_F32, counts[c], u[side], false, AT(norm));
+        check_close(&p, 16), check_close(&m, 16), check_close(&norm, 16);
         release_all();
     }
 }
