@@ -25,7 +25,7 @@ inline tp_attention<T> tp_attention_of(const tp_attention_args *g, const void *q
                           0 };
 
     j.threshold = (uint32_t)ceil(g->p * 0x1p24),
-    j.keep = tp_acc<T>(g->p < 1 ? 1 / (1 - g->p) : 0);
+    j.keep = tp_acc<T>(1 / (1 - g->p)); /* where p is 1, nothing is kept */
     return j;
 }
 

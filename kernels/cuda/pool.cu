@@ -67,7 +67,7 @@ template <class T> static __global__ void pool(tp_window g, int64_t n, const T *
 }
 
 template <class T>
-static __global__ void pool_dx(tp_window g, int64_t n, const T *dy, const int32_t *place, bool add, T *dx)
+static __global__ void TP_ROOMY pool_dx(tp_window g, int64_t n, const T *dy, const int32_t *place, bool add, T *dx)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""What each kernel takes of a GPU, against a budget: no spills, no stack, enough threads at once.
+"""What each kernel takes of a GPU, against a budget: no spills, no stack, no more registers and shared memory
+than budgets.txt says, enough threads at once.
 
     budgets.py --arch sm_80 FILE.ptx ...                         prints each file's worst kernels
+    budgets.py --arch sm_80 --write FILE.ptx ...                 raises what budgets.txt says to what is there
     nvcc -ptx -arch=compute_80 ... kernels/cuda/norm.cu          makes such a file
 
 ptxas translates each file and tells the registers, shared memory and spills of each kernel.  From the
-first two follows how many of a multiprocessor's threads can be there at once: its occupancy.  Exits
+first two follows how many of a multiprocessor's threads can be there at once: its occupancy.  A line of
+budgets.txt is of a kernel in all its dtypes, on every target; registers are given in steps of 8.  Exits
 with 1 where a kernel is over budget.
 """
 
@@ -72,41 +75,85 @@ def kernels_of(path, arch, ptxas):
 
 
 def readable(names):
-    out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True)
-    return out.stdout.splitlines() if out.returncode == 0 else names
+    out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
+    return out.stdout.splitlines()
 
 
-def check(path, arch, ptxas):
-    """The lines of a file's worst kernels, and of those over budget."""
-    stem, rows, wrong = os.path.splitext(os.path.basename(path))[0], [], []
-    for name, registers, shared, stack, spilled in kernels_of(path, arch, ptxas):
-        threads, least = budget(name)
-        share = occupancy(arch, registers, shared, threads)
-        rows.append((share, name, registers, shared))
-        if spilled or (stack and stem not in STACK_ALLOWED):
-            wrong.append((name, f"{stack} bytes of stack, {spilled} spilled"))
-        if share < least:
-            wrong.append((name, f"{registers} registers, {shared} bytes shared: {share:.0%} of the threads, "
-                                f"{least:.0%} wanted"))
-    share, name, registers, shared = min(rows)
-    names = readable([name] + [w[0] for w in wrong])
-    lines = [f"{stem:18} {len(rows):4} kernels, at worst {registers:3} registers, {shared:5} bytes shared, "
-             f"{share:4.0%} of the threads: {names[0][:60]}"]
-    lines += [f"  OVER BUDGET {n}: {w[1]}" for n, w in zip(names[1:], wrong)]
-    return lines, len(wrong)
+def template_of(name):
+    """add_one of add_one(double*, double const*), tp_update_chunk of void tp_update_chunk<float, ...>(...)."""
+    return re.match(r"(?:void )?([\w:]+)", name.replace("(anonymous namespace)::", ""))[1]
+
+
+def budgets_of(path):
+    """{(file, kernel): (registers, shared bytes)}"""
+    rows = (line.split() for line in open(path) if not line.startswith("#"))
+    return {(stem, kernel): (int(registers), int(shared)) for stem, kernel, registers, shared in rows}
+
+
+def write(path, taken):
+    with open(path, "w") as f:
+        f.write("# file, kernel, registers, bytes of shared memory: the most that it takes; see budgets.py\n")
+        for (stem, kernel), (registers, shared) in sorted(taken.items()):
+            f.write(f"{stem} {kernel} {registers} {shared}\n")
+
+
+class Kernel:
+    def __init__(self, arch, stem, name, registers, shared, stack, spilled):
+        self.name, self.key = name, (stem, template_of(name))
+        self.registers, self.shared, self.stack, self.spilled = registers, shared, stack, spilled
+        threads, self.least = budget(name)
+        self.share = occupancy(arch, registers, shared, threads)
+
+    def wrong(self, most):
+        """What is over budget, in words."""
+        registers, shared = most.get(self.key, (0, 0))
+        if self.spilled or (self.stack and self.key[0] not in STACK_ALLOWED):
+            yield f"{self.stack} bytes of stack, {self.spilled} spilled"
+        if self.registers > registers or self.shared > shared:
+            yield f"{self.registers} registers and {self.shared} bytes shared, where {registers} and {shared} are allowed"
+        if self.share < self.least:
+            yield (f"{self.registers} registers, {self.shared} bytes shared: {self.share:.0%} of the threads, "
+                   f"{self.least:.0%} wanted")
+
+
+def look(path, arch, ptxas):
+    stem, found = os.path.splitext(os.path.basename(path))[0], list(kernels_of(path, arch, ptxas))
+    names = readable([k[0] for k in found])
+    return [Kernel(arch, stem, name, *k[1:]) for name, k in zip(names, found)]
+
+
+def lines_of(kernels, most):
+    worst = min(kernels, key=lambda k: k.share)
+    yield (f"{worst.key[0]:18} {len(kernels):4} kernels, at worst {worst.registers:3} registers, {worst.shared:5} bytes "
+           f"shared, {worst.share:4.0%} of the threads: {worst.name[:60]}")
+    for k in kernels:
+        yield from (f"  OVER BUDGET {k.name}: {what}" for what in k.wrong(most))
+
+
+def raised(most, kernels):
+    for k in kernels:
+        registers, shared = most.get(k.key, (0, 0))
+        most[k.key] = max(registers, -(-k.registers // 8) * 8), max(shared, k.shared)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--arch", required=True, choices=LIMITS)
     parser.add_argument("--ptxas", default="ptxas")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("ptx", nargs="+")
     args = parser.parse_args()
-    over = 0
+    table = os.path.join(os.path.dirname(os.path.abspath(__file__)), "budgets.txt")
+    most, over = budgets_of(table) if os.path.exists(table) else {}, 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for lines, wrong in pool.map(lambda path: check(path, args.arch, args.ptxas), args.ptx):
+        for kernels in pool.map(lambda path: look(path, args.arch, args.ptxas), args.ptx):
+            if args.write:
+                raised(most, kernels)
+            lines = list(lines_of(kernels, most))
+            over += len(lines) - 1
             print("\n".join(lines), flush=True)
-            over += wrong
+    if args.write:
+        write(table, most)
     print(f"{args.arch}: {over} over budget" if over else f"{args.arch}: all within budget")
     return 1 if over else 0
 

@@ -132,10 +132,10 @@ def included(cu, seen=None):
     return seen
 
 
-def caught_by(build, lib, name):
+def caught_by(build, lib, tests):
     """The test that fails; None: all pass."""
     env = dict(os.environ, TAPER_CUDA_LIBRARY=lib, OMP_NUM_THREADS="1")
-    for test in tests_of(name):
+    for test in tests:
         try:
             run = subprocess.run([build.program(test), "-j1"], env=env, capture_output=True, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -143,6 +143,12 @@ def caught_by(build, lib, name):
         if run.returncode:
             return test
     return None
+
+
+def check_unbroken(build):
+    every = sorted({test for tests in TESTS.values() for test in tests})
+    if fails := caught_by(build, os.path.join(build.folder, "libtaper_cuda_sim.so"), every):
+        sys.exit(f"mutate: {fails} fails without a mutant")
 
 
 def judge(build, name, mutant):
@@ -154,7 +160,7 @@ def judge(build, name, mutant):
         os.makedirs(folder)
         open(os.path.join(folder, name), "w").write("\n".join(lines))
         lib = build.library(work, name)
-        return name, number + 1, what, lib and (caught_by(build, lib, name) or "nobody")
+        return name, number + 1, what, lib and (caught_by(build, lib, tests_of(name)) or "nobody")
 
 
 def equivalents():
@@ -180,6 +186,7 @@ def main():
     parser.add_argument("files", nargs="*")
     args = parser.parse_intermixed_args()
     build, same = Build(os.path.abspath(args.build)), equivalents()
+    check_unbroken(build)
     count = {"caught": 0, "missed": 0, "equivalent": 0, "no program": 0}
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for name, line, what, by in pool.map(lambda m: judge(build, *m), chosen(args)):

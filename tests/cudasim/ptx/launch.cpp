@@ -168,7 +168,7 @@ cudaError_t cudaLaunchKernel(const void *stub, dim3 grid, dim3 block, void **arg
                              size_t, cudaStream_t stream)
 {
     const ptx_kernel *k = find(stub);
-    byte packed[PARAMETERS] = {};
+    byte packed[cudasim::PARAMETERS] = {};
 
     if (!k) return cudaErrorInvalidDeviceFunction;
     if (k->bytes > (int)sizeof packed ||
