@@ -1,7 +1,7 @@
 /*
  * embedding_in_a_program.c - Taper inside a larger program with threads of its own.
  *
- *   embedding_in_a_program
+ *   embedding_in_a_program [DEVICE]     cpu (without one), cuda, cuda:1 or auto
  *
  * Two workers train a model each, at once; what belongs to a thread (scopes, errors, random numbers)
  * needs no lock.  The library itself prints nothing and ends nothing: notes come to the program's own
@@ -30,6 +30,7 @@ static void program_log(void *user, int level, const char *message)
 
 typedef struct worker {
     int number;
+    const char *device;
     const char *weights; /* a file to begin with, or NULL */
     tp_activation activation;
     double loss;
@@ -45,14 +46,13 @@ static tp_module *network(tp_activation activation)
 }
 
 /* Exclusive or. */
-static double step(tp_module *net, tp_optim *opt)
+static double step(tp_module *net, tp_optim *opt, tp_device *dev)
 {
     static const float x[] = { 0, 0, 0, 1, 1, 0, 1, 1 };
     static const int64_t y[] = { 0, 1, 1, 0 };
     TP_SCOPE; /* of this thread: what is made here dies at the closing brace */
-    tp_device *cpu = tp_device_open("cpu");
-    tp_tensor *out = tp_nn_forward(net, tp_from(x, TP_SHAPE(4, 2), TP_F32, cpu));
-    tp_tensor *loss = tp_cross_entropy(out, tp_from(y, TP_SHAPE(4), TP_I64, cpu));
+    tp_tensor *out = tp_nn_forward(net, tp_from(x, TP_SHAPE(4, 2), TP_F32, dev));
+    tp_tensor *loss = tp_cross_entropy(out, tp_from(y, TP_SHAPE(4), TP_I64, dev));
 
     tp_optim_zero_grad(opt), tp_backward(loss), tp_optim_step(opt);
     return tp_item(loss);
@@ -61,7 +61,8 @@ static double step(tp_module *net, tp_optim *opt)
 static void train(worker *w)
 {
     tp_seed((uint64_t)w->number + 1);
-    tp_module *net = tp_nn_init(network(w->activation), tp_device_open("cpu"));
+    tp_device *dev = tp_device_open(w->device);
+    tp_module *net = tp_nn_init(network(w->activation), dev);
     tp_optim *opt = tp_optim_adam(tp_nn_params(net, "*"), tp_adam(0.02));
 
     if (w->weights && !tp_nn_load(net, w->weights, (tp_load_opts){ 0 })) {
@@ -69,7 +70,7 @@ static void train(worker *w)
         tp_clear_error();
     }
     for (int i = 0; i < 300 && tp_ok(); i++)
-        w->loss = step(net, opt);
+        w->loss = step(net, opt, dev);
     tp_optim_free(opt), tp_nn_free(net);
 }
 
@@ -86,9 +87,11 @@ static void *run(void *user)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    worker w[] = { { .number = 0, .activation = TP_RELU }, { .number = 1, .activation = TP_GELU, .weights = "no such file" } };
+    const char *device = argc > 1 ? argv[1] : "cpu";
+    worker w[] = { { 0, .device = device, .activation = TP_RELU },
+                   { 1, .device = device, .activation = TP_GELU, .weights = "no such file" } };
     pthread_t thread[TP_LEN(w)];
     int running = 0, bad = 0;
 

@@ -1,9 +1,9 @@
 /*
  * backend.h - one machine: its memory and its kernels.
  *
- * A kernel sees pointers, sizes and strides, never a tensor.  It never allocates and never
- * waits for the host; scratch comes from tp_scratch.  0 is success; else the text is in
- * c->error.
+ * A kernel sees pointers, sizes and strides, never a tensor.  It never allocates, and never
+ * waits unless there is no memory for its code; scratch comes from tp_scratch.  0 is success;
+ * else the text is in c->error.
  */
 #ifndef TP_KERNELS_BACKEND_H
 #define TP_KERNELS_BACKEND_H

@@ -4,6 +4,8 @@
 #
 # TAPER_GPU (cuda; cpu tries this script), TAPER_BUILD (build-gpu), TAPER_PYTHON (that of scripts/torch-venv.sh)
 # TAPER_GPU_STEPS (200)   of each training
+#
+# Its status is that of the tests.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
@@ -38,10 +40,14 @@ command -v nvidia-smi >/dev/null &&
 command -v nvcc >/dev/null && say "$(nvcc --version | tail -n 1)"
 
 # ---- the library ----
-sh scripts/deps.sh build test >"$folder/log" 2>&1 || { say "packages are missing: $(tail -n 1 "$folder/log")"; exit 1; }
+sh scripts/deps.sh build test data >"$folder/log" 2>&1 || { say "packages are missing: $(tail -n 1 "$folder/log")"; exit 1; }
 took sh -c "cmake -S . -B '$build' -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DTP_CUDASIM=OFF && cmake --build '$build' -j$(nproc)" \
     >"$folder/log" 2>&1 || { say "it doesn't build:" && tail -n 30 "$folder/log" | tee -a "$report"; exit 1; }
 say "built in $seconds s"
+[ "$device" = cpu ] || export TAPER_CUDA_LIBRARY="$(realpath "$build")/libtaper_cuda.so"
+for data in texts series; do
+    sh scripts/$data.sh >"$folder/log" 2>&1 || say "scripts/$data.sh: $(tail -n 1 "$folder/log")"
+done
 if ! "$build/examples/cnn" --device "$device" --steps 1 --out "$folder/first" >"$folder/log" 2>&1; then
     say "$device isn't there: $(tail -n 1 "$folder/log")"
     exit 1
@@ -51,17 +57,18 @@ fi
 say "" && say "## Tests"
 [ "$device" = cpu ] || export TAPER_TEST_CUDA=1
 took ctest --test-dir "$build" -LE "slow|sim" --output-on-failure >"$folder/tests" 2>&1
+failures=$?
 say "$(grep 'tests passed' "$folder/tests") in $seconds s"
 grep -E '^\[----\]|Failed|FAIL' "$folder/tests" | head -n 200 >>"$report"
 
 # ---- every kernel beside the CPU's: tests of the simulator, here on the GPU ----
-kernels=$(for f in tests/cudasim/test_slots*.c tests/cudasim/test_contracts.c; do basename "$f" .c; done)
+kernels=$(for f in tests/cudasim/test_slots*.c tests/cudasim/test_contracts.c tests/cudasim/test_steps.c; do basename "$f" .c; done)
 [ "$device" = cpu ] && kernels=
 # shellcheck disable=SC2086
 [ -z "$kernels" ] || { cmake -B "$build" -DTP_CUDASIM=ON && cmake --build "$build" -j"$(nproc)" --target $kernels; } \
     >"$folder/log" 2>&1 || { say "tests of kernels don't build: $(tail -n 1 "$folder/log")" && kernels=; }
 for program in $kernels; do
-    took env TAPER_CUDA_LIBRARY="$(realpath "$build")/libtaper_cuda.so" "$build/tests/cudasim/$program" >"$folder/tests" 2>&1
+    took "$build/tests/cudasim/$program" >"$folder/tests" 2>&1 || failures=1
     say "$program: $(grep -o 'Tested:.*' "$folder/tests" || tail -n 1 "$folder/tests") in $seconds s"
     grep -E '^\[----\]|FAIL' "$folder/tests" | head -n 50 >>"$report"
 done
@@ -98,6 +105,12 @@ trains gan gan
 trains wgan gan --wgan
 trains diffusion diffusion
 trains vqvae vqvae
+trains regression regression
+trains custom_op custom_op
+for program in cnn resnet; do
+    trains $program-bf16 $program --amp bf16
+    [ "$device" = cpu ] || trains $program-f16 $program --amp f16
+done
 for program in lstm gpt translate classify; do
     trains $program $program
     trains $program-bf16 $program --amp bf16
@@ -105,3 +118,4 @@ for program in lstm gpt translate classify; do
 done
 trains forecast forecast
 say "" && say "the report is $report"
+exit "$failures"

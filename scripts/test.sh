@@ -7,7 +7,11 @@ cd "$(dirname "$0")/.."
 build=${TAPER_BUILD:-build}
 sh scripts/deps.sh build test
 sim=OFF
-[ -f "${CUDA_PATH:-/usr/local/cuda}/include/cuda_runtime.h" ] && sim=ON
+if [ -f "${CUDA_PATH:-/usr/local/cuda}/include/cuda_runtime.h" ]; then
+    sim=ON
+else
+    echo "test.sh: without NVIDIA's headers (CUDA_PATH says where) the CUDA kernels aren't tested" >&2
+fi
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DTP_WERROR=ON \
     -DTP_CUDASIM=$sim -DCMAKE_CUDA_ARCHITECTURES=80
 cmake --build "$build" -j"$(nproc)"

@@ -79,7 +79,7 @@ bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status)
         tp__fail(TP_ERR_DTYPE, kernel, "not offered for %s on %s", tp__text(t),
                  tp__device(t)->name);
     else if (status == TP_KERNEL_NO_MEMORY)
-        tp__fail(TP_ERR_MEMORY, kernel, "no memory for scratch on %s", tp__device(t)->name);
+        tp__fail(TP_ERR_MEMORY, kernel, "%s", c->error);
     else
         tp__fail(TP_ERR_ARG, kernel, "%s", c->error);
     return false;

@@ -1,5 +1,6 @@
 /*
- * pool.c - see pool.h.  One lock per pool; every function here takes it.
+ * pool.c - see pool.h.  One lock per pool; every function here takes it, and what asks the device for something
+ * opens this thread's context before: that may give back what the pool has.
  */
 #include "tensor/pool.h"
 
@@ -136,6 +137,7 @@ void *tp__pool_take(tp_pool *pool, size_t bytes, unsigned owner)
     size_t whole = bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + PAGE - 1) / PAGE * PAGE;
     tp_block *b, **in;
 
+    if (!context(pool)) return NULL;
     pthread_mutex_lock(&pool->lock);
     b = best_fit(pool, whole ? whole : PAGE, owner);
     if (!b && (b = new_segment(pool, whole ? whole : PAGE))) b->owner = owner;
@@ -205,6 +207,7 @@ void tp__pool_trim(tp_pool *pool)
 {
     tp_block *next;
 
+    if (!context(pool)) return;
     pthread_mutex_lock(&pool->lock);
     for (tp_block *b = pool->free; b; b = next) {
         next = b->next;
@@ -220,6 +223,7 @@ void *tp__pool_system(tp_pool *pool, size_t bytes)
 {
     void *p;
 
+    if (!context(pool)) return NULL;
     pthread_mutex_lock(&pool->lock);
     p = from_device(pool, bytes ? bytes : 1);
     pthread_mutex_unlock(&pool->lock);
@@ -228,6 +232,7 @@ void *tp__pool_system(tp_pool *pool, size_t bytes)
 
 void tp__pool_system_free(tp_pool *pool, void *p, size_t bytes)
 {
+    if (!context(pool)) return;
     pthread_mutex_lock(&pool->lock);
     to_device(pool, p, bytes ? bytes : 1);
     pthread_mutex_unlock(&pool->lock);

@@ -104,6 +104,7 @@ int tp_cuda_replay(tp_ctx *c, void *of)
     cudaError_t e = cudaSetDevice(c->index);
 
     if (!e) e = cudaGraphLaunch(((graph *)of)->exec, c->stream);
+    if (tp_cuda_again(c, e)) e = cudaGraphLaunch(((graph *)of)->exec, c->stream);
     ((tp_cuda *)c->handles)->last = "a captured step";
     return e ? tp_cuda_error(c, "replay", e) : 0;
 }

@@ -18,6 +18,7 @@ typedef struct tp_stages {
 /* What a kernel found wrong in its data, in mapped host memory: read at the next wait, when the kernel's
  * result, NaN, is too late for an error of its own.  The first one stays. */
 typedef enum tp_fault_code {
+    TP_FAULT_COMING = -1, /* a kernel is about to write it */
     TP_NO_FAULT,
     TP_FAULT_LABEL,
     TP_FAULT_INDEX,

@@ -48,16 +48,17 @@ static const struct {
 int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
 {
     tp_cuda *h = c->handles;
-    tp_fault f = *h->fault;
+    int code = *(volatile int *)&h->fault->code;
+    tp_fault f;
 
     if (e) {
         cudaGetLastError();
         return tp__kernel_error(c, "%s: %s; the last op of this thread was %s", what, cudaGetErrorString(e),
                                 h->last ? h->last : "none");
     }
-    if (f.code == TP_NO_FAULT) return 0;
-    h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, faults[f.code].text, f.op, (long long)f.value, (long long)f.limit - !faults[f.code].from);
+    if (code <= TP_NO_FAULT) return 0;
+    f = *h->fault, h->fault->code = TP_NO_FAULT;
+    return tp__kernel_error(c, faults[code].text, f.op, (long long)f.value, (long long)f.limit - !faults[code].from);
 }
 
 /* ---- devices ---- */

@@ -106,7 +106,10 @@ __device__ inline void tp_report(tp_faults to, int code, int64_t value, int64_t 
 {
     tp_fault *f = to.first;
 
-    if (atomicCAS(&f->code, TP_NO_FAULT, code) == TP_NO_FAULT) f->op = to.op, f->value = value, f->limit = limit;
+    if (atomicCAS(&f->code, TP_NO_FAULT, TP_FAULT_COMING) != TP_NO_FAULT) return;
+    f->op = to.op, f->value = value, f->limit = limit;
+    __threadfence_system();
+    *(volatile int *)&f->code = code;
 }
 
 /* ---- elements ---- */

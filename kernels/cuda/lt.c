@@ -120,8 +120,21 @@ static cublasStatus_t prefer(const tp_ctx *c, const tp_lt *p,
 
 static int failed(tp_ctx *c, const char *doing, cublasStatus_t s)
 {
-    return tp__kernel_error(c, "matmul: cuBLAS, %s: %s", doing,
-                            cublasLtGetStatusString(s));
+    tp__kernel_error(c, "cuBLAS, %s: %s", doing, cublasLtGetStatusString(s));
+    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
+}
+
+/* As tp_cuda_again. */
+static bool again(tp_ctx *c, cublasStatus_t s)
+{
+    return s == CUBLAS_STATUS_ALLOC_FAILED && tp_cuda_again(c, cudaErrorMemoryAllocation);
+}
+
+static cublasStatus_t ask(tp_ctx *c, tp_lt *p, cublasLtMatmulPreferenceOpaque_t *preference,
+                          cublasLtMatmulHeuristicResult_t *best, int *found)
+{
+    return cublasLtMatmulAlgoGetHeuristic(((tp_cuda *)c->handles)->blas, &p->op, &p->lb, &p->la, &p->ly, &p->ly,
+                                          preference, 1, best, found);
 }
 
 int tp_lt_find(tp_ctx *c, tp_lt *p)
@@ -137,9 +150,8 @@ int tp_lt_find(tp_ctx *c, tp_lt *p)
     s = describe(c, p);
     if (!s) s = prefer(c, p, &preference);
     if (s) return failed(c, "describing it", s);
-    s = cublasLtMatmulAlgoGetHeuristic(((tp_cuda *)c->handles)->blas, &p->op, &p->lb,
-                                       &p->la, &p->ly, &p->ly, &preference, 1, &best,
-                                       &found);
+    s = ask(c, p, &preference, &best, &found);
+    if (again(c, s)) s = ask(c, p, &preference, &best, &found);
     if (s == CUBLAS_STATUS_NOT_SUPPORTED || s == CUBLAS_STATUS_INVALID_VALUE)
         return TP_NO_KERNEL;
     if (s) return failed(c, "choosing how", s);
@@ -148,15 +160,22 @@ int tp_lt_find(tp_ctx *c, tp_lt *p)
     return 0;
 }
 
-int tp_lt_run(tp_ctx *c, tp_lt *p, void *workspace)
+static cublasStatus_t multiply(tp_ctx *c, tp_lt *p, void *workspace)
 {
     float one32 = 1, beta32 = p->g->add;
     double one64 = 1, beta64 = p->g->add;
     bool wide = p->type == CUDA_R_64F;
-    cublasStatus_t s = cublasLtMatmul(
-        ((tp_cuda *)c->handles)->blas, &p->op, wide ? (void *)&one64 : (void *)&one32,
-        p->b, &p->lb, p->a, &p->la, wide ? (void *)&beta64 : (void *)&beta32, p->y,
-        &p->ly, p->y, &p->ly, &p->algorithm, workspace, p->workspace, c->stream);
 
+    return cublasLtMatmul(((tp_cuda *)c->handles)->blas, &p->op, wide ? (void *)&one64 : (void *)&one32, p->b, &p->lb,
+                          p->a, &p->la, wide ? (void *)&beta64 : (void *)&beta32, p->y, &p->ly, p->y, &p->ly,
+                          &p->algorithm, workspace, p->workspace, c->stream);
+}
+
+/* A product's first run loads cuBLAS's kernel, which wants memory. */
+int tp_lt_run(tp_ctx *c, tp_lt *p, void *workspace)
+{
+    cublasStatus_t s = multiply(c, p, workspace);
+
+    if (again(c, s)) s = multiply(c, p, workspace);
     return s ? failed(c, "running it", s) : 0;
 }

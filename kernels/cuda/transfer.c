@@ -54,7 +54,7 @@ static int size_of(size_t bytes)
     return size;
 }
 
-/* One that no copy uses: the oldest, or a new one; with too many, the oldest as soon as it can be had. */
+/* One that no copy uses: the oldest, or a new one; with too many, or no memory, the oldest as soon as it can be had. */
 static cudaError_t take_stage(tp_cuda *h, size_t bytes, tp_stage **to)
 {
     tp_stages *of = &h->stage[size_of(bytes)];
@@ -63,7 +63,9 @@ static cudaError_t take_stage(tp_cuda *h, size_t bytes, tp_stage **to)
 
     if (e == cudaErrorNotReady) {
         cudaGetLastError();
-        if (!s || h->pinned < MOST_PINNED) return new_stage(h, size_of(bytes), to);
+        e = !s || h->pinned < MOST_PINNED ? new_stage(h, size_of(bytes), to) : cudaErrorMemoryAllocation;
+        if (e != cudaErrorMemoryAllocation || !s) return e;
+        cudaGetLastError();
         e = cudaEventSynchronize(s->done);
     }
     if (e) return e;
@@ -80,6 +82,15 @@ static void give_stage(tp_cuda *h, tp_stage *s)
     if (of->oldest) of->newest->next = s;
     else of->oldest = s;
     of->newest = s;
+}
+
+/* Notes behind its copy when the stage is free again; where that fails, waits for the copy. */
+static cudaError_t mark(tp_ctx *c, tp_stage *s)
+{
+    cudaError_t e = cudaEventRecord(s->done, c->stream);
+
+    if (e) cudaStreamSynchronize(c->stream);
+    return e;
 }
 
 void tp_cuda_close_stages(tp_cuda *h)
@@ -102,7 +113,7 @@ static cudaError_t upload_part(tp_ctx *c, void *dst, const void *host, size_t by
     if (e) return e;
     memcpy(s->bytes, host, bytes);
     e = cudaMemcpyAsync(dst, s->bytes, bytes, cudaMemcpyHostToDevice, c->stream);
-    if (!e) e = cudaEventRecord(s->done, c->stream);
+    if (!e) e = mark(c, s);
     give_stage(h, s);
     return e;
 }
@@ -112,7 +123,7 @@ int tp_cuda_upload(tp_ctx *c, void *dst, const void *host, size_t bytes)
     const size_t most = (size_t)1 << LARGEST;
     cudaError_t e = cudaSetDevice(c->index);
 
-    if (((tp_cuda *)c->handles)->device_stream) return tp_cuda_constant(c, dst, host, bytes);
+    if (!e && ((tp_cuda *)c->handles)->device_stream) return tp_cuda_constant(c, dst, host, bytes);
     for (size_t at = 0; !e && at < bytes; at += most)
         e = upload_part(c, (char *)dst + at, (const char *)host + at, bytes - at < most ? bytes - at : most);
     return e ? tp_cuda_error(c, "upload", e) : 0;
@@ -139,7 +150,7 @@ int tp_cuda_fetch(tp_ctx *c, const void *src, size_t bytes, void **ticket)
     if (!e) e = take_stage(h, bytes, &s);
     if (e) return tp_cuda_error(c, "fetch", e);
     e = cudaMemcpyAsync(s->bytes, src, bytes, cudaMemcpyDeviceToHost, c->stream);
-    if (!e) e = cudaEventRecord(s->done, c->stream);
+    if (!e) e = mark(c, s);
     if (e) {
         give_stage(h, s);
         return tp_cuda_error(c, "fetch", e);

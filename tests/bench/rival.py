@@ -133,6 +133,7 @@ def main():
     keep_memory()
     torch.set_num_threads(args.threads)
     torch.set_default_device(args.device)
+    torch.backends.cudnn.allow_tf32 = False  # as Taper's, and as torch's own products
     ready = prepare(args.name, [key for key in args.variants.split(",") if key])
     if not ready:
         sys.exit(f"rival.py: no variant of {args.name} runs here")

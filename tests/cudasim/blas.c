@@ -443,6 +443,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t h, cublasLtMatmulDesc_t o,
         !aligned(b, g.how.align[1]) || !aligned(c, g.how.align[2]) ||
         !aligned(d, g.how.align[3]))
         return CUBLAS_STATUS_INVALID_VALUE;
-    return cudasim_enqueue(stream, run, &g, sizeof g) ? CUBLAS_STATUS_EXECUTION_FAILED
-                                                      : CUBLAS_STATUS_SUCCESS;
+    switch (cudasim_enqueue(stream, run, &g, sizeof g)) {
+    case cudaSuccess:
+        return CUBLAS_STATUS_SUCCESS;
+    case cudaErrorMemoryAllocation:
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    default:
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    }
 }

@@ -43,6 +43,32 @@ static __global__ void shift_in_place(const float *x, float *y)
     y[threadIdx.x] = tile[threadIdx.x];
 }
 
+/* The second warp's shuffle doesn't order the first warp's thread. */
+static __global__ void other_warp_reads(const float *x, float *y)
+{
+    TP_SHARED(float, tile, N);
+    float first = 0, v;
+
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    if (threadIdx.x == 0) first = tile[32];
+    v = __shfl_xor_sync(0xffffffffu, tile[threadIdx.x], 1);
+    /* __syncthreads(); */
+    if (threadIdx.x == 32) tile[32] += v;
+    __syncthreads();
+    y[threadIdx.x] = tile[threadIdx.x] + first;
+}
+
+/* A block's last thread reads the next block's first number, which that block reads and changes. */
+static __global__ void halo_in_place(const float *x, float *y)
+{
+    int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    float next = i + 1 < N ? y[i + 1] : 0, own = y[i];
+
+    __syncthreads();
+    y[i] = own + next + x[0];
+}
+
 static __global__ void beyond_shared(const float *x, float *y)
 {
     TP_SHARED(float, tile, N);
@@ -159,6 +185,7 @@ static int stop(bench *b)
 KERNEL_BUG(copy_one_too_many, true, 128, b.x, b.y, N)
 KERNEL_BUG(reverse_without_barrier, true, N, b.x, b.y)
 KERNEL_BUG(shift_in_place, true, N, b.x, b.y)
+KERNEL_BUG(other_warp_reads, true, N, b.x, b.y)
 KERNEL_BUG(beyond_shared, true, N, b.x, b.y)
 KERNEL_BUG(sum_into_one, true, N, b.x, b.y)
 KERNEL_BUG(barrier_for_some, true, N, b.x, b.y)
@@ -174,6 +201,15 @@ EXPORT int bug_two_blocks(void)
 
     start(&b, true);
     TP_LAUNCH(&b.c, double_all, 2, N, b.x, b.y); /* both write all of y */
+    return stop(&b);
+}
+
+EXPORT int bug_halo_in_place(void)
+{
+    bench b;
+
+    start(&b, true);
+    TP_LAUNCH(&b.c, halo_in_place, 2, N / 2, b.x, b.y);
     return stop(&b);
 }
 

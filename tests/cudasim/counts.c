@@ -62,11 +62,11 @@ static const machine machines[] = {
     { "H100", 3.35e12, 67e12, 989e12 },    /* SXM; bf16 without sparsity */
 };
 
-static double estimate_ms(const machine *m, const workload *w, double bytes)
+static double estimate_ms(const machine *m, const workload *w, double bytes, double flops)
 {
     double rate = w == &gpt2 ? m->bf16 : m->f32;
 
-    return 1e3 * (bytes / (0.8 * m->bytes) + 1e9 * w->gflop / (0.8 * rate));
+    return 1e3 * (bytes / (0.8 * m->bytes) + fmax(flops, 1e9 * w->gflop) / (0.8 * rate));
 }
 
 static cudasim_stats one_step(const workload *w, tp_device *dev)
@@ -101,7 +101,7 @@ static void report(const workload *w, tp_device *dev)
     printf("| %s | %d | %d | %.1f | %.1f | %.2f | %.2f | %d | %d |", w->name, (int)s.launches, (int)s.calls,
            bytes * 1e-6, calls * 1e-6, s.flops * 1e-9, w->gflop, (int)s.waits, (int)s.allocations);
     for (int i = 0; i < TP_LEN(machines); i++)
-        printf(" %.3f |", estimate_ms(&machines[i], w, bytes + calls));
+        printf(" %.3f |", estimate_ms(&machines[i], w, bytes + calls, s.flops));
     printf("\n");
     fflush(stdout);
 }

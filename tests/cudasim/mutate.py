@@ -5,8 +5,9 @@
 
 BUILD is a build with TP_CUDASIM.  Of each file N mutants, drawn by the seed: a barrier left out, a
 comparison that is off by one, a sign, a condition turned around, a sum that starts anew.  A mutant is
-caught when a test fails, or doesn't end; one that doesn't compile is no mutant.  equivalent.txt holds
-those that compute the same, each with the reason.  Exits with 1 when less than 98 % are caught.
+caught when a test fails, or doesn't end; one that doesn't compile is no mutant.  One of a header is tried
+in those files that speak of the function it is in, the shortest.  equivalent.txt holds those that compute
+the same, each with the reason.  Exits with 1 when less than 98 % are caught.
 """
 
 import argparse
@@ -27,16 +28,17 @@ WANTED = 0.98
 MOST_USERS = 4  # of a header
 PATIENCE = 300  # seconds that a test may take: the slowest takes a fifth of it
 
-# What looks at a file: programs of tests/cudasim, then of tests, until one fails.
+# What looks at a file: programs of tests/cudasim, then of tests, until one fails; NAME@none: without cuDNN.
 TESTS = {
     "attention|mma": ["slots_attention"],
-    "bits|compare|curve|elementwise|map|math|number|rectifier|arithmetic|circular": ["slots_map", "slots", "gradients", "operands"],
-    "pack|rows": ["slots_packs", "slots", "slots_lanes", "slots_maps"],
-    "channel_norm|conv|pool|resample|taps|norm": ["slots_maps", "slots", "slots_packs", "norms", "resample", "conv"],
-    "clip|update": ["slots_update", "clip", "optim", "average", "scaler"],
+    "bits|compare|curve|elementwise|map|math|number|rectifier|arithmetic|circular": ["slots_map", "slots", "gradients", "operands", "bytes"],
+    "pack|rows": ["slots_packs", "slots", "slots_lanes", "slots_maps", "bytes_rows"],
+    "conv": ["slots_maps@none", "conv@none", "conv", "dnn"],
+    "channel_norm|pool|resample|taps|norm": ["slots_maps", "slots", "slots_packs", "norms", "resample", "conv", "bytes_rows"],
+    "clip|update": ["slots_update", "clip", "optim", "average", "scaler", "bytes"],
     "ctc|recurrent|rotary": ["slots_sequence", "recurrent", "ctc", "rotary"],
-    "index|random|lanes|scan|sort|softmax": ["slots_index", "slots_lanes", "slots_packs", "slots", "softmax", "index"],
-    "": ["slots", "slots_packs", "slots_map", "slots_maps", "loss", "folds", "contracts"],
+    "index|random|lanes|scan|sort|softmax": ["slots_index", "slots_lanes", "slots_packs", "slots", "softmax", "index", "bytes_rows"],
+    "": ["slots", "slots_packs", "slots_map", "slots_maps", "loss", "folds", "contracts", "bytes", "bytes_rows"],
 }
 
 # What is looked for, and what it becomes.
@@ -89,17 +91,19 @@ class Build:
         self.at = os.path.join(folder, "tests", "cudasim")
         self.link = open(os.path.join(self.at, "CMakeFiles", "taper_cuda_sim.dir", "link.txt")).read().strip()
 
-    def users(self, name):
-        """The .cu files that see a file: itself, or, of a header, the shortest that include it."""
+    def users(self, name, number):
+        """The .cu files that show a line of a file: itself, or, of a header, the shortest that use its function."""
         if name.endswith(".cu"):
             return [name]
         seen = [cu for cu in self.commands if name in included(cu)]
-        return sorted(seen, key=lambda cu: os.path.getsize(os.path.join(KERNELS, cu)))[:MOST_USERS]
+        word = re.compile(rf"\b{function_at(name, number)}\b")
+        say = [cu for cu in seen if any(word.search(text_of(f)) for f in {cu} | included(cu) - {name})]
+        return sorted(say or seen, key=lambda cu: os.path.getsize(os.path.join(KERNELS, cu)))[:MOST_USERS]
 
-    def library(self, work, name):
+    def library(self, work, name, users):
         """Compiles with the mutant in front of the tree; None where it is no program."""
         objects = self.link
-        for cu in self.users(name):
+        for cu in users:
             entry, to = self.commands[cu], os.path.join(work, cu + ".o")
             words = shlex.split(entry["command"])
             old = words[words.index("-o") + 1]
@@ -116,6 +120,7 @@ class Build:
         return lib
 
     def program(self, test):
+        test = test.split("@")[0]
         for folder in ("tests/cudasim", "tests"):
             path = os.path.join(self.folder, folder, "test_" + test)
             if os.path.exists(path):
@@ -123,9 +128,22 @@ class Build:
         sys.exit(f"mutate: {self.folder} has no test_{test}: build it first")
 
 
+def text_of(name):
+    return open(os.path.join(KERNELS, name)).read()
+
+
+def function_at(name, number):
+    """The function, struct or macro that a line is in: the last that begins before it."""
+    found = ""
+    for line in text_of(name).split("\n")[:number + 1]:
+        if begins := re.match(r"(?:#define (\w+)|[a-z_].*?\bstruct (\w+) \{|struct (\w+) \{|[a-z_].*?\b(\w+)\()", line):
+            found = next(g for g in begins.groups() if g)
+    return found
+
+
 def included(cu, seen=None):
     seen = set() if seen is None else seen
-    for name in re.findall(r'#include "kernels/cuda/(\w+\.cuh)"', open(os.path.join(KERNELS, cu)).read()):
+    for name in re.findall(r'#include "kernels/cuda/(\w+\.cuh)"', text_of(cu)):
         if name not in seen:
             seen.add(name)
             included(name, seen)
@@ -134,8 +152,8 @@ def included(cu, seen=None):
 
 def caught_by(build, lib, tests):
     """The test that fails; None: all pass."""
-    env = dict(os.environ, TAPER_CUDA_LIBRARY=lib, OMP_NUM_THREADS="1")
     for test in tests:
+        env = dict(os.environ, TAPER_CUDA_LIBRARY=lib, OMP_NUM_THREADS="1", CUDASIM_DNN=test.partition("@")[2])
         try:
             run = subprocess.run([build.program(test), "-j1"], env=env, capture_output=True, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -153,14 +171,15 @@ def check_unbroken(build):
 
 def judge(build, name, mutant):
     number, new, what = mutant
-    lines = open(os.path.join(KERNELS, name)).read().split("\n")
+    lines, users = text_of(name).split("\n"), build.users(name, number)
     lines[number] = new
     with tempfile.TemporaryDirectory() as work:
         folder = os.path.join(work, "kernels", "cuda")
         os.makedirs(folder)
         open(os.path.join(folder, name), "w").write("\n".join(lines))
-        lib = build.library(work, name)
-        return name, number + 1, what, lib and (caught_by(build, lib, tests_of(name)) or "nobody")
+        lib = build.library(work, name, users)
+        tests = dict.fromkeys(test for cu in users for test in tests_of(cu))
+        return name, number + 1, what, lib and (caught_by(build, lib, tests) or "nobody")
 
 
 def equivalents():

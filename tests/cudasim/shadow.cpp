@@ -1,7 +1,9 @@
 /*
  * shadow.cpp - judges every load and store of a kernel.
  *
- * For each 4-byte word: which bytes are initialized, who wrote it last and who read it last.
+ * For each 4-byte word: which bytes are initialized, who wrote it last, who read it last, and one
+ * who read it before from another block, else from another warp since the last barrier.  Two are
+ * enough: a write is of another block, or warp, than one of two readers that differ in it.
  * Two accesses of one launch, one of them a write, race unless they are one thread's, or a
  * barrier of their block lies between them, or an operation of their warp.
  */
@@ -22,11 +24,11 @@ namespace
 struct access_record {
     uint32_t launch, block, barrier, warp; /* epochs: equal means nothing lay between */
     uint16_t thread, bytes;                /* bytes: a bit for each of the word */
-    bool several;                          /* readers other than this one */
+    bool several;                          /* more threads of this warp read it at once */
 };
 
 struct word {
-    access_record written, read;
+    access_record written, read, other;
 };
 
 /* One shadow for the heap and one for shared memory. */
@@ -93,16 +95,36 @@ void race(const access_record &before, const byte *p, bool was_write, bool write
           before.several ? " and others" : "", was_write ? "wrote" : "read", where(pc));
 }
 
-/* A word remembers one reader, or that bytes of it had several. */
-void join(const access_record &before, access_record *now)
+bool of_block(const access_record &a, const access_record &b)
 {
-    unsigned both = before.bytes & now->bytes;
+    return a.launch == b.launch && a.block == b.block;
+}
 
-    if (before.launch != now->launch || before.block != now->block || !both ||
-        before.barrier != now->barrier || before.warp != now->warp)
-        return;
-    now->several = before.several || before.thread != now->thread;
-    if (now->several) now->bytes = (uint16_t)both;
+/* Of one warp, with no barrier of the block between; its threads may differ. */
+bool of_warp(const access_record &a, const access_record &b)
+{
+    return of_block(a, b) && a.barrier == b.barrier && a.thread / 32 == b.thread / 32;
+}
+
+/* Nobody who may still write after it is ordered behind `before` by being ordered behind `now`. */
+bool counts_beside(const access_record &before, const access_record &now, bool shared)
+{
+    if (before.launch != now.launch || of_warp(before, now)) return false;
+    return before.block == now.block ? before.barrier == now.barrier : !shared;
+}
+
+void remember_reader(word *w, access_record now, bool shared)
+{
+    const access_record &last = w->read;
+    unsigned both = last.bytes & now.bytes;
+    bool other_block = w->other.launch == now.launch && w->other.block != now.block && !shared;
+
+    if (both && of_warp(last, now) && last.warp == now.warp) {
+        now.several = last.several || last.thread != now.thread;
+        if (now.several) now.bytes = (uint16_t)both;
+    }
+    if (counts_beside(last, now, shared) && !(other_block && last.block == now.block)) w->other = last;
+    w->read = now;
 }
 
 void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool shared,
@@ -124,11 +146,11 @@ void judge(shadow &s, size_t offset, const byte *p, int bytes, bool write, bool 
         if (!write && (s.init[i] & bits) != bits) uninit = true;
         if ((w.written.bytes & bits) && !ordered(w.written, now, shared))
             race(w.written, p, true, write, shared, pc);
-        if (write && (w.read.bytes & bits) && !ordered(w.read, now, shared))
-            race(w.read, p, false, write, shared, pc);
+        for (const access_record *r : { &w.read, &w.other })
+            if (write && (r->bytes & bits) && !ordered(*r, now, shared)) race(*r, p, false, write, shared, pc);
         s.init[i] |= (byte)bits;
-        if (!write) join(w.read, &now);
-        (write ? w.written : w.read) = now;
+        if (write) w.written = now;
+        else remember_reader(&w, now, shared);
     });
     if (uninit)
         fault("%s: thread %d of block %u reads uninitialized %s memory at %p [%s]",

@@ -25,6 +25,8 @@ static const struct {
     { "copy_one_too_many", "outside any allocation", NULL, WAIT_FAILS },
     { "reverse_without_barrier", "shared memory", NULL, WAIT_FAILS }, /* a race, or uninitialized */
     { "shift_in_place", "race on shared memory", NULL, WAIT_FAILS },
+    { "other_warp_reads", "race on shared memory", NULL, WAIT_FAILS },
+    { "halo_in_place", "race on device memory", NULL, WAIT_FAILS },
     { "beyond_shared", "outside its shared array", NULL, WAIT_FAILS },
     { "sum_into_one", "race on device memory", NULL, WAIT_FAILS },
     { "barrier_for_some", "different __syncthreads", NULL, WAIT_FAILS },

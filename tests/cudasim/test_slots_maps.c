@@ -69,6 +69,30 @@ static void try_group_norm(tp_dtype t, const int64_t *s, bool affine, bool add)
     release_all();
 }
 
+/* Any of the three gradients may be NULL: what isn't asked for. */
+Test(slots, norms_some_of_whose_gradients_are_wanted)
+{
+    const int64_t rows = 12, cols = 8, n = rows * cols;
+
+    for (int wanted = 0; wanted < 8; wanted++) {
+        buffer dy = numbers(TP_F32, n, -1, 1), x = numbers(TP_F32, n, -1, 3), w = numbers(TP_F32, cols, -1, 1);
+        buffer mean = numbers(TP_F32, 16, 0, 1), rstd = numbers(TP_F32, 16, 0.5, 1), dx = numbers(TP_F32, n, 0, 1);
+        buffer dw = numbers(TP_F32, cols, 0, 1), db = numbers(TP_F32, cols, 0, 1);
+        buffer *all[] = { &dx, &dw, &db };
+
+#define WANTED(i) (wanted >> i & 1 ? AT(*all[i]) : NULL)
+        CASE("gradients of norms, %d%d%d", wanted & 1, wanted >> 1 & 1, wanted >> 2);
+        RUN(batch_norm_dx, TP_F32, rows, cols, AT(dy), AT(x), AT(mean), AT(rstd), AT(w), true, WANTED(0), WANTED(1), WANTED(2));
+        RUN(layer_norm_dx, TP_F32, rows, cols, AT(dy), AT(x), AT(mean), AT(rstd), AT(w), true, WANTED(0), WANTED(1), WANTED(2));
+        RUN(group_norm_dx, TP_F32, 2, rows / 2, cols, 4, AT(dy), AT(x), AT(mean), AT(rstd), AT(w), true, WANTED(0), WANTED(1),
+            WANTED(2));
+        RUN(rms_norm_dx, TP_F32, rows, cols, AT(dy), AT(x), AT(rstd), AT(w), true, WANTED(0), WANTED(1));
+#undef WANTED
+        check_close(&dx, 256), check_close(&dw, 256), check_close(&db, 256);
+        release_all();
+    }
+}
+
 Test(slots, group_norm)
 {
     static const int64_t sizes[][4] = { { 2, 9, 6, 3 }, { 1, 1, 8, 2 }, { 3, 50, 40, 4 }, { 2, 300, 8, 8 }, { 2, 400, 6, 1 },

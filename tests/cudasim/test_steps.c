@@ -162,7 +162,7 @@ static const model models[] = {
     { "gpt", open_gpt, step_text, 89, 143, 27 },
     { "vae", open_vae, step_vae, 41, 77, 14 },
     { "gan", open_gan, step_gan, 149, 183, 60 },
-    { "diffusion", open_diffusion, step_diffusion, 393, 665, 127 },
+    { "diffusion", open_diffusion, step_diffusion, 391, 663, 127 },
 };
 
 /* ---- a run ---- */

@@ -165,10 +165,26 @@ Test(trouble, a_launch_is_made_again_when_the_cache_was_given_back)
     x = tp_add(x, x);
     CHECK(failed() == 1 && reserved(dev) == before && check_at(x, 99) == 6);
     fail("cudaLaunchKernel", 0, ALWAYS), fail_with(cudaErrorMemoryAllocation);
-    CHECK_REFUSED(tp_add(x, x), TP_ERR_MEMORY, "no memory for scratch on cuda:0");
+    CHECK_REFUSED(tp_add(x, x), TP_ERR_MEMORY, "out of memory");
     CHECK(failed() == 2);
     all_is_well();
     CHECK(check_at(tp_add(x, x), 99) == 12);
+}
+
+/* So does cuBLAS. */
+Test(trouble, a_product_is_made_again_when_the_cache_was_given_back)
+{
+    tp_device *dev = simulated();
+    TP_SCOPE;
+    tp_tensor *x = tp_full(TP_SHAPE(8, 8), 3, TP_F32, dev);
+
+    fail("cudasim_enqueue", 0, 1), fail_with(cudaErrorMemoryAllocation);
+    CHECK(check_at(tp_matmul(x, x), 63) == 72 && failed() == 1);
+    fail("cudasim_enqueue", 0, ALWAYS), fail_with(cudaErrorMemoryAllocation);
+    CHECK_REFUSED(tp_matmul(x, x), TP_ERR_MEMORY, "cuBLAS, running it");
+    CHECK(failed() == 2);
+    all_is_well();
+    CHECK(check_at(tp_matmul(x, x), 63) == 72);
 }
 
 static void no_room(tp_device *dev, tp_tensor *kept, const char *amount)
@@ -252,6 +268,24 @@ Test(trouble, a_context_that_cannot_be_opened_leaves_nothing)
     in_a_thread(open_at_every_call, &o);
     CHECK(o.calls > 2); /* without the stream */
     nothing_left(o.dev, before);
+}
+
+/* The pool asks for memory in this thread's context, which isn't open yet and finds none itself. */
+static void *first_op_without_memory(void *user)
+{
+    tp_device *dev = user;
+    TP_SCOPE;
+
+    CASE("a first op");
+    fail("cudaHostAlloc", 0, 1);
+    CHECK(check_at(tp_full(TP_SHAPE(3), 2, TP_F32, dev), 2) == 2 && failed() == 1);
+    all_is_well();
+    return NULL;
+}
+
+Test(trouble, a_context_that_an_op_opens_finds_no_memory_at_first, .timeout = 60)
+{
+    in_a_thread(first_op_without_memory, simulated());
 }
 
 static void *without_pinned_memory(void *user)
@@ -382,6 +416,21 @@ Test(trouble, each_call_of_copies)
     at_calls("copies", 1, there_and_back, after_copies, &c);
     nothing_left(c.dev, before);
     free(c.host), free(c.back);
+}
+
+/* A number is fetched; its stage, whose event failed, mustn't be written into while the copy is on its way. */
+Test(trouble, a_fetch_that_fails_half_way)
+{
+    tp_device *dev = simulated();
+    TP_SCOPE;
+    tp_tensor *x = tp_full(TP_SHAPE(1), 7, TP_F32, dev);
+    tp_later *l = tp__later("warm", x);
+
+    CHECK(tp__later_item(l) == 7);
+    fail("cudaEventRecord", 0, 1);
+    CHECK_REFUSED(tp__later("again", x), TP_ERR_DEVICE, "fetch");
+    all_is_well();
+    CHECK(check_at(tp_from((float[]){ 1 }, TP_SHAPE(1), TP_F32, dev), 0) == 1);
 }
 
 /* An upload reads the host's memory at once, and writes after the kernels before it and before those after. */

@@ -217,11 +217,15 @@ class Body(Arithmetic):
                 self.put_bits(r, t, cell)
         self.out.append('}')
 
+    # A volatile access is one that C mustn't leave out: none is.
     def op_ld(self, q, a):
-        self.memory('ld', q, a, False)
+        self.memory('ld', [w for w in q if w != 'volatile'], a, False)
 
     def op_st(self, q, a):
-        self.memory('st', q, a, True)
+        self.memory('st', [w for w in q if w != 'volatile'], a, True)
+
+    def op_membar(self, q, a):  # memory is sequentially consistent
+        only('membar', q + [''], 'sys', 'gl', 'cta')
 
     def op_atom(self, q, a):
         if [w for w in q if w != 'relaxed'] != ['global', 'cas', 'b32']: # without a word it is relaxed, too
