@@ -43,7 +43,7 @@ static inline size_t tp__bytes_of(tp_dtype d)
 }
 
 /* The status of a kernel that failed. */
-enum { TP_KERNEL_FAILED = 1, TP_KERNEL_NO_MEMORY = 2, TP_NO_KERNEL = 3 };
+enum { TP_KERNEL_FAILED = 1, TP_KERNEL_NO_MEMORY = 2, TP_NO_KERNEL = 3, TP_BAD_DATA = 4 /* told by a wait */ };
 
 /* Writes c->error, gives TP_KERNEL_FAILED. */
 int tp__kernel_error(tp_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

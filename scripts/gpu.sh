@@ -8,12 +8,19 @@
 # Its status is that of the tests.
 set -u
 
+case ${1:-} in
+-h | --help)
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+esac
+report=$(realpath -m -- "${1:-gpu-report.txt}")
 cd "$(dirname "$0")/.." || exit 1
 device=${TAPER_GPU:-cuda} build=${TAPER_BUILD:-build-gpu} steps=${TAPER_GPU_STEPS:-200}
 python=${TAPER_PYTHON:-${TAPER_TORCH_VENV:-$HOME/.cache/taper/torch}/bin/python}
-report=$(realpath "${1:-gpu-report.txt}")
 folder=$(mktemp -d "${TMPDIR:-/tmp}/taper-gpu-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 130' INT TERM
 : >"$report" || exit 1
 
 # say WORDS...: on the terminal and in the report
@@ -48,8 +55,8 @@ say "built in $seconds s"
 for data in texts series; do
     sh scripts/$data.sh >"$folder/log" 2>&1 || say "scripts/$data.sh: $(tail -n 1 "$folder/log")"
 done
-if ! "$build/examples/cnn" --device "$device" --steps 1 --out "$folder/first" >"$folder/log" 2>&1; then
-    say "$device isn't there: $(tail -n 1 "$folder/log")"
+if ! "$build/examples/embedding_in_a_program" "$device" >"$folder/log" 2>&1; then
+    say "$(tail -n 1 "$folder/log")"
     exit 1
 fi
 

@@ -53,7 +53,8 @@ class Section:
 
 
 class Row:
-    """A function; a comment before several of them, without a blank line, speaks of all."""
+    """A function; a comment before several of them, without a blank line, speaks of all, but not of those with a
+    comment of their own where the first has none."""
 
     def __init__(self, name, call, group, first, own, section):
         self.name, self.call = name, call
@@ -84,7 +85,7 @@ def call_of(declaration):
 
 def rows_of(path):
     """The sections of one header."""
-    sections, before, first = [Section("")], [], True
+    sections, before, first, alone = [Section("")], [], True, []  # alone: before, where the first has no own comment
     lines = iter((ROOT / path).read_text().split("\n"))
     for line in lines:
         mark = SECTION.match(line)
@@ -107,7 +108,9 @@ def rows_of(path):
             if name.endswith("_defaults"):
                 continue
             declaration = re.sub(r"__attribute__.*", "", declaration)
-            texts = comment_text(before), first, comment_text(trailing)
+            alone = before if first and not trailing else alone if before and not first else []
+            group = [] if trailing and alone else before
+            texts = comment_text(group), first, comment_text(trailing)
             sections[-1].rows.append(Row(name, call_of(declaration), *texts, sections[-1]))
             first = False
         elif not line.strip():

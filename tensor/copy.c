@@ -105,6 +105,7 @@ bool tp_read(const tp_tensor *t, void *host, size_t bytes)
     const tp_tensor *dense = t;
     tp_tensor *copy;
     tp_ctx *c;
+    int failed;
 
     TP_SCOPE;
     if (!tp__check(__func__, TP_LIST((tp_tensor *)t), 1)) return false;
@@ -118,9 +119,8 @@ bool tp_read(const tp_tensor *t, void *host, size_t bytes)
         if (!copy || !tp__copy(copy, t, false)) return false;
     }
     if (!(c = tp__ctx(t))) return false;
-    if (c->backend->download(c, host, tp__data(dense), bytes))
-        return tp__fail(TP_ERR_DEVICE, __func__, "%s", c->error);
-    return true;
+    failed = c->backend->download(c, host, tp__data(dense), bytes);
+    return !failed || tp__device_failed(__func__, c, failed);
 }
 
 double tp_item(const tp_tensor *t)

@@ -71,6 +71,7 @@ static const tp_backend *load_cuda(void)
     const tp_backend *b;
     void *symbol;
 
+    if (file && !*file) file = NULL;
     if (!file && !has_driver()) return NULL;
     library = dlopen(file ? file : "libtaper_cuda.so", RTLD_NOW | RTLD_LOCAL);
     symbol = library ? dlsym(library, TP_CUDA_ENTRY) : NULL;
@@ -81,7 +82,7 @@ static const tp_backend *load_cuda(void)
     }
     b = entry();
     if (b->version == TP_BACKEND_VERSION && b->bytes == sizeof *b) return b;
-    snprintf(why_no_cuda, sizeof why_no_cuda, "libtaper_cuda is of another version of taper");
+    snprintf(why_no_cuda, sizeof why_no_cuda, "%s is of another version of Taper", file ? file : "libtaper_cuda.so");
     return NULL;
 }
 
@@ -99,9 +100,9 @@ static void make_cuda(void)
 static tp_device *open_cuda(const char *name)
 {
     char *end = (char *)name + strlen("cuda");
-    long index = *end == ':' ? strtol(end + 1, &end, 10) : 0;
+    long index = end[0] == ':' && end[1] >= '0' && end[1] <= '9' ? strtol(end + 1, &end, 10) : 0;
 
-    TP_REQUIRE_IN("tp_device_open", *end == 0 && name[strlen(name) - 1] != ':' && index >= 0,
+    TP_REQUIRE_IN("tp_device_open", *end == 0,
                   TP_ERR_DEVICE, "no device is named \"%s\": cpu, cuda, cuda:1 or auto", name);
     pthread_once(&cuda_once, make_cuda);
     TP_REQUIRE_IN("tp_device_open", n_cuda > 0, TP_ERR_DEVICE, "%s isn't there: %s", name, why_no_cuda);
@@ -215,13 +216,14 @@ const char *tp_device_describe(tp_device *d)
 bool tp_device_wait(tp_device *d)
 {
     tp_ctx *c;
+    int failed;
 
     if (!tp_ok()) return false;
     TP_REQUIRE(d, TP_ERR_DEVICE, "no device");
     if (!tp__replayable(__func__, "nothing runs yet; wait after the step")) return false;
     if (!(c = tp__device_ctx(d))) return false;
-    TP_REQUIRE(d->backend->wait(c) == 0, TP_ERR_DEVICE, "%s", c->error);
-    return true;
+    failed = d->backend->wait(c);
+    return !failed || tp__device_failed(__func__, c, failed);
 }
 
 void tp_set_threads(int n)

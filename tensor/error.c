@@ -88,8 +88,9 @@ bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status)
 void *tp__device_failed(const char *where, const tp_ctx *c, int status)
 {
     bool memory = status == TP_KERNEL_NO_MEMORY;
+    tp_code code = memory ? TP_ERR_MEMORY : status == TP_BAD_DATA ? TP_ERR_ARG : TP_ERR_DEVICE;
 
-    return tp__fail(memory ? TP_ERR_MEMORY : TP_ERR_DEVICE, where, "%s", memory && !*c->error ? "out of memory" : c->error);
+    return tp__fail(code, where, "%s", memory && !*c->error ? "out of memory" : c->error);
 }
 
 /* ---- where in the model ---- */

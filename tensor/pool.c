@@ -71,12 +71,18 @@ static void remove_free(tp_pool *pool, tp_block *b)
     b->free = false, b->prev = b->next = NULL;
 }
 
+/* An owner may take in a segment that is nobody's and all free. */
+static bool may_have(const tp_block *b, unsigned owner)
+{
+    return b->owner == owner || (!b->owner && !b->before && !b->after);
+}
+
 static tp_block *best_fit(const tp_pool *pool, size_t bytes, unsigned owner)
 {
     tp_block *best = NULL;
 
     for (tp_block *b = pool->free; b; b = b->next)
-        if (b->bytes >= bytes && b->owner == owner && (!best || b->bytes < best->bytes)) best = b;
+        if (b->bytes >= bytes && may_have(b, owner) && (!best || b->bytes < best->bytes)) best = b;
     return best;
 }
 
@@ -140,8 +146,9 @@ void *tp__pool_take(tp_pool *pool, size_t bytes, unsigned owner)
     if (!context(pool)) return NULL;
     pthread_mutex_lock(&pool->lock);
     b = best_fit(pool, whole ? whole : PAGE, owner);
-    if (!b && (b = new_segment(pool, whole ? whole : PAGE))) b->owner = owner;
+    if (!b) b = new_segment(pool, whole ? whole : PAGE);
     if (b) {
+        b->owner = owner;
         remove_free(pool, b);
         split(pool, b, whole ? whole : PAGE);
         in = bucket(pool, b->p);

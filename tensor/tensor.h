@@ -129,8 +129,8 @@ void tp_free(tp_tensor *t);
 /* *slot = t without its history, kept; what was there is freed, unless it is lent.  For hidden
  * states. */
 bool tp_store(tp_tensor **slot, tp_tensor *t);
-/* Frees what this thread was lent outside of any scope, and its caches.  Runs by itself when
- * a thread ends. */
+/* Frees all that this thread was lent, in scopes that are still open, too, and its caches.  Runs by
+ * itself when a thread ends. */
 void tp_thread_end(void);
 
 /* ---- devices ---- */

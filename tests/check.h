@@ -51,7 +51,7 @@ static char check_name[160];
             CHECK_REFUSED(result, code, text);                                           \
         } else {                                                                         \
             CHECK(result);                                                               \
-            CHECK_REFUSED(tp_device_wait(dev), TP_ERR_DEVICE, later);                    \
+            CHECK_REFUSED(tp_device_wait(dev), TP_ERR_ARG, later);                       \
         }                                                                                \
     } while (0)
 

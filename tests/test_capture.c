@@ -455,3 +455,55 @@ ON_EACH_DEVICE(capture, gradients_that_gather)
         finish(&a), finish(&b);
     }
 }
+
+/* ---- what isn't on the device of the recording ---- */
+
+typedef struct elsewhere {
+    tp_tensor *here, *there;
+} elsewhere;
+
+static tp_tensor *add_there(void *user)
+{
+    elsewhere *e = user;
+    TP_NO_GRAD;
+
+    tp_copy_(e->there, tp_add(e->there, e->there));
+    return tp_add(e->here, e->here);
+}
+
+ON_EACH_DEVICE(capture, work_on_another_device)
+{
+    TP_SCOPE;
+    elsewhere e = { tp_ones(TP_SHAPE(3), TP_F32, dev), tp_ones(TP_SHAPE(3), TP_F32, tp_device_open("cpu")) };
+    tp_capture *c = tp_capture_new(dev, add_there, &e);
+
+    CHECK(tp_capture_run(c) && tp_capture_run(c));
+    if (dev->backend->record)
+        CHECK_REFUSED(tp_capture_run(c), TP_ERR_DEVICE, "not in a captured step of cuda:0: work on cpu, which no replay does");
+    tp_capture_free(c);
+}
+
+/* ---- memory of captures that are gone ---- */
+
+static tp_tensor *double_here(void *user)
+{
+    return tp_scale(user, 2);
+}
+
+ON_EACH_DEVICE(capture, memory_serves_the_next)
+{
+    TP_SCOPE;
+    tp_tensor *x = tp_ones(TP_SHAPE(16), TP_F32, dev);
+    size_t first = 0;
+
+    for (int i = 0; i < 5; i++) {
+        TP_SCOPE;
+        tp_capture *c = tp_capture_new(dev, double_here, x);
+
+        for (int k = 0; k < 4; k++)
+            CHECK(check_at(tp_capture_run(c), 15) == 2);
+        tp_capture_free(c);
+        if (i == 0) first = tp_memory_stats(dev).reserved;
+    }
+    CHECK(tp_memory_stats(dev).reserved < first + (1 << 20)); /* a recording takes 32 MiB */
+}

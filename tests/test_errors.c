@@ -305,7 +305,7 @@ ON_EACH_DEVICE(errors, options_that_are_not_possible)
 
 ON_EACH_DEVICE(errors, names_of_devices)
 {
-    static const char *const unknown[] = { "", "gpu", "CPU", "cuda:", "cuda:x", "cuda1", "cuda:-1", "cuda:1x", "cpu:0", "autox" };
+    static const char *const unknown[] = { "", "gpu", "CPU", "cuda:", "cuda:x", "cuda1", "cuda:-1", "cuda:1x", "cuda:+0", "cuda: 0", "cpu:0", "autox" };
     char name[32];
 
     TP_SCOPE;

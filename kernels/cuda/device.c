@@ -58,7 +58,8 @@ int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
     }
     if (code <= TP_NO_FAULT) return 0;
     f = *h->fault, h->fault->code = TP_NO_FAULT;
-    return tp__kernel_error(c, faults[code].text, f.op, (long long)f.value, (long long)f.limit - !faults[code].from);
+    tp__kernel_error(c, faults[code].text, f.op, (long long)f.value, (long long)f.limit - !faults[code].from);
+    return TP_BAD_DATA;
 }
 
 /* ---- devices ---- */
@@ -140,6 +141,8 @@ static int start_blas(tp_ctx *c, tp_cuda *h)
     return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_KERNEL_FAILED : tp_dnn_open(c);
 }
 
+enum { LEAST_SM = 75 }; /* older GPUs run no code of CUDA 13 */
+
 static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
@@ -147,6 +150,9 @@ static int open_all(tp_ctx *c, tp_cuda *h)
 
     if (!e) e = cudaGetDeviceProperties(&p, c->index);
     if (!e) h->sm = 10 * p.major + p.minor;
+    if (!e && h->sm < LEAST_SM)
+        return tp__kernel_error(c, "%.100s has compute capability %d.%d, and %d.%d is the least", p.name, p.major, p.minor,
+                                LEAST_SM / 10, LEAST_SM % 10);
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
@@ -171,7 +177,7 @@ void tp_cuda_close(tp_ctx *c)
 
     if (!h) return;
     cudaSetDevice(c->index);
-    if (c->stream) cudaStreamSynchronize(c->stream);
+    if (c->stream && tp_cuda_wait(c)) c->warn(c, c->error); /* nobody else will tell */
     tp_dnn_close(c);
     if (h->blas) cublasLtDestroy(h->blas);
     tp_cuda_close_stages(h);

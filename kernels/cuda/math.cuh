@@ -17,14 +17,22 @@ template <class A> __device__ inline A tp_phi(A x)
     return A(0.5) * erfc(x * A(-0.70710678118654752440));
 }
 
+/* Within where Phi isn't 0 or 1: infinity times 0 would be NaN.  A NaN stays. */
+template <class A> __device__ inline A tp_near(A x)
+{
+    return x < -40 ? A(-40) : x > 40 ? A(40) : x;
+}
+
 template <class A> __device__ inline A tp_gelu(A x)
 {
-    return x * tp_phi(x);
+    return (x < 0 ? tp_near(x) : x) * tp_phi(x);
 }
 
 template <class A> __device__ inline A tp_gelu_dx(A x)
 {
-    return tp_phi(x) + x * A(0.39894228040143267794) * exp(A(-0.5) * x * x);
+    A near = tp_near(x);
+
+    return tp_phi(x) + near * A(0.39894228040143267794) * exp(A(-0.5) * near * near);
 }
 
 /* x (1 + tanh u) / 2 = x sigmoid(2 u), which loses no digits where tanh is near -1 */
@@ -32,7 +40,7 @@ template <class A> __device__ inline A tp_gelu_tanh(A x)
 {
     A u = A(0.79788456080286535588) * (x + A(0.044715) * x * x * x);
 
-    return x * tp_sigmoid(2 * u);
+    return (x < 0 ? tp_near(x) : x) * tp_sigmoid(2 * u);
 }
 
 template <class A> __device__ inline A tp_gelu_tanh_dx(A x)

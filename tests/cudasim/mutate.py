@@ -6,7 +6,8 @@
 BUILD is a build with TP_CUDASIM.  Of each file N mutants, drawn by the seed: a barrier left out, a
 comparison that is off by one, a sign, a condition turned around, a sum that starts anew.  A mutant is
 caught when a test fails, or doesn't end; one that doesn't compile is no mutant.  One of a header is tried
-in those files that speak of the function it is in, the shortest.  equivalent.txt holds those that compute
+in some short files that include it, first those that speak of the function it is in.  An index outside a
+local array ends the process, as it does in the sanitized build.  equivalent.txt holds those that compute
 the same, each with the reason.  Exits with 1 when less than 98 % are caught.
 """
 
@@ -26,6 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 KERNELS = os.path.join(ROOT, "kernels", "cuda")
 WANTED = 0.98
 MOST_USERS = 4  # of a header
+BOUNDS = ["-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
 PATIENCE = 300  # seconds that a test may take: the slowest takes a fifth of it
 
 # What looks at a file: programs of tests/cudasim, then of tests, until one fails; NAME@none: without cuDNN.
@@ -92,13 +94,13 @@ class Build:
         self.link = open(os.path.join(self.at, "CMakeFiles", "taper_cuda_sim.dir", "link.txt")).read().strip()
 
     def users(self, name, number):
-        """The .cu files that show a line of a file: itself, or, of a header, the shortest that use its function."""
+        """The .cu files that show a line of a file: itself, or, of a header, short ones that use it."""
         if name.endswith(".cu"):
             return [name]
-        seen = [cu for cu in self.commands if name in included(cu)]
+        seen = sorted((cu for cu in self.commands if name in included(cu)), key=lambda cu: len(text_of(cu)))
         word = re.compile(rf"\b{function_at(name, number)}\b")
         say = [cu for cu in seen if any(word.search(text_of(f)) for f in {cu} | included(cu) - {name})]
-        return sorted(say or seen, key=lambda cu: os.path.getsize(os.path.join(KERNELS, cu)))[:MOST_USERS]
+        return list(dict.fromkeys(say[:MOST_USERS - 1] + seen))[:MOST_USERS]
 
     def library(self, work, name, users):
         """Compiles with the mutant in front of the tree; None where it is no program."""
@@ -109,7 +111,7 @@ class Build:
             old = words[words.index("-o") + 1]
             words[words.index("-o") + 1] = to
             words[words.index("-c") + 1] = os.path.join(work, "kernels", "cuda", cu) if cu == name else entry["file"]
-            run = subprocess.run(words[:1] + ["-w", "-I" + work] + words[1:], cwd=entry["directory"], capture_output=True)
+            run = subprocess.run(words[:1] + BOUNDS + ["-I" + work] + words[1:], cwd=entry["directory"], capture_output=True)
             if run.returncode:
                 return None
             objects = objects.replace(old, to)

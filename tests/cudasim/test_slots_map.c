@@ -67,6 +67,30 @@ Test(slots, extremes)
         EXTREME(relu)
         EXTREME(tanh)
         EXTREME(sigmoid)
+        EXTREME(gelu)
+        EXTREME(gelu_tanh)
+        EXTREME(square)
+        EXTREME(sqrt)
+        EXTREME(exp)
+        EXTREME(log)
+        release_all();
+    }
+}
+
+Test(slots, extreme_slopes)
+{
+    static const double v[] = { 0, -0.0, INFINITY, -INFINITY, NAN, 1e4, -1e4, 90, -90, 20, -20 };
+    tp_loop l = tp_loop_flat(LEN(v), 3);
+
+    for (int i = 0; i < LEN(floats); i++) {
+        buffer x = values(floats[i], LEN(v), v), dy = numbers(floats[i], LEN(v), 1, 2), y = blank(floats[i], LEN(v));
+
+        CASE("gelu_dx of extremes, %s", dtype_names[floats[i]]);
+        RUN(gelu_dx, floats[i], &l, AT(dy), AT(x), false, AT(y));
+        check_close(&y, 16);
+        CASE("gelu_tanh_dx of extremes, %s", dtype_names[floats[i]]);
+        RUN(gelu_tanh_dx, floats[i], &l, AT(dy), AT(x), false, AT(y));
+        check_close(&y, 16);
         release_all();
     }
 }

@@ -255,6 +255,38 @@ static void in_a_thread(void *(*f)(void *user), void *user)
     pthread_join(t, NULL);
 }
 
+Test(trouble, a_device_that_is_too_old)
+{
+    if (getenv("CUDASIM_PTX")) cr_skip_test("a PTX has its own capability");
+    setenv("CUDASIM_SM", "70", 1);
+    CHECK_REFUSED(tp_device_wait(simulated()), TP_ERR_DEVICE, "has compute capability 7.0, and 7.5 is the least");
+}
+
+/* What nobody waited for is told when the thread ends. */
+static void *leave_a_fault(void *user)
+{
+    tp_device *dev = user;
+    TP_SCOPE;
+
+    CHECK(tp_one_hot(tp_full(TP_SHAPE(2), 5, TP_I64, dev), 3));
+    return NULL;
+}
+
+static void keep_text(void *user, int level, const char *text)
+{
+    if (level == 1) snprintf(user, 200, "%s", text);
+}
+
+Test(trouble, a_fault_that_nobody_waited_for)
+{
+    char told[200] = "";
+
+    tp_set_log(keep_text, told);
+    in_a_thread(leave_a_fault, simulated());
+    CHECK(strstr(told, "cuda:0: scatter: index 5 is outside 0..2"));
+    tp_set_log(NULL, NULL);
+}
+
 /* Alone, and beside a thread that has the device's stream. */
 Test(trouble, a_context_that_cannot_be_opened_leaves_nothing)
 {
