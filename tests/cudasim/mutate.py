@@ -6,8 +6,8 @@
 BUILD is a build with TP_CUDASIM.  Of each file N mutants, drawn by the seed: a barrier left out, a
 comparison that is off by one, a sign, a condition turned around, a sum that starts anew.  A mutant is
 caught when a test fails, or doesn't end; one that doesn't compile is no mutant.  One of a header is tried
-in some short files that include it, first those that speak of the function it is in.  An index outside a
-local array ends the process, as it does in the sanitized build.  equivalent.txt holds those that compute
+in some short files that include it, first those that speak of the function it is in, then in all.  An index
+outside a local array ends the process, as it does in the sanitized build.  equivalent.txt holds those that compute
 the same, each with the reason.  Exits with 1 when less than 98 % are caught.
 """
 
@@ -94,13 +94,13 @@ class Build:
         self.link = open(os.path.join(self.at, "CMakeFiles", "taper_cuda_sim.dir", "link.txt")).read().strip()
 
     def users(self, name, number):
-        """The .cu files that show a line of a file: itself, or, of a header, short ones that use it."""
+        """Lists of .cu files that show a line of a file: itself, or, of a header, short ones that use it, and all."""
         if name.endswith(".cu"):
-            return [name]
+            return [[name]]
         seen = sorted((cu for cu in self.commands if name in included(cu)), key=lambda cu: len(text_of(cu)))
         word = re.compile(rf"\b{function_at(name, number)}\b")
         say = [cu for cu in seen if any(word.search(text_of(f)) for f in {cu} | included(cu) - {name})]
-        return list(dict.fromkeys(say[:MOST_USERS - 1] + seen))[:MOST_USERS]
+        return [list(dict.fromkeys(say[:MOST_USERS - 1] + seen))[:MOST_USERS], seen]
 
     def library(self, work, name, users):
         """Compiles with the mutant in front of the tree; None where it is no program."""
@@ -179,9 +179,13 @@ def judge(build, name, mutant):
         folder = os.path.join(work, "kernels", "cuda")
         os.makedirs(folder)
         open(os.path.join(folder, name), "w").write("\n".join(lines))
-        lib = build.library(work, name, users)
-        tests = dict.fromkeys(test for cu in users for test in tests_of(cu))
-        return name, number + 1, what, lib and (caught_by(build, lib, tests) or "nobody")
+        by = None
+        for cus in users:
+            lib = build.library(work, name, cus)
+            tests = dict.fromkeys(test for cu in cus for test in tests_of(cu))
+            if not lib or (by := caught_by(build, lib, tests)):
+                break
+        return name, number + 1, what, lib and (by or "nobody")
 
 
 def equivalents():

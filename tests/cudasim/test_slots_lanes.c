@@ -11,7 +11,7 @@ static const tp_dtype every_type[] = { TP_F32, TP_F64, TP_BF16, TP_F16, TP_I64, 
 static const tp_dtype scan_types[] = { TP_F32, TP_F64, TP_BF16, TP_F16, TP_I64 };
 
 static const tp_lanes shapes[] = { { 1, 1, 1 },   { 7, 5, 1 },  { 3, 300, 1 }, { 2, 3000, 1 },
-                                   { 2, 33, 40 }, { 1, 9, 70 }, { 3, 1, 5 } };
+                                   { 2, 33, 40 }, { 1, 9, 70 }, { 3, 1, 5 }, { 5, 6, 2 } };
 
 static int64_t count_of(tp_lanes d)
 {
