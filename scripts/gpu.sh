@@ -51,7 +51,8 @@ sh scripts/deps.sh build test data >"$folder/log" 2>&1 || { say "packages are mi
 took sh -c "cmake -S . -B '$build' -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DTP_CUDASIM=OFF && cmake --build '$build' -j$(nproc)" \
     >"$folder/log" 2>&1 || { say "it doesn't build:" && tail -n 30 "$folder/log" | tee -a "$report"; exit 1; }
 say "built in $seconds s"
-[ "$device" = cpu ] || export TAPER_CUDA_LIBRARY="$(realpath "$build")/libtaper_cuda.so"
+plugin=$(realpath "$build")/libtaper_cuda.so
+[ "$device" = cpu ] || export TAPER_CUDA_LIBRARY="$plugin"
 for data in texts series; do
     sh scripts/$data.sh >"$folder/log" 2>&1 || say "scripts/$data.sh: $(tail -n 1 "$folder/log")"
 done
@@ -115,13 +116,13 @@ trains vqvae vqvae
 trains regression regression
 trains custom_op custom_op
 for program in cnn resnet; do
-    trains $program-bf16 $program --amp bf16
-    [ "$device" = cpu ] || trains $program-f16 $program --amp f16
+    trains "$program-bf16" "$program" --amp bf16
+    [ "$device" = cpu ] || trains "$program-f16" "$program" --amp f16
 done
 for program in lstm gpt translate classify; do
-    trains $program $program
-    trains $program-bf16 $program --amp bf16
-    [ "$device" = cpu ] || trains $program-f16 $program --amp f16
+    trains "$program" "$program"
+    trains "$program-bf16" "$program" --amp bf16
+    [ "$device" = cpu ] || trains "$program-f16" "$program" --amp f16
 done
 trains forecast forecast
 say "" && say "the report is $report"
