@@ -67,12 +67,25 @@ CHANGES = [
 SKIP = re.compile(r"^\s*(/?\*|#|//|template|static_assert|enum|typedef|extern)|TP_LAUNCH|tp_scratch|__launch_bounds__")
 
 
+def here(lines):
+    """Of each line: is it compiled for the simulator?  What nvcc alone sees, ptx/ tests."""
+    conditions = []  # that are open: whether the simulator's, or None where they speak of something else
+    for line in lines:
+        if found := re.match(r"#if(n?)(?:def)? (.*)", line):
+            conditions.append(not found[1] if found[2] == "TP_CUDASIM" else None)
+        elif line.startswith("#endif"):
+            conditions.pop()
+        elif line.startswith("#el") and conditions[-1] is not None:
+            conditions[-1] = not conditions[-1]
+        yield False not in conditions
+
+
 def mutants_of(path):
     """(line number, new line, what changed) of a file."""
-    comment = False
-    for number, line in enumerate(open(path).read().split("\n")):
+    comment, lines = False, open(path).read().split("\n")
+    for number, (line, compiled) in enumerate(zip(lines, here(lines))):
         starts, comment = comment, ("/*" in line or comment) and "*/" not in line
-        if starts or comment or SKIP.search(line):
+        if starts or comment or not compiled or SKIP.search(line):
             continue
         code = re.sub(r"/\*.*?\*/", lambda m: " " * len(m[0]), line)
         for pattern, to in CHANGES:

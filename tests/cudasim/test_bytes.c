@@ -160,8 +160,10 @@ static tp_loop loop_by(int64_t row, int64_t col)
 
 Test(bytes, broadcast)
 {
-    tp_loop row = loop_by(0, 1), column = loop_by(1, 0), number = loop_by(0, 0);
+    tp_loop row = loop_by(0, 1), column = loop_by(1, 0), number = loop_by(0, 0), first = column;
 
+    memcpy(first.stride[1], column.stride[2], sizeof first.stride[1]);
+    memcpy(first.stride[2], column.stride[1], sizeof first.stride[2]);
     for (int i = 0; i < LEN(kinds); i++) {
         tp_dtype t = kinds[i];
         buffer a = numbers(t, N, 0, 1), b = numbers(t, ROWS, 0, 1), y = blank(t, N);
@@ -169,6 +171,8 @@ Test(bytes, broadcast)
         COST(add, t, bytes_of(2 * N + COLS, t), 15, NULL, &row, ON(a), ON(b), false,
              ON(y));
         COST(add, t, bytes_of(2 * N + ROWS, t), 15, NULL, &column, ON(a), ON(b), false,
+             ON(y));
+        COST(add, t, bytes_of(2 * N + ROWS, t), 15, NULL, &first, ON(b), ON(a), false,
              ON(y));
         COST(add, t, bytes_of(2 * N + 1, t), 15, NULL, &number, ON(a), ON(b), false,
              ON(y));
