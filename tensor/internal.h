@@ -220,7 +220,8 @@ static inline tp_ctx *tp__ctx(const tp_tensor *t)
     const tp_device *recording = tp__tape_on(me);
 
     TP_REQUIRE_IN("tp_capture_run", !recording || recording == t->storage->device, TP_ERR_DEVICE,
-                  "not in a captured step of %s: work on %s, which no replay does", recording->name, t->storage->device->name);
+                  "not in a captured step of %s: work on %s, which no replay does", recording->name,
+                  t->storage->device->name);
     if (!c) return tp__device_ctx(t->storage->device);
     c->threads = atomic_load_explicit(&tp__threads_wanted, memory_order_relaxed);
     c->tf32 = atomic_load_explicit(&tp__tf32_wanted, memory_order_relaxed);

@@ -33,13 +33,16 @@ PATIENCE = 300  # seconds that a test may take: the slowest takes a fifth of it
 # What looks at a file: programs of tests/cudasim, then of tests, until one fails; NAME@none: without cuDNN.
 TESTS = {
     "attention|mma": ["slots_attention"],
-    "bits|compare|curve|elementwise|map|math|number|rectifier|arithmetic|circular": ["slots_map", "slots", "gradients", "operands", "bytes"],
+    "bits|compare|curve|elementwise|map|math|number|rectifier|arithmetic|circular": [
+        "slots_map", "slots", "gradients", "operands", "bytes"],
     "pack|rows": ["slots_packs", "slots", "slots_lanes", "slots_maps", "bytes_rows"],
     "conv": ["slots_maps@none", "conv@none", "conv", "dnn"],
-    "channel_norm|pool|resample|taps|norm": ["slots_maps", "slots", "slots_packs", "norms", "resample", "conv", "bytes_rows"],
+    "channel_norm|pool|resample|taps|norm": [
+        "slots_maps", "slots", "slots_packs", "norms", "resample", "conv", "bytes_rows"],
     "clip|update": ["slots_update", "clip", "optim", "average", "scaler", "bytes"],
     "ctc|recurrent|rotary": ["slots_sequence", "recurrent", "ctc", "rotary"],
-    "index|random|lanes|scan|sort|softmax": ["slots_index", "slots_lanes", "slots_packs", "slots", "softmax", "index", "bytes_rows"],
+    "index|random|lanes|scan|sort|softmax": [
+        "slots_index", "slots_lanes", "slots_packs", "slots", "softmax", "index", "bytes_rows"],
     "": ["slots", "slots_packs", "slots_map", "slots_maps", "loss", "folds", "contracts", "bytes", "bytes_rows"],
 }
 
