@@ -141,9 +141,8 @@ static bool grow(tp_ctx *c, size_t bytes)
     size_t whole = bytes + bytes / 4;
     void *p = tp__pool_alloc(c->device, whole);
 
-    if (!p) whole = bytes, p = tp__pool_alloc(c->device, whole);
-    if (ok) tp_clear_error(); /* the kernel's status says it */
-    if (!p) {
+    if (!p) { /* the kernel's status says it */
+        if (ok) tp_clear_error();
         snprintf(c->error, sizeof c->error, "no memory for scratch on %s", tp_device_name(c->device));
         return false;
     }
