@@ -79,8 +79,7 @@ static __global__ void tp_sort_tiles(tp_keys k, int64_t run, int64_t far, bool w
                 __syncthreads();
             }
         for (int64_t i = threadIdx.x; i < size; i += blockDim.x)
-            k.key[base + i] = key[i], k.place[base + i] = place[i];
-        __syncthreads(); /* the next tile writes key */
+            k.key[base + i] = key[i], k.place[base + i] = place[i]; /* a thread's own, which the next tile writes */
     }
 }
 
