@@ -85,7 +85,7 @@ def call_of(declaration):
 
 def rows_of(path):
     """The sections of one header."""
-    sections, before, first, alone = [Section("")], [], True, []  # alone: before, where the first has no own comment
+    sections, before, first = [Section("")], [], True
     lines = iter((ROOT / path).read_text().split("\n"))
     for line in lines:
         mark = SECTION.match(line)
@@ -108,8 +108,9 @@ def rows_of(path):
             if name.endswith("_defaults"):
                 continue
             declaration = re.sub(r"__attribute__.*", "", declaration)
-            alone = before if first and not trailing else alone if before and not first else []
-            group = [] if trailing and alone else before
+            if first:
+                bare = not trailing  # the comment before is its only one
+            group = [] if trailing and bare else before
             texts = comment_text(group), first, comment_text(trailing)
             sections[-1].rows.append(Row(name, call_of(declaration), *texts, sections[-1]))
             first = False

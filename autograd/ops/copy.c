@@ -133,11 +133,10 @@ static bool carry(tp_tensor *to, tp_tensor *from)
     bool from_host = tp__device(from) == tp__cpu();
     void *host = from_host ? tp__data(from) : tp__device(to) == tp__cpu() ? tp__data(to) : NULL;
     void *between = host || !bytes ? NULL : tp__alloc(bytes);
-    bool ok = (host || between || !bytes) &&
-              tp__replayable("tp_to", "nothing crosses to or from the host in it; tp_copy_ between steps");
-    tp_ctx *c = ok ? tp__ctx(to) : NULL;
+    bool may = tp__replayable("tp_to", "nothing crosses to or from the host in it; tp_copy_ between steps");
+    tp_ctx *c = may && (host || between || !bytes) ? tp__ctx(to) : NULL;
+    bool ok = c != NULL;
 
-    ok = c != NULL;
     if (!host) host = between;
     if (ok && !from_host) ok = tp_read(from, host, bytes);
     if (ok && host != tp__data(to)) ok = tp__upload("to", c, tp__data(to), host, bytes);

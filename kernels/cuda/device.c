@@ -138,7 +138,7 @@ static int start_blas(tp_ctx *c, tp_cuda *h)
     cublasStatus_t s = cublasLtCreate(&h->blas);
 
     if (s) tp__kernel_error(c, "cuBLAS can't be started: %s", cublasLtGetStatusString(s));
-    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_KERNEL_FAILED : tp_dnn_open(c);
+    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_KERNEL_FAILED : 0;
 }
 
 enum { LEAST_SM = 75 }; /* older GPUs run no code of CUDA 13 */
@@ -147,6 +147,7 @@ static int open_all(tp_ctx *c, tp_cuda *h)
 {
     cudaError_t e = cudaSetDevice(c->index);
     struct cudaDeviceProp p;
+    int failed;
 
     if (!e) e = cudaGetDeviceProperties(&p, c->index);
     if (!e) h->sm = 10 * p.major + p.minor;
@@ -156,7 +157,8 @@ static int open_all(tp_ctx *c, tp_cuda *h)
     if (!e) e = cudaHostAlloc((void **)&h->fault, sizeof *h->fault, cudaHostAllocMapped);
     if (!e) *h->fault = (tp_fault){ .code = TP_NO_FAULT }, e = take_stream(c);
     if (e) return tp_cuda_error(c, "the device can't be opened", e);
-    return start_blas(c, h);
+    failed = start_blas(c, h);
+    return failed ? failed : tp_dnn_open(c);
 }
 
 int tp_cuda_open(tp_ctx *c)

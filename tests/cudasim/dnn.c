@@ -4,9 +4,9 @@
  * A descriptor keeps what is set until it is asked; what isn't in the table of attributes is refused.
  * A plan copies the convolution that it is for, and its runs are queued on the handle's stream.
  *
- * CUDASIM_DNN asks for trouble: create (no handle), memory (none for a handle at the first
- * asking), none (no engine), writing (none that adds),
- * finalize (no plan), execute (no run), or a number, the version to be.
+ * CUDASIM_DNN asks for trouble: create (no handle), memory (none for a handle at the first asking),
+ * none (no engine), writing (none that adds), finalize (no plan), execute (no run), or a number, the
+ * version to be.
  */
 #include "tests/cudasim/dnn.h"
 

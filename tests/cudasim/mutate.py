@@ -36,7 +36,7 @@ TESTS = {
     "bits|compare|curve|elementwise|map|math|number|rectifier|arithmetic|circular": [
         "slots_map", "slots", "gradients", "operands", "bytes"],
     "pack|rows": ["slots_packs", "slots", "slots_lanes", "slots_maps", "bytes_rows"],
-    "conv": ["slots_maps@none", "conv@none", "conv", "dnn"],
+    "conv": ["slots_maps@none", "conv@none", "conv"],
     "channel_norm|pool|resample|taps|norm": [
         "slots_maps", "slots", "slots_packs", "norms", "resample", "conv", "bytes_rows"],
     "clip|update": ["slots_update", "clip", "optim", "average", "scaler", "bytes"],

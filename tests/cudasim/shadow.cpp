@@ -95,15 +95,10 @@ void race(const access_record &before, const byte *p, bool was_write, bool write
           before.several ? " and others" : "", was_write ? "wrote" : "read", where(pc));
 }
 
-bool of_block(const access_record &a, const access_record &b)
-{
-    return a.launch == b.launch && a.block == b.block;
-}
-
 /* Of one warp, with no barrier of the block between; its threads may differ. */
 bool of_warp(const access_record &a, const access_record &b)
 {
-    return of_block(a, b) && a.barrier == b.barrier && a.thread / 32 == b.thread / 32;
+    return a.launch == b.launch && a.block == b.block && a.barrier == b.barrier && a.thread / 32 == b.thread / 32;
 }
 
 /* Nobody who may still write after it is ordered behind `before` by being ordered behind `now`. */

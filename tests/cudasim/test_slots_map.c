@@ -320,10 +320,11 @@ Test(slots, where)
         const space *s = &few[i / 2 / LEN(every_type)];
         tp_dtype t = every_type[i / 2 % LEN(every_type)];
         const int64_t *strides[] = { s->b, s->b, s->b };
-        tp_loop l = (strides[i / 2 % 3] = s->a, loop_of(s->rank, s->n, 3, strides, true));
+        tp_loop l;
         buffer cond = numbers(TP_BOOL, s->room, 0, 1), a = numbers(t, s->room, 0, 9), b = numbers(t, s->room, 0, 9);
         buffer y = numbers(t, count_in(s), 0, 3);
 
+        strides[i / 2 % 3] = s->a, l = loop_of(s->rank, s->n, 3, strides, true);
         CASE("where of %s, %s, add %d", s->name, dtype_names[t], i % 2);
         RUN(where, t, &l, AT(cond), AT(a), AT(b), i % 2, AT(y));
         check_same(&y);
