@@ -278,7 +278,7 @@ typedef struct tp_backend {
 #undef TP_KERNEL
 } tp_backend;
 
-enum { TP_BACKEND_VERSION = 4 };
+enum { TP_BACKEND_VERSION = 5 };
 
 /* The CPU's kernels, compiled for the best instruction set that this processor has;
  * TAPER_CPU=base, v3 or v4 chooses (x86-64 levels; base is the reference). */

@@ -354,12 +354,12 @@ static const struct {
 static void try_cross_entropy(trial *r, int i)
 {
     int64_t rows = losses[i].rows, cols = losses[i].cols, n = rows * cols;
-    void *x = numbers(r->t, n, -losses[i].scale, losses[i].scale), *p = nans(r->t, n);
+    void *x = numbers(r->t, n, -losses[i].scale, losses[i].scale), *soft = nans(r->s, 2 * rows);
     void *u = numbers(r->t, n, -1, 1), *dx = numbers(r->t, n, -1, 1),
          *ddx = nans(r->t, n);
     void *row = nans(r->s, rows), *dloss = numbers(r->s, rows, 0.5, 1);
     void *ddloss = nans(r->s, rows), *kept[3] = { 0 }, *dx0 = malloc((size_t)n * 8);
-    double loss[2] = { 0 }, count[2] = { 0 }, *want = doubles(n), *wdx = doubles(n);
+    double loss[2] = { 0 }, count[2] = { 0 }, *want = doubles(n), *wsoft = doubles(2 * rows), *wdx = doubles(n);
     double *wddx = doubles(n), *wrow = doubles(rows), *wddloss = doubles(rows), total = 0,
            used = 0;
     int64_t *y = malloc((size_t)rows * sizeof *y), step = i & 1;
@@ -382,6 +382,7 @@ static void try_cross_entropy(trial *r, int i)
         for (int64_t e = 0; e < cols; e++)
             want[first + e] /= sum,
                 dot += want[first + e] * get_element(r->t, u, first + e);
+        wsoft[2 * k] = top, wsoft[2 * k + 1] = 1 / sum;
         if (counts) wrow[k] = top + log(sum) - get_element(r->t, x, first + y[k]);
         if (counts) wddloss[k] = (dot - get_element(r->t, u, first + y[k])) / over;
         for (int64_t e = 0; e < cols; e++) {
@@ -400,18 +401,18 @@ static void try_cross_entropy(trial *r, int i)
     for (int threads = 1; threads <= 3; threads++) {
         r->c.threads = threads;
         memcpy(dx, dx0, (size_t)n * type_size(r->t));
-        CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, losses[i].mean, p,
+        CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, losses[i].mean, soft,
                                         row, loss, count) == 0);
-        CHECK(r->b->cross_entropy_dx[r->t](&r->c, rows, cols, p, y, -100, losses[i].mean,
+        CHECK(r->b->cross_entropy_dx[r->t](&r->c, rows, cols, x, soft, y, -100, losses[i].mean,
                                            dloss, step, count, add, dx) == 0);
-        CHECK(r->b->cross_entropy_ddx[r->t](&r->c, rows, cols, p, y, -100, losses[i].mean,
+        CHECK(r->b->cross_entropy_ddx[r->t](&r->c, rows, cols, x, soft, y, -100, losses[i].mean,
                                             dloss, step, count, u, ddx, ddloss) == 0);
-        same_bits(&kept[0], p, (size_t)n * type_size(r->t), threads);
+        same_bits(&kept[0], soft, (size_t)(2 * rows) * type_size(r->s), threads);
         same_bits(&kept[1], loss, sizeof loss, threads);
         same_bits(&kept[2], dx, (size_t)n * type_size(r->t), threads);
     }
     total = losses[i].mean ? total / used : total;
-    check_array(r->t, r->t, p, want, n, 4);
+    check_array(r->s, r->s, soft, wsoft, 2 * rows, 16);
     check_array(r->s, r->s, row, wrow, rows, 16);
     check_array(r->s, r->s, loss, &total, 1, 16);
     CHECK(get_element(r->s, count, 0) == used);
@@ -421,15 +422,15 @@ static void try_cross_entropy(trial *r, int i)
 
     for (int64_t k = 0; k < rows; k++)
         y[k] = -100;
-    CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, true, p, row, loss,
+    CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, true, soft, row, loss,
                                     count) == 0);
     CHECK(isnan(get_element(r->s, loss, 0)) && get_element(r->s, count, 0) == 0);
     y[rows - 1] = cols;
-    CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, true, p, row, loss,
+    CHECK(r->b->cross_entropy[r->t](&r->c, rows, cols, x, y, -100, true, soft, row, loss,
                                     count) != 0);
     CHECK(strstr(r->c.error, "label") != NULL);
-    free(x), free(p), free(u), free(dx), free(ddx), free(row), free(dloss), free(ddloss);
-    free(dx0), free(want), free(wdx), free(wddx), free(wrow), free(wddloss), free(y);
+    free(x), free(soft), free(u), free(dx), free(ddx), free(row), free(dloss), free(ddloss);
+    free(dx0), free(want), free(wsoft), free(wdx), free(wddx), free(wrow), free(wddloss), free(y);
 }
 
 Test(kernels_rows, cross_entropy)

@@ -197,6 +197,36 @@ ON_EACH_DEVICE_WITH(loss, extremes, softmax)
     CHECK_NEAR(tp_item(tp_huber_loss(tp_full(TP_SHAPE(1), 3e38, TP_F32, dev), zero, 1, mean)), 3e38, 1e32);
 }
 
+/* The probabilities of a large vocabulary would be as large as its logits, as would be a wider copy of those. */
+ON_EACH_DEVICE(loss, cross_entropy_keeps_the_logits_alone)
+{
+    static const tp_dtype dtypes[] = { TP_F32, TP_BF16, TP_F16 };
+    static const double bounds[] = { 0, 0x1p-6, 0x1p-9 }; /* twice what rounding changes of numbers up to 2 */
+
+    for (int i = 0; i < 3; i++) {
+        tp_tensor *x, *y, *logits, *loss;
+        int64_t before;
+        double expected;
+        TP_SCOPE;
+
+        CASE("%s on %s", tp_dtype_name(dtypes[i]), tp_device_name(dev));
+        x = tp_requires_grad(check_numbers(TP_SHAPE(64, 1000), TP_F32, -2, 2, dev), true), y = tp_full(TP_SHAPE(64), 7, TP_I64, dev);
+        expected = tp_item(tp_cross_entropy(x, y));
+        logits = tp_cast(x, dtypes[i]);
+        CHECK(tp_device_wait(dev));
+        before = (int64_t)tp_memory_stats(dev).now;
+        {
+            TP_AUTOCAST(i ? dtypes[i] : TP_F32);
+            loss = tp_cross_entropy(logits, y);
+        }
+        if (dev->backend->cross_entropy[dtypes[i]]) /* else a copy is what makes it work at all */
+            CHECK((int64_t)tp_memory_stats(dev).now - before < 64 * 1000);
+        CHECK(tp_dtype_of(loss) == TP_F32);
+        CHECK_NEAR(tp_item(loss), expected, bounds[i]);
+        CHECK(tp_backward(loss) && tp_grad(x));
+    }
+}
+
 static tp_tensor *bce_sum(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
 {
     return tp_bce_with_logits_with(x, t, (tp_bce_opts){ .reduction = o.reduction });

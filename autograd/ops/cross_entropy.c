@@ -7,13 +7,15 @@
  *                                 ddx      = g_r p (u - sum_c u p)
  *
  * They are fused because apart they divide by p, which underflows: together the gradient
- * is exact however confident, and wrong, the network is.
+ * is exact however confident, and wrong, the network is.  p isn't kept: it is computed again
+ * from the logits and two numbers a row.  Sums are f32 or f64 whatever the logits are, so
+ * autocast needs no wider copy of them.
  */
 #include "autograd/op.h"
 
 /* Inputs, and what is saved of them and of the forward, in this order in both ops. */
 enum { LOGITS, LABELS, DLOSS };
-enum { SAVED_LOGITS, SAVED_LABELS, PROBS, COUNT, SAVED_DLOSS };
+enum { SAVED_LOGITS, SAVED_LABELS, SOFT, COUNT, SAVED_DLOSS };
 
 typedef struct loss_attr {
     int64_t ignore;
@@ -37,14 +39,14 @@ static tp_tensor *folded(tp_tensor *each, loss_attr k) /* one dloss for all rows
 static void cross_entropy_dx_backward(tp_node *n)
 {
     tp_tensor *x = tp__saved(n, SAVED_LOGITS), *y = tp__saved(n, SAVED_LABELS);
-    tp_tensor *p = tp__saved_constant(n, PROBS), *count = tp__saved_constant(n, COUNT);
+    tp_tensor *soft = tp__saved_constant(n, SOFT), *count = tp__saved_constant(n, COUNT);
     tp_tensor *dloss = tp__saved(n, SAVED_DLOSS), *u = tp__rows(tp__dy(n, 0)), *ddx, *ddloss;
     loss_attr k = *(const loss_attr *)tp__attr(n);
 
-    if (!x || !y || !p || !count || !dloss || !u) return;
+    if (!x || !y || !soft || !count || !dloss || !u) return;
     ddx = tp__new_like(x, x->shape), ddloss = tp__new(y->shape, wide(x), tp__device(x));
     if (!ddx || !ddloss) return;
-    if (!TP_RUN(cross_entropy_ddx, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(p), tp__data(y), k.ignore,
+    if (!TP_RUN(cross_entropy_ddx, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(x), tp__data(soft), tp__data(y), k.ignore,
                 k.reduction == TP_MEAN, tp__data(dloss), k.reduction == TP_NONE, tp__data(count),
                 tp__data(u), tp__data(ddx), tp__data(ddloss)))
         return;
@@ -60,30 +62,30 @@ static void cross_entropy_dx_backward(tp_node *n)
 static const tp_op cross_entropy_dx_op = { .name = "cross_entropy_dx",
                                            .backward = cross_entropy_dx_backward };
 
-/* p and count are constants here: they follow from x, which is an input beside them, and
+/* soft and count are constants here: they follow from x, which is an input beside them, and
  * the derivative above accounts for it. */
 static tp_tensor *cross_entropy_dx(tp_sink to, tp_tensor *x, tp_tensor *y, tp_tensor *dloss,
-                                   tp_tensor *p, tp_tensor *count, loss_attr k)
+                                   tp_tensor *soft, tp_tensor *count, loss_attr k)
 {
     tp_place dx;
 
     dloss = tp__rows(dloss);
-    if (!x || !y || !dloss || !p || !count) return NULL;
+    if (!x || !y || !dloss || !soft || !count) return NULL;
     dx = tp__place(to, x->shape, x, TP_ROW_MAJOR, TP_DENSE_ONLY);
-    if (!dx.t || !TP_RUN(cross_entropy_dx, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(p), tp__data(y), k.ignore,
+    if (!dx.t || !TP_RUN(cross_entropy_dx, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(x), tp__data(soft), tp__data(y), k.ignore,
                          k.reduction == TP_MEAN, tp__data(dloss), k.reduction == TP_NONE,
                          tp__data(count), dx.add, tp__data(dx.t)))
         return NULL;
-    return tp__record(&cross_entropy_dx_op, TP_LIST(x, y, dloss), dx.t, TP_LIST(x, y, p, count, dloss), &k,
+    return tp__record(&cross_entropy_dx_op, TP_LIST(x, y, dloss), dx.t, TP_LIST(x, y, soft, count, dloss), &k,
                       sizeof k);
 }
 
 static void cross_entropy_backward(tp_node *n)
 {
     tp_tensor *x = tp__saved(n, SAVED_LOGITS), *y = tp__saved(n, SAVED_LABELS);
-    tp_tensor *p = tp__saved_constant(n, PROBS), *count = tp__saved_constant(n, COUNT);
+    tp_tensor *soft = tp__saved_constant(n, SOFT), *count = tp__saved_constant(n, COUNT);
 
-    tp__give(n, LOGITS, cross_entropy_dx(tp__sink(n, LOGITS), x, y, tp__dy(n, 0), p, count,
+    tp__give(n, LOGITS, cross_entropy_dx(tp__sink(n, LOGITS), x, y, tp__dy(n, 0), soft, count,
                                          *(const loss_attr *)tp__attr(n)));
 }
 
@@ -105,19 +107,19 @@ static bool fits(const tp_tensor *x, const tp_tensor *y)
 static tp_tensor *fused(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
 {
     loss_attr k = { o.ignore_index, o.reduction };
-    tp_tensor *p, *row, *loss, *count;
+    tp_tensor *soft, *row, *loss, *count;
 
     if (!fits(x, y)) return NULL;
     x = tp__rows(x), y = tp__rows(tp_cast(y, TP_I64));
     if (!x || !y) return NULL;
-    p = tp__new_like(x, x->shape), row = tp__new(y->shape, wide(x), tp__device(x));
+    soft = tp__new(TP_SHAPE(tp_dim(x, 0), 2), wide(x), tp__device(x)), row = tp__new(y->shape, wide(x), tp__device(x));
     loss = tp__new(TP_SCALAR, wide(x), tp__device(x)), count = tp__new(TP_SCALAR, wide(x), tp__device(x));
-    if (!p || !row || !loss || !count) return NULL;
+    if (!soft || !row || !loss || !count) return NULL;
     if (!TP_RUN(cross_entropy, x, tp_dim(x, 0), tp_dim(x, 1), tp__data(x), tp__data(y), o.ignore_index,
-                o.reduction == TP_MEAN, tp__data(p), tp__data(row), tp__data(loss), tp__data(count)))
+                o.reduction == TP_MEAN, tp__data(soft), tp__data(row), tp__data(loss), tp__data(count)))
         return NULL;
     return tp__record(&cross_entropy_op, TP_LIST(x, y), o.reduction == TP_NONE ? row : loss,
-                      TP_LIST(x, y, p, count), &k, sizeof k);
+                      TP_LIST(x, y, soft, count), &k, sizeof k);
 }
 
 /* (N, C, ...) as rows (N ..., C) */
@@ -145,13 +147,16 @@ static tp_tensor *over_places(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts 
 
 tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_opts o)
 {
-    TP_SCOPE; /* row, and p and count unless a gradient is wanted, die here */
+    bool plain;
+    TP_SCOPE; /* row, and soft and count unless a gradient is wanted, die here */
+
     if (!tp__check("cross_entropy", TP_LIST(x, y), 2) || !tp__label_opts_ok("cross_entropy", x, o)) return NULL;
-    x = tp__autocast_loss(x);
-    if (x && x->shape.rank > 2 && tp_count(x)) return tp_pass(over_places(x, y, o));
-    if (x && tp__is_float(y)) return tp_pass(tp__cross_entropy_probable(x, y, o));
-    if (x && (o.weight || o.label_smoothing > 0)) return tp_pass(tp__cross_entropy_labels(x, y, o));
-    return x ? tp_pass(fused(x, y, o)) : NULL;
+    if (x->shape.rank > 2 && tp_count(x)) return tp_pass(over_places(x, y, o));
+    plain = !tp__is_float(y) && !o.weight && o.label_smoothing == 0;
+    if (!plain || !tp__device(x)->backend->cross_entropy[x->dtype]) x = tp__autocast_loss(x);
+    if (!x) return NULL;
+    if (plain) return tp_pass(fused(x, y, o));
+    return tp_pass(tp__is_float(y) ? tp__cross_entropy_probable(x, y, o) : tp__cross_entropy_labels(x, y, o));
 }
 
 tp_tensor *tp_cross_entropy(tp_tensor *x, tp_tensor *y)

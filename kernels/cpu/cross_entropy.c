@@ -11,8 +11,8 @@ typedef struct entropy_job {
     int64_t cols, ignore, dloss_step;
     const int64_t *y;
     const T *x, *u;
-    T *p, *dx;
-    A *row, *ddloss;
+    T *dx;
+    A *row, *ddloss, (*soft)[2]; /* top and scale of each row */
     const A *dloss;
     A over; /* what dloss is divided by: count if mean, else 1 */
     bool add;
@@ -32,19 +32,20 @@ static void forward_body(void *user, int worker, int64_t from, int64_t to)
     (void)worker;
     for (int64_t r = from; r < to; r++) {
         const T *x = j->x + r * j->cols;
-        A log_sum = tp__softmax_row(j->cols, x, j->p + r * j->cols);
+        tp__soft s = tp__soft_of(j->cols, x);
 
+        j->soft[r][0] = s.top, j->soft[r][1] = 1 / s.sum;
         /* not log p, which may be log 0 */
-        j->row[r] = j->y[r] == j->ignore ? 0 : log_sum - LOAD(x[j->y[r]]);
+        j->row[r] = j->y[r] == j->ignore ? 0 : s.top + tp_log(s.sum) - LOAD(x[j->y[r]]);
     }
 }
 
 int KERNEL(cross_entropy)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
-                          const int64_t *y, int64_t ignore, bool mean, void *p, void *row,
+                          const int64_t *y, int64_t ignore, bool mean, void *soft, void *row,
                           void *loss, void *count)
 {
     entropy_job j = {
-        .cols = cols, .ignore = ignore, .y = y, .x = x, .p = p, .row = row
+        .cols = cols, .ignore = ignore, .y = y, .x = x, .soft = soft, .row = row
     };
     double total = 0, n = 0;
 
@@ -65,16 +66,22 @@ int KERNEL(cross_entropy)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 
 /* ---- its gradient ---- */
 
+/* p = softmax(x) of a row, from its top and scale */
+static inline A prob(A x, const A *soft)
+{
+    return tp_exp(x - soft[0]) * soft[1];
+}
+
 static void dx_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
 
     (void)worker;
     for (int64_t r = from; r < to; r++) {
-        const T *p = j->p + r * j->cols;
+        const T *x = j->x + r * j->cols;
         T *dx = j->dx + r * j->cols;
         bool counts = j->y[r] != j->ignore;
-        A g = j->dloss[r * j->dloss_step] / j->over, old;
+        A g = j->dloss[r * j->dloss_step] / j->over, soft[2] = { j->soft[r][0], j->soft[r][1] }, old;
 
         if (!counts) {
             if (!j->add) memset(dx, 0, (size_t)j->cols * sizeof(T));
@@ -83,22 +90,22 @@ static void dx_body(void *user, int worker, int64_t from, int64_t to)
         old = j->add ? LOAD(dx[j->y[r]]) : 0;
         if (j->add)
             for (int64_t k = 0; k < j->cols; k++)
-                dx[k] = STORE(LOAD(dx[k]) + g * LOAD(p[k]));
+                dx[k] = STORE(LOAD(dx[k]) + g * prob(LOAD(x[k]), soft));
         else
             for (int64_t k = 0; k < j->cols; k++)
-                dx[k] = STORE(g * LOAD(p[k]));
-        dx[j->y[r]] = STORE(old + g * (LOAD(p[j->y[r]]) - 1));
+                dx[k] = STORE(g * prob(LOAD(x[k]), soft));
+        dx[j->y[r]] = STORE(old + g * (prob(LOAD(x[j->y[r]]), soft) - 1));
     }
 }
 
-int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                             const int64_t *y, int64_t ignore, bool mean,
+int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                             const void *soft, const int64_t *y, int64_t ignore, bool mean,
                              const void *dloss, int64_t dloss_step, const void *count,
                              bool add, void *dx)
 {
-    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .dx = dx, .add = add };
+    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .x = x, .dx = dx, .add = add };
 
-    j.p = (T *)(uintptr_t)p, j.dloss = dloss, j.dloss_step = dloss_step;
+    j.soft = (A(*)[2])(uintptr_t)soft, j.dloss = dloss, j.dloss_step = dloss_step;
     j.over = mean ? *(const A *)count : 1;
     if (cols) tp__parallel(c, rows, grain_of(cols), dx_body, &j);
     return 0;
@@ -106,36 +113,53 @@ int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *
 
 /* ---- the gradient of that ---- */
 
+/* sum_c u p */
+static A dot(int64_t n, const T *u, const T *x, const A *soft)
+{
+    A v[TP__SOFTMAX_BUFFER];
+    tp__cascade s;
+
+    s.count = 0;
+    for (int64_t i = 0; i < n; i += TP__SOFTMAX_BUFFER) {
+        int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
+
+        for (int64_t k = 0; k < some; k++)
+            v[k] = LOAD(u[i + k]) * prob(LOAD(x[i + k]), soft);
+        tp__cascade_push(&s, tp__fold(some, v));
+    }
+    return tp__cascade_sum(&s);
+}
+
 static void ddx_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
 
     (void)worker;
     for (int64_t r = from; r < to; r++) {
-        const T *p = j->p + r * j->cols, *u = j->u + r * j->cols;
+        const T *x = j->x + r * j->cols, *u = j->u + r * j->cols;
         T *ddx = j->dx + r * j->cols;
-        A g = j->dloss[r * j->dloss_step] / j->over, mean;
+        A g = j->dloss[r * j->dloss_step] / j->over, soft[2] = { j->soft[r][0], j->soft[r][1] }, mean;
 
         j->ddloss[r] = 0;
         if (j->y[r] == j->ignore) {
             memset(ddx, 0, (size_t)j->cols * sizeof(T));
             continue;
         }
-        mean = tp__dot_row(j->cols, u, p);
+        mean = dot(j->cols, u, x, soft);
         j->ddloss[r] = (mean - LOAD(u[j->y[r]])) / j->over;
         for (int64_t k = 0; k < j->cols; k++)
-            ddx[k] = STORE(g * LOAD(p[k]) * (LOAD(u[k]) - mean));
+            ddx[k] = STORE(g * prob(LOAD(x[k]), soft) * (LOAD(u[k]) - mean));
     }
 }
 
-int KERNEL(cross_entropy_ddx)(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                              const int64_t *y, int64_t ignore, bool mean,
+int KERNEL(cross_entropy_ddx)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                              const void *soft, const int64_t *y, int64_t ignore, bool mean,
                               const void *dloss, int64_t dloss_step, const void *count,
                               const void *u, void *ddx, void *ddloss)
 {
-    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .u = u, .dx = ddx };
+    entropy_job j = { .cols = cols, .ignore = ignore, .y = y, .x = x, .u = u, .dx = ddx };
 
-    j.p = (T *)(uintptr_t)p, j.dloss = dloss, j.dloss_step = dloss_step;
+    j.soft = (A(*)[2])(uintptr_t)soft, j.dloss = dloss, j.dloss_step = dloss_step;
     j.ddloss = ddloss, j.over = mean ? *(const A *)count : 1;
     if (cols) tp__parallel(c, rows, grain_of(cols), ddx_body, &j);
     return 0;

@@ -1,5 +1,5 @@
 /*
- * softmax.h - one row of a softmax, and of what its derivative sums.
+ * softmax.h - one row of a softmax, what makes it, and what its derivative sums.
  */
 #ifndef TP_KERNELS_CPU_SOFTMAX_H
 #define TP_KERNELS_CPU_SOFTMAX_H
@@ -21,13 +21,17 @@ static inline A tp__row_top(int64_t n, const T *x)
     return tp__lanes_top(&top);
 }
 
-/* p = softmax(x) for a row that fits the buffer; padding of -infinity spares the odd end.
- * Gives log(sum(exp(x))).  Shifted by the maximum, no exponential overflows. */
-static inline A tp__softmax_short(int64_t n, const T *x, T *p)
+/* softmax(x) = e^(x - top) / sum.  Shifted by the largest, no exponential overflows. */
+typedef struct tp__soft {
+    A top, sum;
+} tp__soft;
+
+/* e = e^(x - top) of a row that fits the buffer; padding of -infinity spares the odd end. */
+static inline tp__soft tp__soft_short(int64_t n, const T *x, A *e)
 {
     int64_t padded = (n + TP__LANES - 1) & -(int64_t)TP__LANES;
-    A e[TP__SOFTMAX_BUFFER], top, sum, scale;
     tp__lanes most, v;
+    A top;
 
     for (int64_t k = padded - TP__LANES; k < padded; k++)
         e[k] = (A)-INFINITY;
@@ -39,36 +43,55 @@ static inline A tp__softmax_short(int64_t n, const T *x, T *p)
     top = tp__lanes_top(&most);
     for (int64_t k = 0; k < padded; k++)
         e[k] = tp_exp(e[k] - top);
-    sum = tp__fold(padded, e), scale = 1 / sum;
-    for (int64_t k = 0; k < n; k++)
-        p[k] = STORE(e[k] * scale);
-    return top + tp_log(sum);
+    return (tp__soft){ top, tp__fold(padded, e) };
 }
 
-static inline A tp__softmax_row(int64_t n, const T *x, T *p)
+/* p = e^(x - top) of a longer row; p may be NULL. */
+static inline tp__soft tp__soft_long(int64_t n, const T *x, T *p)
 {
-    A e[TP__SOFTMAX_BUFFER], top, sum, scale;
+    A e[TP__SOFTMAX_BUFFER], top = tp__row_top(n, x);
     tp__cascade s;
 
-    if (n <= TP__SOFTMAX_BUFFER) return tp__softmax_short(n, x, p);
-    s.count = 0, top = tp__row_top(n, x);
+    s.count = 0;
     for (int64_t i = 0; i < n; i += TP__SOFTMAX_BUFFER) {
         int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
 
         for (int64_t k = 0; k < some; k++)
             e[k] = tp_exp(LOAD(x[i + k]) - top);
-        for (int64_t k = 0; k < some; k++)
+        for (int64_t k = 0; p && k < some; k++)
             p[i + k] = STORE(e[k]);
         tp__cascade_push(&s, tp__fold(some, e));
     }
-    sum = tp__cascade_sum(&s), scale = 1 / sum;
+    return (tp__soft){ top, tp__cascade_sum(&s) };
+}
+
+static inline tp__soft tp__soft_of(int64_t n, const T *x)
+{
+    A e[TP__SOFTMAX_BUFFER];
+
+    return n <= TP__SOFTMAX_BUFFER ? tp__soft_short(n, x, e) : tp__soft_long(n, x, NULL);
+}
+
+/* p = softmax(x); gives log(sum(e^x)). */
+static inline A tp__softmax_row(int64_t n, const T *x, T *p)
+{
+    A e[TP__SOFTMAX_BUFFER], scale;
+    tp__soft s;
+
+    if (n <= TP__SOFTMAX_BUFFER) {
+        s = tp__soft_short(n, x, e), scale = 1 / s.sum;
+        for (int64_t k = 0; k < n; k++)
+            p[k] = STORE(e[k] * scale);
+        return s.top + tp_log(s.sum);
+    }
+    s = tp__soft_long(n, x, p), scale = 1 / s.sum;
     for (int64_t k = 0; k < n; k++)
 #if TP_IS(bf16) /* anew, or p would be rounded twice */
-        p[k] = STORE(tp_exp(LOAD(x[k]) - top) * scale);
+        p[k] = STORE(tp_exp(LOAD(x[k]) - s.top) * scale);
 #else
         p[k] *= scale;
 #endif
-    return top + tp_log(sum);
+    return s.top + tp_log(s.sum);
 }
 
 /* sum_c u p */

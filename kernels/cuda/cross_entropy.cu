@@ -2,34 +2,34 @@
  * cross_entropy.cu - softmax with the negative log likelihood of labels, and two
  * derivatives; kernels.def has the formulas.
  *
- * Forward: a block a row, then one block over the rows.  A bad label can't be an error here
- * without a wait: the loss becomes NaN, and the next wait tells why.
+ * Forward: a block a row, which it reads once and writes two numbers of, then one block over
+ * the rows.  A bad label can't be an error here without a wait: the loss becomes NaN, and the
+ * next wait tells why.
  */
 #include "kernels/cuda/rows.cuh"
 
+/* p = e^(x - top) scale, of each number x of a row */
+template <class A> struct tp_soft {
+    A top, scale;
+
+    __device__ A operator()(A x) const { return exp(x - top) * scale; }
+};
+
 template <class T>
-static __global__ void softmax_rows(int64_t rows, int64_t cols, const T *logits,
-                                    const int64_t *y, int64_t ignore, T *probs,
-                                    tp_acc<T> *row, tp_faults faults)
+static __global__ void losses(int64_t rows, int64_t cols, const T *logits, const int64_t *y,
+                              int64_t ignore, tp_soft<tp_acc<T>> *soft, tp_acc<T> *row, tp_faults faults)
 {
     typedef tp_acc<T> A;
-    const int N = tp_rows<T, 1>::N;
-    typedef tp_pack<T, N> pack;
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         tp_rows<T, 1> x;
-        A top, sum, scale;
+        A top, sum;
         int64_t label;
 
-        x.take({ logits + r * cols }, cols, probs + r * cols);
-        tp_top_and_sum(x, &top, &sum), scale = 1 / sum;
-        x.put(false, [&](int64_t, int, const pack(&v)[1], A(&p)[N]) {
-            TP_UNROLL
-            for (int j = 0; j < N; j++)
-                p[j] = exp(tp_load(v[0].v[j]) - top) * scale;
-        });
+        x.take({ logits + r * cols }, cols, NULL);
+        tp_top_and_sum(x, &top, &sum);
         if (threadIdx.x > 0) continue;
-        row[r] = 0, label = y[r];
+        soft[r] = { top, 1 / sum }, row[r] = 0, label = y[r];
         if (label == ignore) continue;
         if (label >= 0 && label < cols)
             row[r] = top + log(sum) - tp_load(logits[r * cols + label]); /* not -log p: p may be 0 */
@@ -53,10 +53,10 @@ static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y,
 }
 
 template <class T>
-static __global__ void TP_ROOMY gradient(int64_t rows, int64_t cols, const T *p, const int64_t *y,
-                                int64_t ignore, bool mean, const tp_acc<T> *dloss,
-                                int64_t dloss_step, const tp_acc<T> *count, bool add,
-                                T *dx)
+static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
+                                const tp_soft<tp_acc<T>> *soft, const int64_t *y, int64_t ignore,
+                                bool mean, const tp_acc<T> *dloss, int64_t dloss_step,
+                                const tp_acc<T> *count, bool add, T *dx)
 {
     typedef tp_acc<T> A;
     const int N = tp_rows<T, 1>::N;
@@ -65,21 +65,22 @@ static __global__ void TP_ROOMY gradient(int64_t rows, int64_t cols, const T *p,
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         int64_t label = y[r];
         A g = dloss[r * dloss_step], over = mean ? *count : A(1);
+        tp_soft<A> p = soft[r];
         tp_rows<T, 1> x;
 
-        x.take({ p + r * cols }, cols, dx + r * cols);
+        x.take({ logits + r * cols }, cols, dx + r * cols);
         x.put(add, [&](int64_t i, int, const pack(&v)[1], A(&d)[N]) {
             TP_UNROLL
             for (int j = 0; j < N; j++)
-                d[j] = label == ignore ? A(0) : g * (tp_load(v[0].v[j]) - (i + j == label)) / over;
+                d[j] = label == ignore ? A(0) : g * (p(tp_load(v[0].v[j])) - (i + j == label)) / over;
         });
     }
 }
 
 template <class T>
 static __global__ void
-second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ignore,
-       bool mean, const tp_acc<T> *dloss, int64_t dloss_step, const tp_acc<T> *count,
+second(int64_t rows, int64_t cols, const T *logits, const tp_soft<tp_acc<T>> *soft,
+       const int64_t *y, int64_t ignore, bool mean, const tp_acc<T> *dloss, int64_t dloss_step, const tp_acc<T> *count,
        const T *du, T *ddx, tp_acc<T> *ddloss)
 {
     typedef tp_acc<T> A;
@@ -89,14 +90,15 @@ second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ign
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         bool counts = y[r] != ignore;
         A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot;
-        tp_rows<T, 2> x; /* p and u */
+        tp_soft<A> p = soft[r];
+        tp_rows<T, 2> x; /* and u */
 
-        x.take({ probs + r * cols, du + r * cols }, cols, ddx + r * cols);
-        dot = x.sum([&](int j, const pack(&v)[2]) { return tp_load(v[1].v[j]) * tp_load(v[0].v[j]); });
+        x.take({ logits + r * cols, du + r * cols }, cols, ddx + r * cols);
+        dot = x.sum([&](int j, const pack(&v)[2]) { return tp_load(v[1].v[j]) * p(tp_load(v[0].v[j])); });
         x.put(false, [&](int64_t, int, const pack(&v)[2], A(&d)[N]) {
             TP_UNROLL
             for (int j = 0; j < N; j++)
-                d[j] = counts ? g * tp_load(v[0].v[j]) * (tp_load(v[1].v[j]) - dot) : A(0);
+                d[j] = counts ? g * p(tp_load(v[0].v[j])) * (tp_load(v[1].v[j]) - dot) : A(0);
         });
         if (threadIdx.x > 0) continue;
         counts = counts && y[r] >= 0 && y[r] < cols; /* a bad label has been reported */
@@ -108,12 +110,12 @@ second(int64_t rows, int64_t cols, const T *probs, const int64_t *y, int64_t ign
 
 template <class T>
 static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
-                         const int64_t *y, int64_t ignore, bool mean, void *p, void *row,
+                         const int64_t *y, int64_t ignore, bool mean, void *soft, void *row,
                          void *loss, void *count)
 {
     typedef tp_acc<T> A;
-    int failed = TP_LAUNCH(c, softmax_rows<T>, tp_row_blocks(rows), tp_row_threads(cols),
-                           rows, cols, (const T *)x, y, ignore, (T *)p, (A *)row, tp_faults_of(c, __func__));
+    int failed = TP_LAUNCH(c, losses<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols, (const T *)x, y,
+                           ignore, (tp_soft<A> *)soft, (A *)row, tp_faults_of(c, __func__));
 
     if (failed) return failed;
     return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore,
@@ -121,21 +123,21 @@ static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 }
 
 template <class T>
-static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                            const int64_t *y, int64_t ignore, bool mean,
+static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                            const void *soft, const int64_t *y, int64_t ignore, bool mean,
                             const void *dloss, int64_t dloss_step, const void *count,
                             bool add, void *dx)
 {
     typedef tp_acc<T> A;
 
     return TP_LAUNCH(c, gradient<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
-                     (const T *)p, y, ignore, mean, (const A *)dloss, dloss_step,
-                     (const A *)count, add, (T *)dx);
+                     (const T *)x, (const tp_soft<A> *)soft, y, ignore, mean, (const A *)dloss,
+                     dloss_step, (const A *)count, add, (T *)dx);
 }
 
 template <class T>
-static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *p,
-                             const int64_t *y, int64_t ignore, bool mean,
+static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
+                             const void *soft, const int64_t *y, int64_t ignore, bool mean,
                              const void *dloss, int64_t dloss_step, const void *count,
                              const void *u, void *ddx, void *ddloss)
 {
@@ -143,8 +145,8 @@ static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *
 
     if (cols == 0) return 0;
     return TP_LAUNCH(c, second<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
-                     (const T *)p, y, ignore, mean, (const A *)dloss, dloss_step,
-                     (const A *)count, (const T *)u, (T *)ddx, (A *)ddloss);
+                     (const T *)x, (const tp_soft<A> *)soft, y, ignore, mean, (const A *)dloss,
+                     dloss_step, (const A *)count, (const T *)u, (T *)ddx, (A *)ddloss);
 }
 
 TP_FLOATS(cross_entropy)

@@ -76,19 +76,18 @@ Test(bytes_rows, cross_entropy)
                       cols = shapes[i / LEN(kinds)].cols, n = rows * cols;
         tp_dtype t = kinds[i % LEN(kinds)], A = sum_of(t);
         buffer x = numbers(t, n, -1, 1), label = numbers(TP_I64, rows, 0, 9),
-               p = blank(t, n), row = blank(A, rows), loss = blank(A, 1),
+               soft = blank(A, 2 * rows), row = blank(A, rows), loss = blank(A, 1),
                count = blank(A, 1), dloss = numbers(A, 1, 1, 2), dx = blank(t, n),
                du = numbers(t, n, -1, 1), ddx = blank(t, n), ddloss = blank(A, rows);
-        double one = again(cols, 1), two = again(cols, 2);
+        double two = again(cols, 2);
 
-        COST(cross_entropy, t, (2 + one) * bytes_of(n, t), 14, one > 0 ? long_row : NULL,
-             rows, cols, ON(x), ON(label), -100, true, ON(p), ON(row), ON(loss),
-             ON(count));
-        COST(cross_entropy_dx, t, 2 * bytes_of(n, t), 14, NULL, rows, cols, ON(p),
-             ON(label), -100, true, ON(dloss), 0, ON(count), false, ON(dx));
+        COST(cross_entropy, t, bytes_of(n, t), 14, NULL, rows, cols, ON(x), ON(label),
+             -100, true, ON(soft), ON(row), ON(loss), ON(count));
+        COST(cross_entropy_dx, t, 2 * bytes_of(n, t), 14, NULL, rows, cols, ON(x),
+             ON(soft), ON(label), -100, true, ON(dloss), 0, ON(count), false, ON(dx));
         COST(cross_entropy_ddx, t, (3 + two) * bytes_of(n, t), 14,
-             two > 0 ? long_row : NULL, rows, cols, ON(p), ON(label), -100, true,
-             ON(dloss), 0, ON(count), ON(du), ON(ddx), ON(ddloss));
+             two > 0 ? long_row : NULL, rows, cols, ON(x), ON(soft), ON(label), -100,
+             true, ON(dloss), 0, ON(count), ON(du), ON(ddx), ON(ddloss));
         release_all();
     }
 }

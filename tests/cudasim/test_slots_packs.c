@@ -145,20 +145,20 @@ static void try_cross_entropy(tp_dtype t, int64_t rows, int64_t cols)
 {
     tp_dtype A = sum_of(t);
     pair x = pair_of(t, rows * cols, -5, 5),
-         label = pair_of(TP_I64, rows, 0, (double)cols), p = nothing(t, rows * cols);
+         label = pair_of(TP_I64, rows, 0, (double)cols), soft = nothing(A, rows * 2);
     pair row = nothing(A, rows), loss = nothing(A, 1), count = nothing(A, 1),
          dloss = pair_of(A, 1, 1, 2);
     pair dx = nothing(t, rows * cols), u = pair_of(t, rows * cols, -1, 1),
          ddx = nothing(t, rows * cols), ddloss = nothing(A, rows);
 
     CASE("cross entropy of (%d, %d), %s", (int)rows, (int)cols, dtype_names[t]);
-    BOTH(cross_entropy, t, rows, cols, ON(x), ON(label), -100, true, ON(p), ON(row),
+    BOTH(cross_entropy, t, rows, cols, ON(x), ON(label), -100, true, ON(soft), ON(row),
          ON(loss), ON(count));
-    BOTH(cross_entropy_dx, t, rows, cols, ON(p), ON(label), -100, true, ON(dloss), 0,
-         ON(count), false, ON(dx));
-    BOTH(cross_entropy_ddx, t, rows, cols, ON(p), ON(label), -100, true, ON(dloss), 0,
-         ON(count), ON(u), ON(ddx), ON(ddloss));
-    check_pair(&p), check_pair(&loss), check_pair(&dx), check_pair(&ddx),
+    BOTH(cross_entropy_dx, t, rows, cols, ON(x), ON(soft), ON(label), -100, true, ON(dloss),
+         0, ON(count), false, ON(dx));
+    BOTH(cross_entropy_ddx, t, rows, cols, ON(x), ON(soft), ON(label), -100, true, ON(dloss),
+         0, ON(count), ON(u), ON(ddx), ON(ddloss));
+    check_pair(&soft), check_pair(&loss), check_pair(&dx), check_pair(&ddx),
         check_pair(&ddloss);
     release_all();
 }
