@@ -73,13 +73,13 @@ Test(options, a_run_goes_on_with_its_flags, IN_FOLDER)
     tp_train_args a;
 
     snprintf(path, sizeof path, "%s", in_folder("state"));
-    begin("--lr 0.25 --batch 32 --seed 9 --epochs 5 --data some --out there --amp bf16 "
+    begin("--lr 0.25 --batch 32 --seed 9 --epochs 5 --data some --out there --amp bf16 --device cuda "
           "--plot --prompt a --style \xC3\xA9 --heads 2 --dropout 0.3 --tied",
           path);
     CASE("none is given");
     CHECK(resume(&a, path, "", NULL) == -1);
     CHECK(a.lr == 0.25 && a.batch == 32 && a.seed == 9 && a.epochs == 5 &&
-          !strcmp(a.data, "some") && !strcmp(a.amp, "bf16") && a.plot && !prompt &&
+          !strcmp(a.device, "cuda") && !strcmp(a.data, "some") && !strcmp(a.amp, "bf16") && a.plot && !prompt &&
           !strcmp(style, "\xC3\xA9") && heads == 2 && shown == 8 && dropout == 0.3 &&
           tied);
     CHECK(tp_rng_save().seed == 9 &&
@@ -92,7 +92,7 @@ Test(options, a_run_goes_on_with_its_flags, IN_FOLDER)
                  "--epochs 8 --steps 100 --data more --out here --shown 3 --prompt x "
                  "--threads 1 --device cpu",
                  NULL) == -1);
-    CHECK(a.epochs == 8 && a.steps == 100 && !strcmp(a.data, "more") &&
+    CHECK(a.epochs == 8 && a.steps == 100 && !strcmp(a.device, "cpu") && !strcmp(a.data, "more") &&
           !strcmp(a.out, "here") && shown == 3 && !strcmp(prompt, "x") && heads == 2);
     CASE("what they became is kept again");
     begin("--epochs 8", in_folder("again"));

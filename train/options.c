@@ -12,15 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Not where it runs, and into which folder: device, threads, out. */
+/* Not with how many threads, and into which folder: threads, out. */
 static const struct {
     const char *name;
     int flag;
     bool may_differ;
-} kept[] = { { "data", DATA, true },    { "epochs", EPOCHS, true },
-             { "steps", STEPS, true },  { "plot", PLOT, true },
-             { "batch", BATCH, false }, { "lr", LR, false },
-             { "seed", SEED, false },   { "amp", AMP, false } };
+} kept[] = { { "device", DEVICE, true }, { "data", DATA, true },   { "epochs", EPOCHS, true },
+             { "steps", STEPS, true },   { "plot", PLOT, true },   { "batch", BATCH, false },
+             { "lr", LR, false },        { "seed", SEED, false },  { "amp", AMP, false } };
 
 enum { VALUE = 64 };
 
@@ -44,6 +43,8 @@ static const char *real_text(double v, char room[VALUE])
 static const char *common_text(const tp_train_args *a, int flag, char room[VALUE])
 {
     switch (flag) {
+    case DEVICE:
+        return a->device;
     case DATA:
         return a->data;
     case AMP:

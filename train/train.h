@@ -104,8 +104,8 @@ typedef struct tp_train_args {
  * and warnings go to stderr from here on.
  * With --resume a flag that isn't given is that of the run that is resumed, where its checkpoint has
  * them ("options"; its texts stay until the next call with --resume), and out the checkpoint's folder.
- * One that is given may be another where that takes no part in what was learned: data, epochs, steps,
- * plot, and those that may_differ. */
+ * One that is given may be another where that takes no part in what was learned: device, data, epochs, steps,
+ * plot, and those that may_differ.  On another device a run goes on, but no longer bit by bit. */
 int tp_train_parse(tp_train_args *a, int argc, char **argv);
 tp_dtype tp_train_amp(const tp_train_args *a); /* what --amp says: TP_F32 (off), TP_BF16 or TP_F16 */
 /* Makes the folder, those above it too, where it isn't there; false and an error where it can't be

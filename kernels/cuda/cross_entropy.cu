@@ -17,7 +17,7 @@ template <class A> struct tp_soft {
 
 template <class T>
 static __global__ void losses(int64_t rows, int64_t cols, const T *logits, const int64_t *y,
-                              int64_t ignore, tp_soft<tp_acc<T>> *soft, tp_acc<T> *row, tp_faults faults)
+                              int64_t ignore, tp_acc<T> *soft, tp_acc<T> *row, tp_faults faults)
 {
     typedef tp_acc<T> A;
 
@@ -29,7 +29,7 @@ static __global__ void losses(int64_t rows, int64_t cols, const T *logits, const
         x.take({ logits + r * cols }, cols, NULL);
         tp_top_and_sum(x, &top, &sum);
         if (threadIdx.x > 0) continue;
-        soft[r] = { top, 1 / sum }, row[r] = 0, label = y[r];
+        soft[2 * r] = top, soft[2 * r + 1] = 1 / sum, row[r] = 0, label = y[r];
         if (label == ignore) continue;
         if (label >= 0 && label < cols)
             row[r] = top + log(sum) - tp_load(logits[r * cols + label]); /* not -log p: p may be 0 */
@@ -54,7 +54,7 @@ static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y,
 
 template <class T>
 static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
-                                const tp_soft<tp_acc<T>> *soft, const int64_t *y, int64_t ignore,
+                                const tp_acc<T> *soft, const int64_t *y, int64_t ignore,
                                 bool mean, const tp_acc<T> *dloss, int64_t dloss_step,
                                 const tp_acc<T> *count, bool add, T *dx)
 {
@@ -65,7 +65,7 @@ static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         int64_t label = y[r];
         A g = dloss[r * dloss_step], over = mean ? *count : A(1);
-        tp_soft<A> p = soft[r];
+        tp_soft<A> p = { soft[2 * r], soft[2 * r + 1] };
         tp_rows<T, 1> x;
 
         x.take({ logits + r * cols }, cols, dx + r * cols);
@@ -79,7 +79,7 @@ static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
 
 template <class T>
 static __global__ void
-second(int64_t rows, int64_t cols, const T *logits, const tp_soft<tp_acc<T>> *soft,
+second(int64_t rows, int64_t cols, const T *logits, const tp_acc<T> *soft,
        const int64_t *y, int64_t ignore, bool mean, const tp_acc<T> *dloss, int64_t dloss_step, const tp_acc<T> *count,
        const T *du, T *ddx, tp_acc<T> *ddloss)
 {
@@ -90,7 +90,7 @@ second(int64_t rows, int64_t cols, const T *logits, const tp_soft<tp_acc<T>> *so
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         bool counts = y[r] != ignore;
         A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot;
-        tp_soft<A> p = soft[r];
+        tp_soft<A> p = { soft[2 * r], soft[2 * r + 1] };
         tp_rows<T, 2> x; /* and u */
 
         x.take({ logits + r * cols, du + r * cols }, cols, ddx + r * cols);
@@ -115,7 +115,7 @@ static int cross_entropy(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 {
     typedef tp_acc<T> A;
     int failed = TP_LAUNCH(c, losses<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols, (const T *)x, y,
-                           ignore, (tp_soft<A> *)soft, (A *)row, tp_faults_of(c, __func__));
+                           ignore, (A *)soft, (A *)row, tp_faults_of(c, __func__));
 
     if (failed) return failed;
     return TP_LAUNCH(c, fold_rows<A>, 1, TP_THREADS, rows, (const A *)row, y, ignore,
@@ -131,7 +131,7 @@ static int cross_entropy_dx(tp_ctx *c, int64_t rows, int64_t cols, const void *x
     typedef tp_acc<T> A;
 
     return TP_LAUNCH(c, gradient<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
-                     (const T *)x, (const tp_soft<A> *)soft, y, ignore, mean, (const A *)dloss,
+                     (const T *)x, (const A *)soft, y, ignore, mean, (const A *)dloss,
                      dloss_step, (const A *)count, add, (T *)dx);
 }
 
@@ -145,7 +145,7 @@ static int cross_entropy_ddx(tp_ctx *c, int64_t rows, int64_t cols, const void *
 
     if (cols == 0) return 0;
     return TP_LAUNCH(c, second<T>, tp_row_blocks(rows), tp_row_threads(cols), rows, cols,
-                     (const T *)x, (const tp_soft<A> *)soft, y, ignore, mean, (const A *)dloss,
+                     (const T *)x, (const A *)soft, y, ignore, mean, (const A *)dloss,
                      dloss_step, (const A *)count, (const T *)u, (T *)ddx, (A *)ddloss);
 }
 
