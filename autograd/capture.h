@@ -38,10 +38,10 @@ tp_capture *tp_capture_new(tp_device *dev, tp_step_fn *step, void *user);
  *
  * After the third run `step` isn't called again, so what it does on the host happens no more.  From the
  * second run on these are errors in it, which name what to do instead: tp_item, tp_read, tp_device_wait; tp_from,
- * tp_to from or to the host; tp_store; tp_seed; rates and schedules; hooks; anomaly mode; a step that launches
- * other kernels than the one before; kernels of another device, the CPU's too.  After such an error that run was
- * no step, gradients of leaves that it reached are gone, and the next run records again.  What a kernel finds wrong
- * in its data is told by the next wait, as ever, and its run was a step.
+ * tp_to from or to the host; tp_store; tp_seed, and tp_rng_restore of what was saved before the step; rates and
+ * schedules; hooks; anomaly mode; a step that launches other kernels than the one before; kernels of another device,
+ * the CPU's too.  After such an error that run was no step, gradients of leaves that it reached are gone, and the next
+ * run records again.  What a kernel finds wrong in its data is told by the next wait, as ever, and its run was a step.
  *
  * What changes from step to step is written into tensors between runs (tp_copy_), rates by
  * tp_optim_set_lr or a schedule there.  Random numbers go on as if step had been called.  Gradients stay where

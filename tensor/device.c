@@ -119,6 +119,19 @@ static tp_device *open_cpu(void)
     return tp__cpu();
 }
 
+/* The first GPU that can be used, else the CPU. */
+static tp_device *open_any(void)
+{
+    pthread_once(&cuda_once, make_cuda);
+    for (int i = 0; i < n_cuda; i++) {
+        if (tp__device_ctx(&devices[CUDA + i])) return &devices[CUDA + i];
+        tp__log(1, "%s", tp_error());
+        tp_clear_error();
+    }
+    tp__log(0, "using the CPU: no CUDA device%s%s", n_cuda ? " that can be used" : ", ", n_cuda ? "" : why_no_cuda);
+    return open_cpu();
+}
+
 tp_device *tp_device_open(const char *name)
 {
     if (!tp_ok()) return NULL;
@@ -127,10 +140,7 @@ tp_device *tp_device_open(const char *name)
     if (!strncmp(name, "cuda", 4)) return open_cuda(name);
     TP_REQUIRE(!strcmp(name, "auto"), TP_ERR_DEVICE,
                "no device is named \"%s\": cpu, cuda, cuda:1 or auto", name);
-    pthread_once(&cuda_once, make_cuda);
-    if (n_cuda > 0) return &devices[CUDA];
-    tp__log(0, "using the CPU: no CUDA device, %s", why_no_cuda);
-    return open_cpu();
+    return open_any();
 }
 
 /* ---- contexts ---- */

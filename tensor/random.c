@@ -20,7 +20,10 @@ void tp_rng_restore(tp_rng r)
 {
     tp_thread *me = tp__me();
 
-    if (!tp_ok() || (r.seed != me->rng.seed && !tp__replayable(__func__, "replays go on with the generator as it is"))) return;
+    /* back to where it was in the same step, as checkpoints go, may be replayed */
+    if (!tp_ok() || (!(me->tape && r.seed == me->rng.seed && r.offset >= me->tape->from.offset) &&
+                     !tp__replayable(__func__, "replays go on with the generator as it is")))
+        return;
     me->rng = r;
 }
 

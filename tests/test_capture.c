@@ -166,6 +166,10 @@ static tp_tensor *seeds(run *r)
 {
     return (void)r, tp_seed(3), NULL;
 }
+static tp_tensor *restores(run *r)
+{
+    return (void)r, tp_rng_restore((tp_rng){ 7, 0 }), NULL; /* as it was before the weights were drawn */
+}
 static tp_tensor *rates(run *r)
 {
     return (void)tp_sched_advance(r->sched), NULL;
@@ -214,10 +218,35 @@ ON_EACH_DEVICE(capture, refuses_what_a_replay_cannot_repeat)
             "tp_store: not in a captured step: replays would go on from the old tensor",
             dev);
     refused("a seed", seeds, "tp_seed: not in a captured step", dev);
+    refused("a generator of before", restores, "tp_rng_restore: not in a captured step", dev);
     refused("a schedule", rates, "tp_optim_set_lr: not in a captured step", dev);
     refused("a wait", waits, "tp_device_wait: not in a captured step", dev);
     if (strcmp(tp_device_name(dev), "cpu"))
         refused("a copy to the host", crosses, "tp_to: not in a captured step", dev);
+}
+
+static tp_tensor *twice_the_same(void *user)
+{
+    tp_tensor *x = user, *first;
+    tp_rng here = tp_rng_save();
+
+    first = tp_dropout(x, .5);
+    tp_rng_restore(here);
+    return tp_sum(tp_abs(tp_sub(first, tp_dropout(x, .5))), TP_ALL);
+}
+
+ON_EACH_DEVICE(capture, goes_back_to_its_own_random_numbers)
+{
+    tp_tensor *x;
+    tp_capture *c;
+    TP_SCOPE;
+
+    tp_seed(7);
+    x = tp_ones(TP_SHAPE(1000), TP_F32, dev), c = tp_capture_new(dev, twice_the_same, x);
+    for (int i = 0; i < STEPS; i++)
+        CHECK_NEAR(tp_item(tp_capture_run(c)), 0, 0);
+    CHECK(tp_capture_recorded(c) == (dev->backend->record != NULL));
+    tp_capture_free(c);
 }
 
 static tp_tensor *more_kernels(run *r)

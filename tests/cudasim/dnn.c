@@ -9,6 +9,7 @@
  * version to be.
  */
 #include "tests/cudasim/dnn.h"
+#include "tests/cudasim/settings.h"
 
 #include <cudnn.h>
 #include <stdatomic.h>
@@ -35,8 +36,12 @@ void cudasim_dnn_get_stats(cudasim_dnn_stats *to)
 
 static const char *trouble(void)
 {
+    static const char *const all[] = { "create", "memory", "none", "writing", "finalize", "execute" };
     const char *t = getenv("CUDASIM_DNN");
 
+    for (size_t i = 0; t && i < sizeof all / sizeof *all; i++)
+        if (!strcmp(t, all[i])) return t;
+    if (t) cudasim_setting("CUDASIM_DNN", 1, 999999, 0); /* a version */
     return t ? t : "";
 }
 
@@ -409,12 +414,11 @@ static const struct {
 /* No plan for bf16 before compute capability 8. */
 static bool has_engines(const descriptor *graph)
 {
-    const char *sm = getenv("CUDASIM_SM");
     convolution k;
 
     fill(part(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS), &k);
     return !wanted("none") && !(wanted("writing") && k.beta != 0) &&
-           !(k.type == CUDA_R_16BF && sm && atoi(sm) < 80);
+           !(k.type == CUDA_R_16BF && cudasim_setting("CUDASIM_SM", 50, 129, 80) < 80);
 }
 
 static cudnnStatus_t give_configs(const descriptor *heur, int64_t room, int64_t *n,

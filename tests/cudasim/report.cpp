@@ -1,6 +1,7 @@
 /*
  * report.cpp - faults, counters, and the order in which things take turns.
  */
+#include "tests/cudasim/settings.h"
 #include "tests/cudasim/sim.hpp"
 
 #include <cstdarg>
@@ -37,14 +38,20 @@ uint64_t next_random()
 
 void set_order(const char *text)
 {
-    order_read = true;
-    if (!std::strcmp(text, "reverse"))
-        order = REVERSE;
-    else if (!std::strncmp(text, "random", 6)) {
-        order = RANDOM;
-        seed = text[6] == ':' ? std::strtoull(text + 7, NULL, 10) * 2654435761u + 1 : 1;
-    } else
+    char *end = NULL;
+
+    order_read = true, seed = 1;
+    if (!std::strcmp(text, "forward"))
         order = FORWARD;
+    else if (!std::strcmp(text, "reverse"))
+        order = REVERSE;
+    else if (!std::strcmp(text, "random"))
+        order = RANDOM;
+    else {
+        order = RANDOM;
+        if (!std::strncmp(text, "random:", 7)) seed = std::strtoull(text + 7, &end, 10) * 2654435761u + 1;
+        if (!end || end == text + 7 || *end) cudasim_refuse("CUDASIM_ORDER", text, "forward, reverse or random:SEED");
+    }
 }
 
 } // namespace

@@ -8,6 +8,7 @@
  * in the order asked for.  So a copy from the host reads its memory late, and one to the
  * host spoils the target at once and fills it late.  Harsher than CUDA, never softer.
  */
+#include "tests/cudasim/settings.h"
 #include "tests/cudasim/sim.hpp"
 
 #include <cstdio>
@@ -250,9 +251,7 @@ extern "C" {
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    const char *devices = std::getenv("CUDASIM_DEVICES");
-
-    *n = devices ? std::atoi(devices) : 1;
+    *n = cudasim_setting("CUDASIM_DEVICES", 0, 64, 1);
     return cudaSuccess;
 }
 
@@ -274,8 +273,7 @@ cudaError_t cudaDriverGetVersion(int *v)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
 {
-    const char *sm = std::getenv("CUDASIM_SM");
-    int capability = sm ? std::atoi(sm) : cudasim::capability;
+    int capability = cudasim_setting("CUDASIM_SM", 50, 129, cudasim::capability);
 
     std::memset((void *)p, 0, sizeof *p);
     std::snprintf(p->name, sizeof p->name, "cudasim");

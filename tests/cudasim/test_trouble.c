@@ -255,11 +255,22 @@ static void in_a_thread(void *(*f)(void *user), void *user)
     pthread_join(t, NULL);
 }
 
+static void keep_text(void *user, int level, const char *text)
+{
+    if (level == 1) snprintf(user, 200, "%s", text);
+}
+
 Test(trouble, a_device_that_is_too_old)
 {
+    char told[200] = "";
+
     if (getenv("CUDASIM_PTX")) cr_skip_test("a PTX has its own capability");
     setenv("CUDASIM_SM", "70", 1);
     CHECK_REFUSED(tp_device_wait(simulated()), TP_ERR_DEVICE, "has compute capability 7.0, and 7.5 is the least");
+    CASE("auto takes another");
+    tp_set_log(keep_text, told);
+    CHECK(tp_device_open("auto") == tp_device_open("cpu") && tp_ok());
+    CHECK(strstr(told, "has compute capability 7.0"));
 }
 
 /* What nobody waited for is told when the thread ends. */
@@ -270,11 +281,6 @@ static void *leave_a_fault(void *user)
 
     CHECK(tp_one_hot(tp_full(TP_SHAPE(2), 5, TP_I64, dev), 3));
     return NULL;
-}
-
-static void keep_text(void *user, int level, const char *text)
-{
-    if (level == 1) snprintf(user, 200, "%s", text);
 }
 
 Test(trouble, a_fault_that_nobody_waited_for)
