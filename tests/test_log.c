@@ -404,6 +404,47 @@ Test(log, event_files_go_on, IN_FOLDER)
     free(whole);
 }
 
+/* Of all three files, those of the last call kept; is each what it was? */
+static bool all_stay(char *kept[3], size_t bytes[3])
+{
+    static const char *const names[] = { "run/log.csv", "run/log.jsonl", EVENTS };
+    bool same = true;
+
+    for (int i = 0; i < 3; i++) {
+        size_t n;
+        char *now = read_whole(in_folder(names[i]), &n);
+
+        same = same && kept[i] && n == bytes[i] && !memcmp(now, kept[i], n);
+        free(kept[i]), kept[i] = now, bytes[i] = n;
+    }
+    return same;
+}
+
+Test(log, an_earlier_one_stays_until_there_is_a_row, IN_FOLDER)
+{
+    char *kept[3] = { 0 };
+    size_t bytes[3] = { 0 };
+    tp_logger *l = tp_log_open(both());
+
+    log_steps(l, 1, 5);
+    CHECK(tp_log_close(l) && !all_stay(kept, bytes) && bytes[0] && bytes[1] && bytes[2]);
+    CASE("a run that fails in its first step");
+    l = tp_log_open(both());
+    CHECK_REFUSED((tp_log_text(l, "k", "\xff"), false), TP_ERR_ARG, "isn't UTF-8");
+    tp_add(NULL, NULL);
+    tp_log_value(l, "loss", 1), tp_log_step(l);
+    CHECK(!tp_log_close(l));
+    tp_clear_error();
+    CHECK(all_stay(kept, bytes));
+    CASE("a shorter one takes its place");
+    l = tp_log_open(both()), log_steps(l, 1, 1);
+    CHECK(tp_log_close(l) && !all_stay(kept, bytes));
+    CHECK(!strcmp(kept[0], "step,loss\n1,1\n") && strchr(kept[1], '\n') == kept[1] + bytes[1] - 1);
+    CHECK(says(inside(record(kept[2], bytes[2], 0), 3), "brain.Event:2") && !record(kept[2], bytes[2], 2).number);
+    for (int i = 0; i < 3; i++)
+        free(kept[i]);
+}
+
 Test(log, refusals, IN_FOLDER)
 {
     TP_SCOPE;

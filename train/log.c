@@ -144,6 +144,27 @@ static bool lock_folder(tp_logger *l)
     return true;
 }
 
+FILE *tp__log_file(const char *path, bool append)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : 0), 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, append ? "a" : "w");
+
+    if (fd >= 0 && !f) close(fd);
+    return f;
+}
+
+/* An earlier log that ours doesn't go on below gives way to it, and not to a run that fails at once. */
+void tp__log_start(tp_logger *l)
+{
+    FILE *const files[] = { l->csv, l->json, l->events };
+
+    if (l->started) return;
+    l->started = true;
+    for (int i = 0; i < TP_LEN(files); i++)
+        if (files[i] && !l->o.append && ftruncate(fileno(files[i]), 0) && errno != EINVAL) l->incomplete = true; /* a device's has no end */
+    tp__log_events_start(l);
+}
+
 static bool open_csv(tp_logger *l)
 {
     char path[4096];
@@ -152,7 +173,7 @@ static bool open_csv(tp_logger *l)
     if (!tp_train_folder(l->dir) || !lock_folder(l)) return false;
     snprintf(path, sizeof path, "%s/log.csv", l->dir);
     if (l->o.append && !read_columns(l, path)) return false;
-    l->csv = fopen(path, l->o.append ? "a" : "w");
+    l->csv = tp__log_file(path, l->o.append);
     TP_REQUIRE_IN("tp_log_open", l->csv, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
     return true;
 }
@@ -292,6 +313,7 @@ static void widen(tp_logger *l)
 static void show_keys(tp_logger *l)
 {
     if (!l->csv || l->n == l->columns) return;
+    tp__log_start(l);
     if (l->columns) widen(l);
     else put_header(l, l->csv), fflush(l->csv);
     l->columns = l->n;
@@ -312,6 +334,7 @@ static void put_row(tp_logger *l, const double *v)
 {
     TP_PLAIN;
     if (!l->csv) return;
+    tp__log_start(l);
     fprintf(l->csv, "%lld", (long long)l->row);
     for (int i = 0; i < l->n; i++)
         fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
@@ -462,7 +485,7 @@ bool tp_log_close(tp_logger *l)
     bool ok;
 
     if (!l) return true;
-    if (tp_ok()) l->row = l->step, end_row(l);
+    if (tp_ok()) l->row = l->step, end_row(l), tp__log_start(l);
     tp__log_bar(l, true);
     delist(l);
     ok = close_files(l);

@@ -26,7 +26,7 @@ struct tp_logger {
     char *dir;
     FILE *csv, *json, *events; /* the last two where they are wanted */
     int folder;                /* open, and locked; -1: none */
-    bool terminal, drawn, incomplete, json_lost, events_lost;
+    bool terminal, drawn, started, incomplete, json_lost, events_lost;
     int columns; /* of the header that log.csv has; 0: none yet */
     int64_t step, row;
     /* The row of the last step is in the files already, from there on; a value has come since. */
@@ -42,9 +42,12 @@ struct tp_logger {
 
 double tp__now(void);
 tp_track *tp__log_track(tp_logger *l, const char *key); /* made if it isn't there */
+FILE *tp__log_file(const char *path, bool append); /* what is there stays until tp__log_start */
+void tp__log_start(tp_logger *l); /* before anything is written */
 bool tp__log_json_open(tp_logger *l);
 void tp__log_json_row(tp_logger *l, const double *v);
 bool tp__log_events_open(tp_logger *l);
+void tp__log_events_start(tp_logger *l);
 void tp__log_events_row(tp_logger *l, const double *v);
 void tp__log_free(tp_logger *l);
 void tp__log_bar(tp_logger *l, bool last);

@@ -36,10 +36,11 @@ static void put_event(tp_logger *l, int64_t step, int field, tp_message *inner)
 
 /* Steps that are made again replace those of the earlier run: TensorBoard forgets what comes after
  * the step of a session's start. */
-static void put_start(tp_logger *l)
+void tp__log_events_start(tp_logger *l)
 {
     tp_message version = { 0 }, session = { 0 };
 
+    if (!l->events) return;
     tp__pb_append(&version, "brain.Event:2", 13);
     put_event(l, 0, 3, &version);
     if (!l->o.from) return;
@@ -58,10 +59,9 @@ bool tp__log_events_open(tp_logger *l)
         if (ftruncate(fileno(f), tp__records_end(f))) l->events_lost = true;
         fclose(f);
     }
-    l->events = fopen(path, l->o.append ? "ab" : "wb");
+    l->events = tp__log_file(path, l->o.append);
     TP_REQUIRE_IN("tp_log_open", l->events, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
-    put_start(l);
-    return tp_ok();
+    return true;
 }
 
 void tp__log_events_row(tp_logger *l, const double *v)
@@ -96,6 +96,7 @@ static void put_value(tp_logger *l, const char *key, int field, tp_message *inne
 {
     tp_message value = { 0 }, summary = { 0 };
 
+    tp__log_start(l);
     tp__pb_text(&value, 1, key);
     tp__pb_message(&value, field, inner);
     if (metadata) tp__pb_message(&value, 9, metadata);

@@ -41,7 +41,7 @@ bool tp__log_json_open(tp_logger *l)
         if (ftruncate(fileno(f), end_of_rows(f, l->o.from, &l->json_at))) l->json_lost = true;
         fclose(f);
     }
-    l->json = fopen(path, l->o.append ? "a" : "w");
+    l->json = tp__log_file(path, l->o.append);
     TP_REQUIRE_IN("tp_log_open", l->json, TP_ERR_IO, "%s can't be written: %s", path, strerror(errno));
     return true;
 }
