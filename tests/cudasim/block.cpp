@@ -264,7 +264,7 @@ const shared_array *shared_find(const byte *p, size_t bytes)
 void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim3 grid,
               dim3 block)
 {
-    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
+    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z, before = stats.bytes_read + stats.bytes_written;
 
     if (bytes > sizeof arguments) std::abort();
     std::memcpy(arguments, call, bytes);
@@ -278,6 +278,7 @@ void run_grid(const char *name, cudasim_work *run, void *call, size_t bytes, dim
         run_block(block);
     }
     stats.blocks += blocks, stats.threads += blocks * (uint64_t)count;
+    note_kernel(name, stats.bytes_read + stats.bytes_written - before);
 }
 
 } // namespace cudasim

@@ -2,7 +2,9 @@
  * counts.c - what one training step of each workload costs a GPU: counted in the simulator, and the
  * time that it gives, an estimate.
  *
- *   counts [mlp cnn vae lstm gpt gpt384 dcgan ddpm resnet18 gpt2 ...]      all, without arguments
+ *   counts [--kernels] [mlp cnn vae lstm gpt gpt384 dcgan ddpm resnet18 gpt2 ...]
+ *
+ * All nine of speed.md without a name.  --kernels lists which kernels move the bytes.
  *
  * TAPER_CUDA_LIBRARY names the simulator's library.  A kernel or a library's call takes the time of
  * its bytes, all products together that of their operations, both at 80 % of the datasheet's rate.
@@ -51,6 +53,7 @@ static const workload gpt2 = { "gpt2", 820, open_gpt2, step_gpt2 };
 
 static void (*get_stats)(cudasim_stats *);
 static void (*set_work)(int);
+static int (*take_kernels)(cudasim_kernel *, int);
 
 typedef struct machine {
     const char *name;
@@ -82,7 +85,7 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
     train_step(w, &r), train_step(w, &r);
     tp_device_wait(dev);
     set_work(CUDASIM_COUNT);
-    get_stats(&before);
+    get_stats(&before), take_kernels(NULL, 0);
     train_step(w, &r);
     get_stats(&queued);
     tp_device_wait(dev); /* kernels run late: their bytes are counted then */
@@ -92,7 +95,18 @@ static cudasim_stats one_step(const workload *w, tp_device *dev)
     return cudasim_between(before, done);
 }
 
-static void report(const workload *w, tp_device *dev)
+static void list_kernels(void)
+{
+    static cudasim_kernel k[200];
+    int n = take_kernels(k, TP_LEN(k));
+
+    printf("\n| kernel | launches | MB |\n|---|---|---|\n");
+    for (int i = 0; i < n && k[i].bytes >= 100000; i++)
+        printf("| %s | %d | %.1f |\n", k[i].name, (int)k[i].launches, 1e-6 * (double)k[i].bytes);
+    printf("\n");
+}
+
+static void report(const workload *w, tp_device *dev, bool kernels)
 {
     cudasim_stats s = one_step(w, dev);
     double bytes = (double)(s.bytes_read + s.bytes_written), calls = (double)s.call_bytes;
@@ -103,11 +117,13 @@ static void report(const workload *w, tp_device *dev)
     for (int i = 0; i < TP_LEN(machines); i++)
         printf(" %.3f |", estimate_ms(&machines[i], w, bytes + calls, s.flops));
     printf("\n");
+    if (kernels) list_kernels();
     fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
+    bool kernels = argc > 1 && !strcmp(argv[1], "--kernels");
     tp_device *dev = tp_device_open("cuda");
     const char *path = getenv("TAPER_CUDA_LIBRARY");
     void *lib = path ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;
@@ -115,6 +131,7 @@ int main(int argc, char **argv)
     if (lib) {
         *(void **)&get_stats = dlsym(lib, "cudasim_get_stats");
         *(void **)&set_work = dlsym(lib, "cudasim_set_work");
+        *(void **)&take_kernels = dlsym(lib, "cudasim_take_kernels");
     }
     if (!dev || !set_work) {
         fprintf(stderr, "counts: TAPER_CUDA_LIBRARY must name the simulator's library%s%s\n", dev ? "" : ": ",
@@ -123,9 +140,9 @@ int main(int argc, char **argv)
     }
     printf("| workload | kernels | calls | kernels' MB | calls' MB | GFLOP of calls | GFLOP | waits | allocations | A100 ms | H100 ms |\n"
            "|---|---|---|---|---|---|---|---|---|---|---|\n");
-    for (int i = 0; argc < 2 && i < WORKLOADS; i++)
-        report(&workloads[i], dev);
-    for (int i = 1; i < argc; i++)
-        report(strcmp(argv[i], "gpt2") ? find_workload(argv[i]) : &gpt2, dev);
+    for (int i = 0; argc - kernels < 2 && i < WORKLOADS; i++)
+        report(&workloads[i], dev, kernels);
+    for (int i = 1 + kernels; i < argc; i++)
+        report(strcmp(argv[i], "gpt2") ? find_workload(argv[i]) : &gpt2, dev, kernels);
     return 0;
 }

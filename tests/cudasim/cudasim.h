@@ -48,6 +48,14 @@ CUDASIM_API const char *cudasim_last_fault(void); /* its text */
 CUDASIM_API void cudasim_clear(void);
 CUDASIM_API void cudasim_get_stats(cudasim_stats *to);
 
+/* One kernel, in all its dtypes. */
+typedef struct cudasim_kernel {
+    const char *name; /* as its launcher writes it */
+    uint64_t launches, bytes; /* that ran, read and written */
+} cudasim_kernel;
+/* Those that ran since this was called last, the most bytes first; how many of at most `room`. */
+CUDASIM_API int cudasim_take_kernels(cudasim_kernel *to, int room);
+
 /* Whether `memory_...` is counted, which takes time: within a launch an access counts once for each place,
  * instruction, number of earlier visits of the place by the thread with that instruction, and number of
  * barriers before it.  So a number that all threads read counts once, and a second pass over a tensor

@@ -4,11 +4,13 @@
 #include "tests/cudasim/settings.h"
 #include "tests/cudasim/sim.hpp"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
+#include <map>
 #include <string>
 
 namespace cudasim
@@ -54,7 +56,16 @@ void set_order(const char *text)
     }
 }
 
+std::map<std::string, cudasim_kernel> kernels;
+
 } // namespace
+
+void note_kernel(const char *name, uint64_t bytes)
+{
+    cudasim_kernel &k = kernels[name];
+
+    k.name = name, k.launches++, k.bytes += bytes;
+}
 
 void fault(const char *fmt, ...)
 {
@@ -127,6 +138,20 @@ void cudasim_clear(void)
 void cudasim_get_stats(cudasim_stats *to)
 {
     *to = stats;
+}
+
+int cudasim_take_kernels(cudasim_kernel *to, int room)
+{
+    std::vector<cudasim_kernel> all;
+    int n;
+
+    for (auto &k : kernels)
+        all.push_back(k.second);
+    kernels.clear();
+    std::sort(all.begin(), all.end(), [](auto &a, auto &b) { return a.bytes > b.bytes; });
+    n = (int)std::min(all.size(), (size_t)room);
+    std::copy_n(all.begin(), n, to);
+    return n;
 }
 
 void cudasim_set_work(int how)

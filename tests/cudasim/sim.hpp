@@ -18,6 +18,7 @@ namespace cudasim
 /* ---- report.cpp ---- */
 extern cudasim_stats stats;
 extern int work; /* CUDASIM_CHECK and its kin */
+void note_kernel(const char *name, uint64_t bytes); /* of a launch that has run */
 void fault(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool fault_pending(); /* the next wait fails, */
 void fault_told();    /* and no other */
