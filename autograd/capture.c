@@ -257,7 +257,7 @@ static tp_tensor *call(tp_capture *c)
     tp_tensor *y;
 
     let_go(&c->rehearsal, false);
-    if (c->runs > 0) c->rehearsal.from = me->rng, me->tape = &c->rehearsal;
+    if (c->runs > 0) c->rehearsal.from = me->rng, c->rehearsal.furthest = 0, me->tape = &c->rehearsal;
     y = counted(c, &c->last);
     me->tape = NULL;
     if (tp_ok()) c->runs++;

@@ -69,7 +69,7 @@ bool tp__nan_free(const char *op, const char *which, int first, tp_list list)
         tp_tensor *t = list.t[i], *n;
         tp_loop l;
 
-        if (!t || !tp__is_float(t) || t->dtype == TP_F16) continue;
+        if (!t || !tp__is_float(t) || !tp__backend(t)->count_nan[t->dtype]) continue;
         TP_SCOPE;
         if (!(n = tp__new(TP_SCALAR, TP_I64, tp__device(t)))) return false;
         l = tp__loop(&t->shape, TP_LIST(t));

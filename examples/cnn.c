@@ -25,7 +25,8 @@ static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, t
     TP_AUTOCAST(amp);
     tp_tensor *loss = loss_of(net, b);
 
-    if (!loss) return;
+    tp_optim_zero_grad(opt);
+    if (!tp_backward(scaler ? tp_scaler_scale(scaler, loss) : loss)) return;
     if (!isfinite(tp_item(loss))) { /* again, to say which op first gave that; nothing is saved any more */
         char why[512] = "no op gave NaN";
         TP_ANOMALY;
@@ -34,8 +35,6 @@ static void step(tp_module *net, tp_optim *opt, tp_scaler *scaler, tp_batch b, t
         if (!tp_ok()) snprintf(why, sizeof why, "%s", tp_error()), tp_clear_error();
         tp_fail(TP_ERR_NONFINITE, "the loss of step %lld isn't finite: %s", (long long)at, why);
     }
-    tp_optim_zero_grad(opt);
-    tp_backward(scaler ? tp_scaler_scale(scaler, loss) : loss);
     if (scaler) tp_scaler_step(scaler, opt), tp_scaler_update(scaler);
     else tp_optim_step(opt); /* nothing moves if anything above failed */
     tp_log_add(log, "loss", loss);

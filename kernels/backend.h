@@ -2,7 +2,8 @@
  * backend.h - one machine: its memory and its kernels.
  *
  * A kernel sees pointers, sizes and strides, never a tensor.  It never allocates, and never
- * waits unless there is no memory for its code; scratch comes from tp_scratch.  0 is success;
+ * waits unless there is no memory for its code, or a convolution of yet another shape drops the plan of an
+ * old one; scratch comes from tp_scratch.  0 is success;
  * else the text is in c->error.
  */
 #ifndef TP_KERNELS_BACKEND_H
@@ -43,7 +44,13 @@ static inline size_t tp__bytes_of(tp_dtype d)
 }
 
 /* The status of a kernel that failed. */
-enum { TP_KERNEL_FAILED = 1, TP_KERNEL_NO_MEMORY = 2, TP_NO_KERNEL = 3, TP_BAD_DATA = 4 /* told by a wait */ };
+enum {
+    TP_KERNEL_FAILED = 1, /* it can't do what is asked */
+    TP_KERNEL_NO_MEMORY,
+    TP_NO_KERNEL,
+    TP_BAD_DATA,     /* told by a wait */
+    TP_DEVICE_FAILED /* the device or its libraries did */
+};
 
 /* Writes c->error, gives TP_KERNEL_FAILED. */
 int tp__kernel_error(tp_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -4,7 +4,8 @@
 #ifndef TP_KERNELS_DTYPE_H
 #define TP_KERNELS_DTYPE_H
 
-/* f32 and f64 compute; bf16 computes, its sums kept in f32; f16 is stored and cast. */
+/* f32 and f64 compute; bf16 computes, its sums kept in f32; f16 is stored and cast, and on a GPU
+ * computes as bf16 does. */
 typedef enum tp_dtype {
     TP_F32,
     TP_F64,

@@ -1,6 +1,6 @@
 /*
  * average.c - averages of parameters: exponential (Polyak & Juditsky 1992 in spirit) and plain
- * (SWA: Izmailov et al. 2018).  One launch per dtype updates all of them.
+ * (SWA: Izmailov et al. 2018).  One launch per dtype updates all of them, another copies buffers.
  */
 #include "optim/internal.h"
 
@@ -19,7 +19,7 @@ typedef struct slot {
 struct tp_ema {
     tp_average_args how;
     tp_device *device;
-    tp_tensor *updates; /* f64, on the device */
+    tp_tensor *updates, *one; /* f64, on the device: how many there were, and 1 */
     slot *each;
     tp_update *update; /* room for one launch */
     int n, room;
@@ -35,7 +35,7 @@ void tp_ema_free(tp_ema *e)
         tp__free_text(e->each[i].name);
         tp__free(e->each[i].live), tp__free(e->each[i].average);
     }
-    tp__free(e->updates), tp__free(e->spare);
+    tp__free(e->updates), tp__free(e->one), tp__free(e->spare);
     tp__release(e->each, sizeof *e->each * (size_t)e->room);
     tp__release(e->update, sizeof *e->update * (size_t)e->room);
     tp__release(e, sizeof *e);
@@ -98,7 +98,8 @@ static bool take_all(const char *where, tp_ema *e, tp_module *m)
     if (!e->each || !e->update || tp_nn_each(all, false, take, &k) < 0) return false;
     k.buffers = true; /* what is left */
     if (tp_nn_each(all, true, take, &k) < 0) return false;
-    return (e->updates = tp__keep(tp_zeros(TP_SCALAR, TP_F64, e->device))) != NULL;
+    e->updates = tp__keep(tp_zeros(TP_SCALAR, TP_F64, e->device)), e->one = tp__keep(tp_ones(TP_SCALAR, TP_F64, e->device));
+    return e->updates && e->one;
 }
 
 static tp_ema *make(const char *where, tp_module *m, tp_average_args how)
@@ -154,34 +155,35 @@ static bool fits(const char *where, const tp_ema *e)
     return tp__device_ctx(e->device) != NULL;
 }
 
-static int launch_of(tp_ema *e, int first)
+/* All that one launch takes with the first. */
+static int launch_of(tp_ema *e, const slot *first)
 {
     int n = 0;
 
-    for (int i = first; i < e->n; i++) {
-        slot *s = &e->each[i];
-
-        if (s->done || s->buffer || s->live->dtype != e->each[first].live->dtype) continue;
+    for (slot *s = e->each; s < e->each + e->n; s++) {
+        if (s->done || s->buffer != first->buffer || s->live->dtype != first->live->dtype) continue;
         e->update[n++] = (tp_update){ tp_count(s->live), tp__data(s->live), tp__data(s->average), NULL, NULL, NULL };
         s->done = true;
     }
     return n;
 }
 
+/* A buffer is what the first update makes of it: a copy. */
+static bool update_with(tp_ema *e, const slot *first)
+{
+    const double *n = tp__data(first->buffer ? e->one : e->updates);
+
+    if (!tp__is_float(first->live)) return tp__copy(first->average, first->live, false);
+    return TP_RUN(average, first->live, launch_of(e, first), e->update, e->how, n);
+}
+
 static bool update(tp_ema *e)
 {
-    const double *n = tp__data(e->updates);
-
     if (!TP_RUN(tick, e->updates, tp__data(e->updates), NULL)) return false;
     for (int i = 0; i < e->n; i++)
         e->each[i].done = false;
-    for (int i = 0; i < e->n; i++) {
-        slot *s = &e->each[i];
-
-        if (s->buffer ? !tp__copy(s->average, s->live, false)
-                      : !s->done && !TP_RUN(average, s->live, launch_of(e, i), e->update, e->how, n))
-            return false;
-    }
+    for (slot *s = e->each; s < e->each + e->n; s++)
+        if (!s->done && !update_with(e, s)) return false;
     return true;
 }
 

@@ -65,7 +65,7 @@ static tp_tensor *joint_norm(tp_optim *o, double p)
         tp_tensor *g = o->each[i].grad;
 
         if (!g || !tp_count(g)) continue;
-        if (g->dtype == TP_BF16) g = tp_cast(g, TP_F32);
+        if (g->dtype == TP_BF16 || g->dtype == TP_F16) g = tp_cast(g, TP_F32);
         each[n++] = tp_cast(tp_norm(g, p, TP_ALL), TP_F64);
     }
     norm = n ? tp_norm(tp_stack((tp_list){ each, n }, 0), p, TP_ALL)

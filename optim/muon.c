@@ -55,7 +55,7 @@ static double adjustment(const tp_tensor *p, tp_muon_adjust how)
 static tp_tensor *momentum_of(const tp_slotted *k, const tp_group *g, const tp_tensor *scale)
 {
     double momentum = g->muon.momentum;
-    tp_dtype d = k->p->dtype == TP_BF16 ? TP_F32 : (tp_dtype)k->p->dtype;
+    tp_dtype d = k->p->dtype == TP_F64 ? TP_F64 : TP_F32;
     tp_tensor *m = tp_cast(k->state[TP_M], d), *now = tp_cast(k->grad, d);
 
     if (scale) now = tp_div(now, tp_cast((tp_tensor *)(uintptr_t)scale, d));

@@ -2,7 +2,7 @@
 # gpu.sh [REPORT] - the tests, the bench and a short training of each model on this machine's GPU, beside
 # PyTorch where it is installed, as one file to send: gpu-report.txt.
 #
-# TAPER_GPU (cuda; cpu tries this script), TAPER_BUILD (build-gpu), TAPER_PYTHON (that of scripts/torch-venv.sh)
+# TAPER_GPU (cuda; cpu tries this script), TAPER_BUILD (build-gpu), TAPER_PYTHON (that of scripts/torch-venv.sh, or python3)
 # TAPER_GPU_STEPS (200)   of each training
 #
 # Its status is that of the tests.
@@ -18,6 +18,9 @@ report=$(realpath -m -- "${1:-gpu-report.txt}")
 cd "$(dirname "$0")/.." || exit 1
 device=${TAPER_GPU:-cuda} build=${TAPER_BUILD:-build-gpu} steps=${TAPER_GPU_STEPS:-200}
 python=${TAPER_PYTHON:-${TAPER_TORCH_VENV:-$HOME/.cache/taper/torch}/bin/python}
+[ -x "$python" ] || python=$(command -v python3)
+has_torch=
+"$python" -c 'import torch, numpy' 2>/dev/null && has_torch=yes
 folder=$(mktemp -d "${TMPDIR:-/tmp}/taper-gpu-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
@@ -45,9 +48,10 @@ say "$(uname -srm); $(nproc) x $(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo
 command -v nvidia-smi >/dev/null &&
     say "$(nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap,clocks.max.sm --format=csv,noheader 2>&1)"
 command -v nvcc >/dev/null && say "$(nvcc --version | tail -n 1)"
+[ -n "$has_torch" ] || say "no PyTorch to compare with (TAPER_PYTHON names an interpreter that has it)"
 
 # ---- the library ----
-sh scripts/deps.sh build test data >"$folder/log" 2>&1 || { say "packages are missing: $(tail -n 1 "$folder/log")"; exit 1; }
+sh scripts/deps.sh build test data >"$folder/log" 2>&1 || say "packages weren't installed, perhaps they are there: $(tail -n 1 "$folder/log")"
 took sh -c "cmake -S . -B '$build' -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DTP_CUDASIM=OFF && cmake --build '$build' -j$(nproc)" \
     >"$folder/log" 2>&1 || { say "it doesn't build:" && tail -n 30 "$folder/log" | tee -a "$report"; exit 1; }
 say "built in $seconds s"
@@ -85,7 +89,7 @@ done
 say "" && say "## Steps"
 for model in mlp cnn vae lstm gpt gpt384 dcgan ddpm resnet18; do
     say "$("$build/tests/bench/models" --device "$device" $model 2>&1 | tail -n 1)"
-    [ -x "$python" ] && say "$(echo "step 50" |
+    [ -z "$has_torch" ] || say "$(echo "step 50" |
         "$python" tests/bench/rival.py --device "$device" --name $model 2>"$folder/log" || tail -n 1 "$folder/log")"
 done
 

@@ -132,7 +132,7 @@ def document():
         "# Ops and layers",
         "",
         "Made by `scripts/ops_doc.py` from the public headers, where errors, ownership and options are",
-        "told. Dtypes: floats are f32, f64 and bf16; all are these, f16, i64, i32, u8 and bool. The last",
+        "told. Dtypes: floats are f32, f64 and bf16, on a GPU f16 too; all are these, f16, i64, i32, u8 and bool. The last",
         "column says how often a result can be differentiated. Every row is tested: `scripts/ops_doc.py --check`.",
     ]
     for path in OPS:

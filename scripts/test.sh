@@ -16,4 +16,5 @@ cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=ON -DTP_WERROR
     -DTP_CUDASIM=$sim -DCMAKE_CUDA_ARCHITECTURES=80
 cmake --build "$build" -j"$(nproc)"
 cd "$build"
+[ $sim = OFF ] || sed -n 's/^TP_CUDA_TESTED:INTERNAL=/test.sh: of CUDA is tested: /p' CMakeCache.txt >&2
 exec ctest -j"$(nproc)" -LE slow --output-on-failure "$@"

@@ -81,7 +81,7 @@ bool tp__kernel_failed(const char *kernel, const tp_tensor *t, int status)
     else if (status == TP_KERNEL_NO_MEMORY)
         tp__fail(TP_ERR_MEMORY, kernel, "%s", c->error);
     else
-        tp__fail(TP_ERR_ARG, kernel, "%s", c->error);
+        tp__fail(status == TP_DEVICE_FAILED ? TP_ERR_DEVICE : TP_ERR_ARG, kernel, "%s", c->error);
     return false;
 }
 

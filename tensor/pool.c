@@ -1,6 +1,6 @@
 /*
- * pool.c - see pool.h.  One lock per pool; every function here takes it, and what asks the device for something
- * opens this thread's context before: that may give back what the pool has.
+ * pool.c - see pool.h.  One lock per pool; every function of the interface takes it, and what asks the device for
+ * something has this thread's context before: opening it may give back what the pool has.
  */
 #include "tensor/pool.h"
 
@@ -17,20 +17,17 @@ static tp_ctx *context(tp_pool *pool)
     return pool->host ? &host : tp__device_ctx(pool->device);
 }
 
-static void *from_device(tp_pool *pool, size_t bytes)
+static void *from_device(tp_pool *pool, tp_ctx *c, size_t bytes)
 {
-    tp_ctx *c = context(pool);
-    void *p = c ? pool->device->backend->alloc(c, bytes) : NULL;
+    void *p = pool->device->backend->alloc(c, bytes);
 
     if (p) pool->reserved += bytes, pool->calls++;
     return p;
 }
 
-static void to_device(tp_pool *pool, void *p, size_t bytes)
+static void to_device(tp_pool *pool, tp_ctx *c, void *p, size_t bytes)
 {
-    tp_ctx *c = context(pool);
-
-    if (c) pool->device->backend->release(c, p, bytes);
+    pool->device->backend->release(c, p, bytes);
     pool->reserved -= bytes;
 }
 
@@ -110,15 +107,15 @@ static void merge(tp_pool *pool, tp_block *b)
     unrecord(pool, rest);
 }
 
-static tp_block *new_segment(tp_pool *pool, size_t bytes)
+static tp_block *new_segment(tp_pool *pool, tp_ctx *c, size_t bytes)
 {
     size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     tp_block *b = record(pool);
 
     if (!b) return NULL;
     b->bytes = whole > SEGMENT ? whole : SEGMENT;
-    b->p = from_device(pool, b->bytes);
-    if (!b->p && whole < SEGMENT) b->bytes = whole, b->p = from_device(pool, whole);
+    b->p = from_device(pool, c, b->bytes);
+    if (!b->p && whole < SEGMENT) b->bytes = whole, b->p = from_device(pool, c, whole);
     if (b->p) return add_free(pool, b), b;
     unrecord(pool, b);
     return NULL;
@@ -141,12 +138,13 @@ void tp__pool_init(tp_pool *pool, tp_device *d, bool host)
 void *tp__pool_take(tp_pool *pool, size_t bytes, unsigned owner)
 {
     size_t whole = bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + PAGE - 1) / PAGE * PAGE;
+    tp_ctx *c = context(pool);
     tp_block *b, **in;
 
-    if (!context(pool)) return NULL;
+    if (!c) return NULL;
     pthread_mutex_lock(&pool->lock);
     b = best_fit(pool, whole ? whole : PAGE, owner);
-    if (!b) b = new_segment(pool, whole ? whole : PAGE);
+    if (!b) b = new_segment(pool, c, whole ? whole : PAGE);
     if (b) {
         b->owner = owner;
         remove_free(pool, b);
@@ -212,15 +210,16 @@ void tp__pool_disown(tp_pool *pool, unsigned owner)
 
 void tp__pool_trim(tp_pool *pool)
 {
+    tp_ctx *c = context(pool);
     tp_block *next;
 
-    if (!context(pool)) return;
+    if (!c) return;
     pthread_mutex_lock(&pool->lock);
     for (tp_block *b = pool->free; b; b = next) {
         next = b->next;
         if (b->before || b->after || b->owner) continue;
         remove_free(pool, b);
-        to_device(pool, b->p, b->bytes);
+        to_device(pool, c, b->p, b->bytes);
         unrecord(pool, b);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -228,20 +227,23 @@ void tp__pool_trim(tp_pool *pool)
 
 void *tp__pool_system(tp_pool *pool, size_t bytes)
 {
+    tp_ctx *c = context(pool);
     void *p;
 
-    if (!context(pool)) return NULL;
+    if (!c) return NULL;
     pthread_mutex_lock(&pool->lock);
-    p = from_device(pool, bytes ? bytes : 1);
+    p = from_device(pool, c, bytes ? bytes : 1);
     pthread_mutex_unlock(&pool->lock);
     return p;
 }
 
 void tp__pool_system_free(tp_pool *pool, void *p, size_t bytes)
 {
-    if (!context(pool)) return;
+    tp_ctx *c = context(pool);
+
+    if (!c) return;
     pthread_mutex_lock(&pool->lock);
-    to_device(pool, p, bytes ? bytes : 1);
+    to_device(pool, c, p, bytes ? bytes : 1);
     pthread_mutex_unlock(&pool->lock);
 }
 

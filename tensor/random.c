@@ -16,14 +16,22 @@ tp_rng tp_rng_save(void)
     return tp__me()->rng;
 }
 
+/* Was the generator there in the step that is captured? */
+static bool was_here(const tp_thread *me, tp_rng r)
+{
+    const tp_tape *t = me->tape;
+    uint64_t furthest = t && t->furthest > me->rng.offset ? t->furthest : me->rng.offset;
+
+    return t && r.seed == me->rng.seed && r.offset >= t->from.offset && r.offset <= furthest;
+}
+
 void tp_rng_restore(tp_rng r)
 {
     tp_thread *me = tp__me();
 
-    /* back to where it was in the same step, as checkpoints go, may be replayed */
-    if (!tp_ok() || (!(me->tape && r.seed == me->rng.seed && r.offset >= me->tape->from.offset) &&
-                     !tp__replayable(__func__, "replays go on with the generator as it is")))
-        return;
+    /* what the same step has had, as checkpoints go, may be replayed */
+    if (!tp_ok() || (!was_here(me, r) && !tp__replayable(__func__, "replays go on with the generator as it is"))) return;
+    if (me->tape && me->rng.offset > me->tape->furthest) me->tape->furthest = me->rng.offset;
     me->rng = r;
 }
 

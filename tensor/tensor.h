@@ -84,7 +84,7 @@ typedef enum tp_code {
     TP_ERR_ARG,       /* a value that can't be */
     TP_ERR_SHAPE,     /* shapes that don't fit */
     TP_ERR_DTYPE,     /* a dtype that isn't offered */
-    TP_ERR_DEVICE,    /* a device that isn't there, or tensors on different ones */
+    TP_ERR_DEVICE,    /* a device that isn't there, or failed, or tensors on different ones */
     TP_ERR_MEMORY,    /* out of memory, on the host or a device */
     TP_ERR_IO,        /* a file or folder that can't be read or written */
     TP_ERR_FORMAT,    /* a file that isn't what it should be */

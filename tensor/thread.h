@@ -24,6 +24,7 @@ typedef struct tp_tape {
     unsigned owner;      /* of the blocks that it takes; 0: nothing is noted */
     uint64_t *generator; /* {seed, offset} on the device, as before each replay */
     tp_rng from;         /* the thread's, where it began */
+    uint64_t furthest;   /* the offset that it has reached, where it went back since */
     struct tp_counted **leaf; /* whose gradients it writes, held */
     int leaves, room;
 } tp_tape;

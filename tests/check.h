@@ -78,17 +78,6 @@ static inline tp_device *check_device(int d)
     }                                                                                    \
     static void family(tp_device *dev)
 
-/* The same, where the device has this kernel. */
-#define ON_EACH_DEVICE_WITH(suite, family, kernel)                                       \
-    static void family(tp_device *dev);                                                  \
-    Test(suite, family)                                                                  \
-    {                                                                                    \
-        tp_device *dev;                                                                  \
-        for (int d = 0; (dev = check_device(d)); d++)                                    \
-            if (dev->backend->kernel[TP_F32]) check_family(family, #family, dev);        \
-    }                                                                                    \
-    static void family(tp_device *dev)
-
 static inline void check_family(void (*family)(tp_device *dev), const char *name, tp_device *dev)
 {
     long before;
@@ -102,16 +91,6 @@ static inline void check_family(void (*family)(tp_device *dev), const char *name
     tp_clear_error();
     tp_thread_end();
     cr_expect(tp__live() == before, "%s: %ld blocks leak", check_name, tp__live() - before);
-}
-
-/* Another device than the CPU may honestly lack a kernel, and says so: no failure then. */
-static inline bool check_not_offered(tp_device *dev)
-{
-    bool lacks = strcmp(tp_device_name(dev), "cpu") != 0 && tp_error_code() == TP_ERR_DTYPE &&
-                 strstr(tp_error(), "not offered for") != NULL;
-
-    if (lacks) tp_clear_error();
-    return lacks;
 }
 
 /* Numbers uniform in lo..hi, the same in each run. */

@@ -170,6 +170,10 @@ static tp_tensor *restores(run *r)
 {
     return (void)r, tp_rng_restore((tp_rng){ 7, 0 }), NULL; /* as it was before the weights were drawn */
 }
+static tp_tensor *moves_on(run *r)
+{
+    return (void)r, tp_rng_restore((tp_rng){ 7, 1ull << 40 }), NULL;
+}
 static tp_tensor *rates(run *r)
 {
     return (void)tp_sched_advance(r->sched), NULL;
@@ -219,6 +223,7 @@ ON_EACH_DEVICE(capture, refuses_what_a_replay_cannot_repeat)
             dev);
     refused("a seed", seeds, "tp_seed: not in a captured step", dev);
     refused("a generator of before", restores, "tp_rng_restore: not in a captured step", dev);
+    refused("a generator of its own", moves_on, "tp_rng_restore: not in a captured step", dev);
     refused("a schedule", rates, "tp_optim_set_lr: not in a captured step", dev);
     refused("a wait", waits, "tp_device_wait: not in a captured step", dev);
     if (strcmp(tp_device_name(dev), "cpu"))

@@ -182,8 +182,10 @@ ON_EACH_DEVICE(compare, integer_arithmetic)
         VALUES(tp_argmax(a, 0), TP_I64, 2);
         VALUES(tp_argmin(a, 0), TP_I64, 1);
         VALUES(tp_add(a, ROW(TP_F32, 0.5)), TP_F32, 7.5, 2.5, 9.5);
-        CHECK_REFUSED_ON_CPU(dev, tp_remainder(a, ROW(d, 1, 0, 1)), TP_ERR_ARG, "an integer is divided by 0");
-        CHECK_REFUSED_ON_CPU(dev, tp_floor_divide(a, tp_zeros(TP_SCALAR, d, dev)), TP_ERR_ARG, "an integer is divided by 0");
+        CHECK_REFUSED_BY_DATA(dev, tp_remainder(a, ROW(d, 1, 0, 1)), TP_ERR_ARG, "an integer is divided by 0",
+                              "remainder: an integer is divided by 0");
+        CHECK_REFUSED_BY_DATA(dev, tp_floor_divide(a, tp_zeros(TP_SCALAR, d, dev)), TP_ERR_ARG, "an integer is divided by 0",
+                              "floor_divide: an integer is divided by 0");
         CHECK_REFUSED(tp_mean(a, TP_ALL), TP_ERR_DTYPE, "the mean is no integer, cast it to floats");
     }
 }

@@ -55,7 +55,7 @@ static tp_module *drawn(tp_diffusion_opts o, tp_device *dev)
 
 /* ---- against PyTorch ---- */
 
-ON_EACH_DEVICE_WITH(diffusion, schedules, iota)
+ON_EACH_DEVICE(diffusion, schedules)
 {
     tp_file *f = open_golden("diffusion");
     static const int64_t steps[] = { 1, 7, 50, 1000 };
@@ -74,7 +74,7 @@ ON_EACH_DEVICE_WITH(diffusion, schedules, iota)
     tp_file_close(f);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, noised_and_targets, iota)
+ON_EACH_DEVICE(diffusion, noised_and_targets)
 {
     tp_file *f = open_golden("diffusion");
     TP_SCOPE;
@@ -123,7 +123,7 @@ static void follow(const tp_file *f, const path *p, int64_t batch, tp_device *de
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, from_noise_to_pictures, conv2d)
+ON_EACH_DEVICE(diffusion, from_noise_to_pictures)
 {
     tp_file *f = open_golden("diffusion");
     static const path paths[] = {
@@ -154,7 +154,7 @@ static tp_tensor *coefficient(tp_module *m, tp_tensor *t, bool of_noise)
 }
 
 /* Who knows the target knows the picture: by epsilon (x_t - q e) / p, by v p x_t - q v. */
-ON_EACH_DEVICE_WITH(diffusion, targets_give_the_picture, iota)
+ON_EACH_DEVICE(diffusion, targets_give_the_picture)
 {
     for (tp_noise_schedule s = 0; s <= TP_NOISE_COSINE; s++) {
         TP_SCOPE;
@@ -180,7 +180,7 @@ static bool silence(void *user, const char *name, tp_tensor **t)
     return tp_fill_(*t, 0);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, a_model_that_says_nothing, conv2d)
+ON_EACH_DEVICE(diffusion, a_model_that_says_nothing)
 {
     TP_SCOPE;
     tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 10), dev);
@@ -214,7 +214,7 @@ static bool same(tp_tensor *a, tp_tensor *b)
 }
 
 /* Guidance 1 is the condition alone, guidance 0 nobody's; a label that stands for none is nobody's too. */
-ON_EACH_DEVICE_WITH(diffusion, guidance, conv2d)
+ON_EACH_DEVICE(diffusion, guidance)
 {
     for (int texts = 0; texts < 2; texts++) {
         TP_SCOPE;
@@ -238,7 +238,7 @@ ON_EACH_DEVICE_WITH(diffusion, guidance, conv2d)
 
 /* ---- the loss ---- */
 
-ON_EACH_DEVICE_WITH(diffusion, loss, conv2d)
+ON_EACH_DEVICE(diffusion, loss)
 {
     for (int texts = 0; texts < 2; texts++) {
         TP_SCOPE;
@@ -261,7 +261,7 @@ ON_EACH_DEVICE_WITH(diffusion, loss, conv2d)
     }
 }
 
-ON_EACH_DEVICE_WITH(diffusion, without_a_condition, conv2d)
+ON_EACH_DEVICE(diffusion, without_a_condition)
 {
     TP_SCOPE;
     tp_diffusion_opts o = small(TP_NOISE_COSINE, TP_TARGET_V, 8);
@@ -297,7 +297,7 @@ static tp_tensor *whole_loss(tp_list in, void *m)
     return tp_model_diffusion_loss(m, in.t[0], tp_zeros(TP_SHAPE(2), TP_I64, tp_device_of(in.t[0])), 0.5);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, finite_differences, conv2d)
+ON_EACH_DEVICE(diffusion, finite_differences)
 {
     TP_SCOPE;
     tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev);
@@ -313,7 +313,7 @@ ON_EACH_DEVICE_WITH(diffusion, finite_differences, conv2d)
 }
 
 /* NaN in a picture is NaN in its loss, and no error; pictures may lie in memory as they like. */
-ON_EACH_DEVICE_WITH(diffusion, strange_pictures, conv2d)
+ON_EACH_DEVICE(diffusion, strange_pictures)
 {
     TP_SCOPE;
     tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev);
@@ -349,7 +349,7 @@ static bool look(int64_t step, int64_t of, tp_tensor *x, tp_tensor *x0, void *us
     return step != s->stop;
 }
 
-ON_EACH_DEVICE_WITH(diffusion, progress_and_modes, conv2d)
+ON_EACH_DEVICE(diffusion, progress_and_modes)
 {
     TP_SCOPE;
     tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev);
@@ -369,7 +369,7 @@ ON_EACH_DEVICE_WITH(diffusion, progress_and_modes, conv2d)
 
 /* ---- files ---- */
 
-ON_EACH_DEVICE_WITH(diffusion, files, conv2d)
+ON_EACH_DEVICE(diffusion, files)
 {
     make_test_folder();
     for (int texts = 0; texts < 2; texts++) {
@@ -403,7 +403,7 @@ ON_EACH_DEVICE_WITH(diffusion, files, conv2d)
 /* ---- texts ---- */
 
 /* Padding, however much, and other texts of the batch change nothing; a text of nothing gives zeros. */
-ON_EACH_DEVICE_WITH(diffusion, padding, embedding)
+ON_EACH_DEVICE(diffusion, padding)
 {
     TP_SCOPE;
     int64_t two[] = { 1, 2 }, more[] = { 1, 2, 5, 5, 5, 5, 5, 5, 4, 4, 4, 4 };
@@ -455,7 +455,7 @@ static void nothing_left(void *user, bool done)
     CHECK(tp__live() == ((tight *)user)->live);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, out_of_memory, conv2d)
+ON_EACH_DEVICE(diffusion, out_of_memory)
 {
     tight t = { .m = drawn(worded(TP_NOISE_COSINE, TP_TARGET_V, 8), dev) };
 
@@ -494,7 +494,7 @@ Test(diffusion, options_that_cannot_be)
     CHECK(tp__live() == before);
 }
 
-ON_EACH_DEVICE_WITH(diffusion, calls_that_cannot_be, conv2d)
+ON_EACH_DEVICE(diffusion, calls_that_cannot_be)
 {
     TP_SCOPE;
     tp_module *m = drawn(small(TP_NOISE_COSINE, TP_TARGET_V, 20), dev), *other = tp_nn_relu(), *raw = tp_model_diffusion(small(0, 0, 20));

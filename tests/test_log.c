@@ -425,6 +425,7 @@ Test(log, an_earlier_one_stays_until_there_is_a_row, IN_FOLDER)
     char *kept[3] = { 0 };
     size_t bytes[3] = { 0 };
     tp_logger *l = tp_log_open(both());
+    tp_state *s;
 
     log_steps(l, 1, 5);
     CHECK(tp_log_close(l) && !all_stay(kept, bytes) && bytes[0] && bytes[1] && bytes[2]);
@@ -436,6 +437,14 @@ Test(log, an_earlier_one_stays_until_there_is_a_row, IN_FOLDER)
     CHECK(!tp_log_close(l));
     tp_clear_error();
     CHECK(all_stay(kept, bytes));
+    CASE("a state that is saved before there is a value");
+    l = tp_log_open(both()), s = tp_state_new();
+    tp_log_step(l);
+    CHECK(tp_state_save(s, in_folder("state")));
+    tp_log_step(l), tp_log_value(l, "loss", 1);
+    CHECK(tp_log_close(l) && !all_stay(kept, bytes));
+    CHECK(!strncmp(kept[0], "step,loss\n", 10) && !memchr(kept[0], 0, bytes[0]) && kept[1][0] == '{' && !memchr(kept[1], 0, bytes[1]));
+    tp_state_free(s);
     CASE("a shorter one takes its place");
     l = tp_log_open(both()), log_steps(l, 1, 1);
     CHECK(tp_log_close(l) && !all_stay(kept, bytes));

@@ -51,7 +51,7 @@ static bool list_one(void *user, const char *name, tp_tensor **t)
     return true;
 }
 
-ON_EACH_DEVICE_WITH(lora, begins_as_the_base, amax)
+ON_EACH_DEVICE(lora, begins_as_the_base)
 {
     for (int before = 0; before < 2; before++) {
         tp_module *m = net_of(), *layer;
@@ -95,7 +95,7 @@ static tp_tensor *by_formula(tp_module *m, tp_tensor *x, double scale)
     return tp_add(tp_linear(x, w, tp_nn_tensor(m, "bias")), tp_scale(low, scale));
 }
 
-ON_EACH_DEVICE_WITH(lora, formula, amax)
+ON_EACH_DEVICE(lora, formula)
 {
     static const tp_activation acts[] = { TP_LINEAR, TP_RELU, TP_GELU, TP_GELU_TANH };
     static tp_tensor *(*const f[])(tp_tensor *) = { NULL, tp_relu, tp_gelu, tp_gelu_tanh };
@@ -132,7 +132,7 @@ static tp_tensor *forward(tp_list in, void *user)
     return tp_sigmoid(tp_nn_forward(user, in.t[0]));
 }
 
-ON_EACH_DEVICE_WITH(lora, slopes, amax)
+ON_EACH_DEVICE(lora, slopes)
 {
     tp_module *m = tp_nn_init(tp_nn_linear(3, 2), dev);
     tp_gradcheck_report r;
@@ -151,7 +151,7 @@ ON_EACH_DEVICE_WITH(lora, slopes, amax)
 
 /* ---- dropout in training alone ---- */
 
-ON_EACH_DEVICE_WITH(lora, modes, amax)
+ON_EACH_DEVICE(lora, modes)
 {
     tp_module *m = tp_nn_init(tp_nn_linear(40, 3), dev), *copy;
     tp_tensor *x, *y;
@@ -176,7 +176,7 @@ ON_EACH_DEVICE_WITH(lora, modes, amax)
 
 /* ---- fine-tuning: the adapters learn, the base stays, and they are saved and loaded alone ---- */
 
-ON_EACH_DEVICE_WITH(lora, fine_tuning, amax)
+ON_EACH_DEVICE(lora, fine_tuning)
 {
     tp_module *m = tp_nn_init(net_of(), dev), *base = tp_nn_clone(m), *other = tp_nn_clone(m);
     tp_load_report r;
@@ -241,7 +241,7 @@ ON_EACH_DEVICE_WITH(lora, fine_tuning, amax)
 
 /* ---- in a Transformer: out_proj and feed-forward layers, activated after the sum ---- */
 
-ON_EACH_DEVICE_WITH(lora, of_a_transformer, amax)
+ON_EACH_DEVICE(lora, of_a_transformer)
 {
     tp_transformer_opts o = tp_transformer_defaults();
     tp_module *m;
@@ -300,7 +300,7 @@ static void nothing_stays(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-ON_EACH_DEVICE_WITH(lora, memory_ends, amax)
+ON_EACH_DEVICE(lora, memory_ends)
 {
     wrapping k = { .m = tp_nn_init(net_of(), dev) };
     tp_scope s = tp_scope_begin();
@@ -323,7 +323,7 @@ ON_EACH_DEVICE_WITH(lora, memory_ends, amax)
         CHECK_REFUSED((call) >= 0, TP_ERR_ARG, text);                                              \
     } while (0)
 
-ON_EACH_DEVICE_WITH(lora, refusals, amax)
+ON_EACH_DEVICE(lora, refusals)
 {
     tp_module *m = net_of();
 

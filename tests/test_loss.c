@@ -169,7 +169,7 @@ Test(loss, weights_of_classes)
 
 /* ---- what is special ---- */
 
-ON_EACH_DEVICE_WITH(loss, extremes, softmax)
+ON_EACH_DEVICE(loss, extremes)
 {
     tp_cross_entropy_opts o = tp_cross_entropy_defaults();
     tp_tensor *zero, *one, *none, *q;
@@ -233,7 +233,7 @@ static tp_tensor *bce_sum(tp_tensor *x, tp_tensor *t, tp_loss_opts o)
 }
 
 /* A target that is no number is no error: the loss isn't either, and nor is the gradient there. */
-ON_EACH_DEVICE_WITH(loss, nan_targets, softmax)
+ON_EACH_DEVICE(loss, nan_targets)
 {
     static tp_tensor *(*const of[])(tp_tensor * x, tp_tensor * t,
                                     tp_loss_opts o) = { tp_mse_loss, tp_l1_loss, tp_bce, bce_sum };
@@ -253,7 +253,7 @@ ON_EACH_DEVICE_WITH(loss, nan_targets, softmax)
 
 /* ---- refusals ---- */
 
-ON_EACH_DEVICE_WITH(loss, refusals, softmax)
+ON_EACH_DEVICE(loss, refusals)
 {
     tp_cross_entropy_opts o = tp_cross_entropy_defaults();
     tp_triplet_opts three = tp_triplet_defaults();

@@ -35,7 +35,7 @@ static tp_module *conv_vae(tp_device *dev)
 }
 
 /* The sum over the batch is what tp_model_vae_loss gives for the same code, in either mode. */
-ON_EACH_DEVICE_WITH(generative, nats, conv2d)
+ON_EACH_DEVICE(generative, nats)
 {
     TP_SCOPE;
     tp_module *m = conv_vae(dev);
@@ -74,7 +74,7 @@ Test(generative, options_that_cannot_be)
     CHECK_REFUSED(VQVAE(.blocks = INT32_MAX), TP_ERR_ARG, "tp_model_vqvae: blocks 2147483647");
 }
 
-ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
+ON_EACH_DEVICE(generative, autoencoders_refuse)
 {
     TP_SCOPE;
     tp_module *m = tp_nn_init(tp_model_vae((tp_vae_opts){ .pixels = 5, .hidden = 4, .latent = 2 }), dev);
@@ -103,7 +103,7 @@ ON_EACH_DEVICE_WITH(generative, autoencoders_refuse, conv2d)
 }
 
 /* Each code is the nearest, the first of equals; decoding codes is what the forward does with them. */
-ON_EACH_DEVICE_WITH(generative, nearest_codes, conv2d)
+ON_EACH_DEVICE(generative, nearest_codes)
 {
     TP_SCOPE;
     TP_NO_GRAD;
@@ -175,7 +175,7 @@ static tp_module *critic(int64_t classes, tp_device *dev)
 }
 
 /* By hand, for the same random numbers; without gradients the number alone. */
-ON_EACH_DEVICE_WITH(generative, penalties, conv2d)
+ON_EACH_DEVICE(generative, penalties)
 {
     for (int64_t classes = 0; classes < 3; classes += 2) {
         TP_SCOPE;
@@ -206,7 +206,7 @@ ON_EACH_DEVICE_WITH(generative, penalties, conv2d)
 }
 
 /* A critic whose slope is 0: the penalty is 1, and no gradient is NaN. */
-ON_EACH_DEVICE_WITH(generative, a_flat_critic, conv2d)
+ON_EACH_DEVICE(generative, a_flat_critic)
 {
     TP_SCOPE;
     tp_module *m = tp_nn_init(tp_nn_linear(4, 1), dev);
@@ -220,7 +220,7 @@ ON_EACH_DEVICE_WITH(generative, a_flat_critic, conv2d)
 }
 
 /* More than a hundred, by the same codes as one run on all of them. */
-ON_EACH_DEVICE_WITH(generative, generating, conv2d)
+ON_EACH_DEVICE(generative, generating)
 {
     TP_SCOPE;
     tp_module *m = tp_nn_init(tp_model_generator((tp_dcgan_opts){ .latent = 3, .width = 2, .classes = 4 }), dev);
@@ -285,7 +285,7 @@ static void after(void *user, bool done)
     CHECK(tp__live() == t->live);
 }
 
-ON_EACH_DEVICE_WITH(generative, out_of_memory, conv2d)
+ON_EACH_DEVICE(generative, out_of_memory)
 {
     tp_dcgan_opts o = { .latent = 2, .width = 1, .classes = 2, .critic = true };
     tp_vae_opts conv = { .conv = true, .size = 8, .width = 1, .hidden = 2, .latent = 2, .classes = 2 };

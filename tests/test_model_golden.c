@@ -563,7 +563,7 @@ static void check_models(const char *stem, const reference *r, int n, tp_device 
 }
 
 #define MODELS(stem, ...)                                                                          \
-    ON_EACH_DEVICE_WITH(models, stem, conv2d)                                                      \
+    ON_EACH_DEVICE(models, stem)                                                      \
     {                                                                                              \
         static const reference r[] = { __VA_ARGS__ };                                              \
         check_models("model_" #stem, r, TP_LEN(r), dev);                                           \

@@ -53,7 +53,7 @@ static double deviation(tp_module *m, const char *name)
     return tp_item(tp_sqrt(tp_mean(tp_square(t), TP_ALL)));
 }
 
-ON_EACH_DEVICE_WITH(models, initial_values, conv2d)
+ON_EACH_DEVICE(models, initial_values)
 {
     tp_module *g, *t, *l;
 
@@ -168,7 +168,7 @@ ON_EACH_DEVICE(models, an_autoencoder_samples)
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE_WITH(models, features_of_a_cnn, conv2d)
+ON_EACH_DEVICE(models, features_of_a_cnn)
 {
     TP_SCOPE;
     tp_module *m = tp_nn_init(
@@ -208,7 +208,7 @@ static void round_trip(tp_module *m, tp_list in, tp_device *dev)
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE_WITH(models, files_tell_their_model, conv2d)
+ON_EACH_DEVICE(models, files_tell_their_model)
 {
     TP_SCOPE;
     tp_tensor *x = numbers(TP_SHAPE(2, 1, 32, 32), dev), *z = numbers(TP_SHAPE(2, 5), dev);
@@ -272,7 +272,7 @@ static void check_tokens_kept(tp_module *m, const tp_tokenizer *t, tp_device *de
     tp_nn_free(m), tp_nn_free(back), tp_data_tokenizer_free(own);
 }
 
-ON_EACH_DEVICE_WITH(models, files_know_their_tokens, conv2d)
+ON_EACH_DEVICE(models, files_know_their_tokens)
 {
     tp_tokenizer *t = tp_data_chars("abc", 3, NULL);
     tp_diffusion_opts o = { .unet = { .base = 8, .levels = 2, .mults = { 1, 2 }, .blocks = 1 }, .size = 8, .text = { .vocabulary = 3, .context = 4 } };

@@ -285,7 +285,7 @@ static void one_batch(const kind *k, int64_t N, how h, tp_device *dev)
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE_WITH(models, batches_of_any_size, conv2d)
+ON_EACH_DEVICE(models, batches_of_any_size)
 {
     for (int i = 0; i < TP_LEN(kinds); i++)
         for (how h = IN_F32; h < HOWS; h++)
@@ -295,7 +295,7 @@ ON_EACH_DEVICE_WITH(models, batches_of_any_size, conv2d)
 
 /* ---- copies and files ---- */
 
-ON_EACH_DEVICE_WITH(models, clones_and_files, conv2d)
+ON_EACH_DEVICE(models, clones_and_files)
 {
     make_test_folder();
     for (int i = 0; i < TP_LEN(kinds); i++) {
@@ -319,7 +319,7 @@ ON_EACH_DEVICE_WITH(models, clones_and_files, conv2d)
 }
 
 /* In evaluation a run draws nothing; in training what drops or samples does. */
-ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
+ON_EACH_DEVICE(models, train_and_eval)
 {
     for (int i = 0; i < TP_LEN(kinds); i++) {
         TP_SCOPE;
@@ -342,7 +342,7 @@ ON_EACH_DEVICE_WITH(models, train_and_eval, conv2d)
     }
 }
 
-ON_EACH_DEVICE_WITH(models, summaries, conv2d)
+ON_EACH_DEVICE(models, summaries)
 {
     for (int i = 0; i < TP_LEN(kinds); i++) {
         TP_SCOPE;
@@ -414,7 +414,7 @@ static void after_step(void *user, bool done)
     CHECK(tp__live() == t->live);
 }
 
-ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
+ON_EACH_DEVICE(models, out_of_memory)
 {
     for (int i = 0; i < TP_LEN(kinds); i++) {
         tight t = { .k = &kinds[i], .dev = dev };
@@ -442,7 +442,7 @@ ON_EACH_DEVICE_WITH(models, out_of_memory, conv2d)
 /* ---- refusals ---- */
 
 /* The inputs are of a model and of no other: a missing one, one more, another number of axes. */
-ON_EACH_DEVICE_WITH(models, inputs_that_cannot_be, conv2d)
+ON_EACH_DEVICE(models, inputs_that_cannot_be)
 {
     for (int i = 0; i < TP_LEN(kinds); i++) {
         TP_SCOPE;
@@ -481,7 +481,7 @@ static bool refuses(tp_module *m, tp_list in, tp_code code, const char *text)
     return ok;
 }
 
-ON_EACH_DEVICE_WITH(models, inputs_by_name, conv2d)
+ON_EACH_DEVICE(models, inputs_by_name)
 {
     TP_SCOPE;
     tp_module *g = ready(&kinds[9], 1, dev), *d = ready(&kinds[10], 1, dev),

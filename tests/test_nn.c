@@ -225,7 +225,7 @@ ON_EACH_DEVICE(nn, by_pattern)
 
 /* ---- modes and buffers ---- */
 
-ON_EACH_DEVICE_WITH(nn, buffers_move_in_training, batch_norm)
+ON_EACH_DEVICE(nn, buffers_move_in_training)
 {
     tp_module *m = sequential_of(tp_nn_batch_norm(2), tp_nn_dropout(.5), NULL);
     TP_SCOPE;
@@ -345,7 +345,7 @@ ON_EACH_DEVICE(nn, sequences_pass_through)
 
 /* ---- LSTM: states, order of axes, one output ---- */
 
-ON_EACH_DEVICE_WITH(nn, lstm_layers, recurrent)
+ON_EACH_DEVICE(nn, lstm_layers)
 {
     tp_module *m =
         tp_nn_init(tp_nn_lstm(3, 2, (tp_lstm_opts){ .layers = 2, .bidirectional = true, .batch_first = true }), dev);

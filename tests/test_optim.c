@@ -171,7 +171,7 @@ static void trajectory(const char *stem, const char *rule, tp_dtype d, tp_device
     tp_optim_free(o), tp_nn_free(k.m), tp_file_close(f);
 }
 
-ON_EACH_DEVICE_WITH(optim, trajectories, conv2d)
+ON_EACH_DEVICE(optim, trajectories)
 {
     static const char *const stem[] = { "train_cnn", "train_lstm" }, *const rule[] = { "sgd", "adamw" };
     static const tp_dtype dtype[] = { TP_F64, TP_F32 };

@@ -131,7 +131,7 @@ static bool compare_one(void *user, const char *name, tp_tensor **t)
     return true;
 }
 
-ON_EACH_DEVICE_WITH(parametrize, descent, power_sum)
+ON_EACH_DEVICE(parametrize, descent)
 {
     state in = { open_golden("parametrize"), dev, 2 }, after = { in.f, dev, 1 };
     tp_module *a = tp_nn_spectral_norm(tp_nn_linear(5, 4), "weight", plain);
@@ -187,7 +187,7 @@ static tp_module *ready(tp_module *m, tp_device *dev)
     return m;
 }
 
-ON_EACH_DEVICE_WITH(parametrize, slopes, power_sum)
+ON_EACH_DEVICE(parametrize, slopes)
 {
     tp_tensor *x, *picture;
     tp_module *m;
@@ -216,7 +216,7 @@ ON_EACH_DEVICE_WITH(parametrize, slopes, power_sum)
 }
 
 /* The penalty of a WGAN through a critic of spectral norm: its gradient reaches the originals. */
-ON_EACH_DEVICE_WITH(parametrize, gradient_penalty, power_sum)
+ON_EACH_DEVICE(parametrize, gradient_penalty)
 {
     tp_module *m;
     tp_tensor *x, *y, *g;
@@ -259,7 +259,7 @@ static void has_names(tp_module *m, const char *names, int64_t count)
     CHECK(tp_nn_count(m) == count && !tp_nn_tensor(m, "weight"));
 }
 
-ON_EACH_DEVICE_WITH(parametrize, drawn_before_or_after, power_sum)
+ON_EACH_DEVICE(parametrize, drawn_before_or_after)
 {
     for (int before = 0; before < 2; before++) {
         tp_module *m = tp_nn_linear(6, 4), *s = tp_nn_conv2d(3, 4, 2, plain_conv);
@@ -299,7 +299,7 @@ static int own(void *self, tp_list in, tp_tensor **out, int room)
     return out[0] ? 1 : -1;
 }
 
-ON_EACH_DEVICE_WITH(parametrize, a_layer_of_ones_own, power_sum)
+ON_EACH_DEVICE(parametrize, a_layer_of_ones_own)
 {
     tp_module *m = NULL;
     tp_tensor *x, *y;
@@ -326,7 +326,7 @@ static tp_module *critic(tp_device *dev)
     return tp_nn_init(tp_nn_sequential((tp_module *[]){ a, tp_nn_flatten(), b }, 3), dev);
 }
 
-ON_EACH_DEVICE_WITH(parametrize, modes, power_sum)
+ON_EACH_DEVICE(parametrize, modes)
 {
     tp_module *m = critic(dev), *copy;
     tp_tensor *x, *y, *u;
@@ -359,7 +359,7 @@ ON_EACH_DEVICE_WITH(parametrize, modes, power_sum)
     tp_nn_free(m), tp_nn_free(copy);
 }
 
-ON_EACH_DEVICE_WITH(parametrize, files, power_sum)
+ON_EACH_DEVICE(parametrize, files)
 {
     tp_module *m = critic(dev), *other = critic(dev);
     tp_load_report r;
@@ -392,7 +392,7 @@ ON_EACH_DEVICE_WITH(parametrize, files, power_sum)
     tp_nn_free(m), tp_nn_free(other);
 }
 
-ON_EACH_DEVICE_WITH(parametrize, training, power_sum)
+ON_EACH_DEVICE(parametrize, training)
 {
     tp_module *m = critic(dev);
     tp_optim *o = tp_optim_adam(tp_nn_params(m, "*"), tp_adam(.02));
@@ -416,7 +416,7 @@ ON_EACH_DEVICE_WITH(parametrize, training, power_sum)
 }
 
 /* In a checkpoint's second run nothing moves, and the gradient is the same bit for bit. */
-ON_EACH_DEVICE_WITH(parametrize, checkpointed, power_sum)
+ON_EACH_DEVICE(parametrize, checkpointed)
 {
     tp_module *m = critic(dev), *copy = tp_nn_clone(m);
     tp_tensor *x, *a, *b = NULL;
@@ -435,7 +435,7 @@ ON_EACH_DEVICE_WITH(parametrize, checkpointed, power_sum)
 
 /* ---- taking off ---- */
 
-ON_EACH_DEVICE_WITH(parametrize, removal, power_sum)
+ON_EACH_DEVICE(parametrize, removal)
 {
     tp_module *m = critic(dev), *bare;
     tp_tensor *x, *y;
@@ -463,7 +463,7 @@ ON_EACH_DEVICE_WITH(parametrize, removal, power_sum)
 
 /* ---- failures: the weight is gone after them as well, and nothing is left half done ---- */
 
-ON_EACH_DEVICE_WITH(parametrize, failures, power_sum)
+ON_EACH_DEVICE(parametrize, failures)
 {
     tp_module *m = tp_nn_init(tp_nn_spectral_norm(tp_nn_linear(3, 2), "weight", plain), dev);
     tp_tensor *w;
@@ -539,7 +539,7 @@ static void nothing_stays(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-ON_EACH_DEVICE_WITH(parametrize, memory_ends, power_sum)
+ON_EACH_DEVICE(parametrize, memory_ends)
 {
     critics k = { .dev = dev, .m = critic(dev) };
 
@@ -552,7 +552,7 @@ ON_EACH_DEVICE_WITH(parametrize, memory_ends, power_sum)
 
 /* ---- refusals ---- */
 
-ON_EACH_DEVICE_WITH(parametrize, refusals, power_sum)
+ON_EACH_DEVICE(parametrize, refusals)
 {
     tp_module *m = tp_nn_batch_norm(3), *s = tp_nn_linear(3, 2);
 

@@ -25,7 +25,7 @@ static void fair(int64_t got, double p, double draws)
               (long long)got, draws, p);
 }
 
-ON_EACH_DEVICE_WITH(random, frequencies, search)
+ON_EACH_DEVICE(random, frequencies)
 {
     static const double weight[] = { 1, 0, 3, 4 };
     int64_t kinds[10];
@@ -61,7 +61,7 @@ ON_EACH_DEVICE_WITH(random, frequencies, search)
     CHECK(tp_count(tp_randperm(0, dev)) == 0 && tp_dim(tp_multinomial(tp_cast(w, TP_F32), 2, true), 0) == 2);
 }
 
-ON_EACH_DEVICE_WITH(random, one_seed_one_draw, search)
+ON_EACH_DEVICE(random, one_seed_one_draw)
 {
     tp_tensor *a, *b;
 
@@ -73,7 +73,7 @@ ON_EACH_DEVICE_WITH(random, one_seed_one_draw, search)
     CHECK(tp_item(tp_all(tp_eq(b, tp_multinomial(tp_ones(TP_SHAPE(5, 9), TP_F32, dev), 20, true)), TP_ALL)) == 0);
 }
 
-ON_EACH_DEVICE_WITH(random, searchsorted, search)
+ON_EACH_DEVICE(random, searchsorted)
 {
     static const double want[] = { 0, 1, 2, 4, 4 }, right[] = { 0, 1, 4, 4, 4 };
     tp_tensor *rows, *x, *l, *r;
@@ -114,7 +114,7 @@ GRADIENTS(random, rows)
 
 /* ---- dropping ---- */
 
-ON_EACH_DEVICE_WITH(random, whole_channels, compare)
+ON_EACH_DEVICE(random, whole_channels)
 {
     const int64_t C = 500;
     tp_tensor *x, *y, *last;
@@ -138,7 +138,7 @@ ON_EACH_DEVICE_WITH(random, whole_channels, compare)
     CHECK(tp_count(tp_dropout2d(F32(0, 3, 2), .5)) == 0 && tp_count(tp_dropout2d(F32(2, 3), .5)) == 6);
 }
 
-ON_EACH_DEVICE_WITH(random, mean_and_deviation_stay, compare)
+ON_EACH_DEVICE(random, mean_and_deviation_stay)
 {
     const double n = 40000, p = .3, low = -1.7580993408473766;
     const double a = 1 / sqrt((1 - p) * (1 + p * low * low));
@@ -160,7 +160,7 @@ ON_EACH_DEVICE_WITH(random, mean_and_deviation_stay, compare)
 }
 
 /* A failed op consumes no random numbers. */
-ON_EACH_DEVICE_WITH(random, failure_draws_nothing, compare)
+ON_EACH_DEVICE(random, failure_draws_nothing)
 {
     static tp_tensor *(*const drop[])(tp_tensor *, double) = { tp_dropout2d, tp_alpha_dropout };
     tp_tensor *x, *want;
@@ -180,13 +180,13 @@ ON_EACH_DEVICE_WITH(random, failure_draws_nothing, compare)
     }
 }
 
-ON_EACH_DEVICE_WITH(random, refusals, search)
+ON_EACH_DEVICE(random, refusals)
 {
     tp_tensor *x, *mask;
 
     TP_SCOPE;
     x = F32(2, 3), mask = tp_cast(x, TP_BOOL);
-    DTYPE(tp_bernoulli(I64(2)), "bernoulli: probabilities are f32, f64 or bf16, not i64 (2)");
+    DTYPE(tp_bernoulli(I64(2)), "bernoulli: probabilities are f32, f64 or bf16, on a GPU f16 too, not i64 (2)");
     ARG(tp_randint(3, 3, TP_SHAPE(2), dev), "from 3 to below 3");
     ARG(tp_randint(0, (int64_t)1 << 48, TP_SHAPE(2), dev), "at most 2^47 numbers");
     ARG(tp_randint(INT64_MIN, INT64_MAX, TP_SHAPE(2), dev), "at most 2^47 numbers");

@@ -40,7 +40,7 @@ static const char wanted[] =
     "1498 parameters, 1458 trainable, 40 frozen\n"
     "6.0 KB of parameters and buffers, 5.8 KB of outputs of layers\n";
 
-ON_EACH_DEVICE_WITH(summary, table_and_all_as_before, batch_norm)
+ON_EACH_DEVICE(summary, table_and_all_as_before)
 {
     tp_module *m = tp_nn_init(network(), dev);
     char text[4096], small[20];

@@ -156,7 +156,7 @@ Test(golden, decoder)
 
 /* ---- names: PyTorch's state dicts load strictly ---- */
 
-ON_EACH_DEVICE_WITH(transformer, names_are_pytorchs, attention)
+ON_EACH_DEVICE(transformer, names_are_pytorchs)
 {
     tp_multihead_attention_opts other = { .kdim = 3, .vdim = 5, .no_bias = true };
     tp_transformer_opts o = small(true, true);
@@ -197,7 +197,7 @@ static void is_within(tp_module *m, const char *name, double bound)
               most, bound);
 }
 
-ON_EACH_DEVICE_WITH(transformer, initial_values, attention)
+ON_EACH_DEVICE(transformer, initial_values)
 {
     tp_multihead_attention_opts wide = { .kdim = 24 };
     tp_module *m, *w;
@@ -249,7 +249,7 @@ static void check_slopes(const char *what, tp_function *f, tp_list in, tp_module
     tp_nn_free(m);
 }
 
-ON_EACH_DEVICE_WITH(transformer, slopes, attention)
+ON_EACH_DEVICE(transformer, slopes)
 {
     tp_transformer_opts o = small(true, false);
     tp_module *m;
@@ -284,7 +284,7 @@ static bool has_nan(tp_tensor *x)
     return tp_item(tp_any(tp_isnan(x), TP_ALL)) != 0;
 }
 
-ON_EACH_DEVICE_WITH(transformer, padding, attention)
+ON_EACH_DEVICE(transformer, padding)
 {
     tp_module *m =
         tp_nn_init(tp_nn_transformer_encoder(
@@ -310,7 +310,7 @@ ON_EACH_DEVICE_WITH(transformer, padding, attention)
 }
 
 /* Row i of causal attention sees nothing behind it; as a mask and as a word. */
-ON_EACH_DEVICE_WITH(transformer, causal, attention)
+ON_EACH_DEVICE(transformer, causal)
 {
     tp_module *m = tp_nn_init(tp_nn_transformer_decoder_layer(8, 2, small(false, true)), dev);
     tp_decoder_masks word = { .tgt_is_causal = true }, mask = { 0 };
@@ -330,7 +330,7 @@ ON_EACH_DEVICE_WITH(transformer, causal, attention)
 
 /* ---- modes, precision, clones, files, checkpoints ---- */
 
-ON_EACH_DEVICE_WITH(transformer, modes, attention)
+ON_EACH_DEVICE(transformer, modes)
 {
     tp_transformer_opts o = small(true, true);
     tp_module *m, *copy;
@@ -361,7 +361,7 @@ ON_EACH_DEVICE_WITH(transformer, modes, attention)
 }
 
 /* One output of a checkpointed module is what it is outside, bit for bit; so are its gradients. */
-ON_EACH_DEVICE_WITH(transformer, checkpointed, attention)
+ON_EACH_DEVICE(transformer, checkpointed)
 {
     tp_transformer_opts o = small(true, false);
     tp_module *m;
@@ -388,7 +388,7 @@ ON_EACH_DEVICE_WITH(transformer, checkpointed, attention)
 
 /* Of one tensor it is one product, with what it reads copied nowhere: the layer's results are
  * linear's and attention's. */
-ON_EACH_DEVICE_WITH(transformer, equals_its_parts, attention)
+ON_EACH_DEVICE(transformer, equals_its_parts)
 {
     tp_module *m = tp_nn_init(
         tp_nn_multihead_attention(8, 2, (tp_multihead_attention_opts){ .batch_first = true }), dev);
@@ -452,7 +452,7 @@ static void nothing_stays(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-ON_EACH_DEVICE_WITH(transformer, memory_ends, attention)
+ON_EACH_DEVICE(transformer, memory_ends)
 {
     decoding k = { .m = tp_nn_init(tp_nn_transformer_decoder_layer(4, 2, small(true, true)), dev) };
 
@@ -466,7 +466,7 @@ ON_EACH_DEVICE_WITH(transformer, memory_ends, attention)
 
 /* ---- refusals ---- */
 
-ON_EACH_DEVICE_WITH(transformer, refusals, attention)
+ON_EACH_DEVICE(transformer, refusals)
 {
     tp_multihead_attention_opts bad = { .dropout = 2 };
     tp_transformer_opts o = small(false, false);

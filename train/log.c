@@ -153,15 +153,20 @@ FILE *tp__log_file(const char *path, bool append)
     return f;
 }
 
+/* A device, which has no end, can't be emptied, and needn't. */
+static bool empty(FILE *f)
+{
+    return !f || (fseek(f, 0, SEEK_SET) == 0 && ftruncate(fileno(f), 0) == 0) || errno == EINVAL || errno == ESPIPE;
+}
+
 /* An earlier log that ours doesn't go on below gives way to it, and not to a run that fails at once. */
 void tp__log_start(tp_logger *l)
 {
-    FILE *const files[] = { l->csv, l->json, l->events };
-
     if (l->started) return;
     l->started = true;
-    for (int i = 0; i < TP_LEN(files); i++)
-        if (files[i] && !l->o.append && ftruncate(fileno(files[i]), 0) && errno != EINVAL) l->incomplete = true; /* a device's has no end */
+    if (!l->o.append && !empty(l->csv)) l->incomplete = true;
+    if (!l->o.append && !empty(l->json)) l->json_lost = true;
+    if (!l->o.append && !empty(l->events)) l->events_lost = true;
     tp__log_events_start(l);
 }
 
@@ -329,16 +334,22 @@ static void tell_events(tp_logger *l, const double *v)
     tp__log_events_row(l, fresh);
 }
 
+static void put_csv(const tp_logger *l, const double *v)
+{
+    if (!l->n) return; /* without a key there is no header yet */
+    fprintf(l->csv, "%lld", (long long)l->row);
+    for (int i = 0; i < l->n; i++)
+        fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
+    fputc('\n', l->csv);
+}
+
 /* Rows are on disk a second later, whatever ends the program. */
 static void put_row(tp_logger *l, const double *v)
 {
     TP_PLAIN;
     if (!l->csv) return;
     tp__log_start(l);
-    fprintf(l->csv, "%lld", (long long)l->row);
-    for (int i = 0; i < l->n; i++)
-        fprintf(l->csv, isnan(v[i]) ? "," : ",%.9g", v[i]);
-    fputc('\n', l->csv);
+    put_csv(l, v);
     tp__log_json_row(l, v), tell_events(l, v);
     if (tp__now() - l->flushed < 1) return;
     flush_files(l), l->flushed = tp__now();
@@ -389,6 +400,7 @@ static void write_ahead(tp_logger *l)
     bool any = false;
 
     l->row = l->step;
+    tp__log_start(l);
     begin_row(l);
     for (int i = 0; i < l->n; i++)
         read_due(&l->track[i]), v[i] = l->track[i].now, any = any || !isnan(v[i]);

@@ -27,13 +27,15 @@ tp_tensor *tp_bernoulli(tp_tensor *p)
 {
     tp_rng before = tp_rng_save();
     tp_tensor *y;
+    bool kernel;
 
     TP_SCOPE;
     TP_NO_GRAD;
     if (!tp__check("bernoulli", TP_LIST(p), 1)) return NULL;
-    TP_REQUIRE_IN("bernoulli", tp__is_float(p) && p->dtype != TP_F16, TP_ERR_DTYPE, "probabilities are f32, f64 or bf16, not %s",
-                  tp__text(p));
-    if (tp__backend(p)->bernoulli[p->dtype]) y = bernoulli(p);
+    kernel = tp__backend(p)->bernoulli[p->dtype];
+    TP_REQUIRE_IN("bernoulli", tp__is_float(p) && (kernel || p->dtype != TP_F16), TP_ERR_DTYPE,
+                  "probabilities are f32, f64 or bf16, on a GPU f16 too, not %s", tp__text(p));
+    if (kernel) y = bernoulli(p);
     else y = tp_cast(tp_lt(tp_rand_like(p), p), (tp_dtype)p->dtype);
     if (!y) tp__me()->rng = before; /* a failed op consumes no random numbers */
     return tp_pass(y);

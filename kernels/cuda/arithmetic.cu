@@ -60,7 +60,7 @@ TP_BENT(NUMBERS, clamp, F, DF)
 #undef DF
 
 /* ---- division with remainder ----
- * Of integers: by 0 it is 0, since a kernel can't refuse; the smallest over -1 wraps around. */
+ * Of integers: by 0 it is 0, and the next wait tells; the smallest over -1 wraps around. */
 
 template <class A> __device__ inline A rest(A a, A b)
 {
@@ -92,6 +92,23 @@ template <class A> __device__ inline A divided_down(A a, A b)
     }
 }
 
-TP_BINARY(NUMBERS, fmod, rest(a, b))
-TP_BINARY(NUMBERS, remainder, modulus(a, b))
-TP_BINARY(NUMBERS, floor_divide, divided_down(a, b))
+#define DIVISION(name, divide)                                                           \
+    struct name##_of {                                                                   \
+        tp_faults faults;                                                                \
+        template <class A> __device__ A operator()(A a, A b) const                       \
+        {                                                                                \
+            if (!std::is_floating_point<A>::value && b == 0) tp_report(faults, TP_FAULT_ZERO, 0, 0); \
+            return divide(a, b);                                                         \
+        }                                                                                \
+    };                                                                                   \
+    template <class T>                                                                   \
+    static int k_##name(tp_ctx *c, const tp_loop *l, const void *a, const void *b,       \
+                        bool add, void *y)                                               \
+    {                                                                                    \
+        return tp_map<2, T, T>(c, #name, l, name##_of{ tp_faults_of(c, #name) }, a, b, add, y); \
+    }                                                                                    \
+    TP_NUMBERS_BY(name, k_##name)
+
+DIVISION(fmod, rest)
+DIVISION(remainder, modulus)
+DIVISION(floor_divide, divided_down)

@@ -4,23 +4,32 @@
  */
 #include "kernels/cuda/update.cuh"
 
-/* ---- the norm: squares of each chunk, their sum in one block ---- */
+/* ---- looked through: something of each chunk, its sum in one block ---- */
 
-/* Chunk `block` gives sum or any of f(g); in double, squares neither overflow nor lose much. */
+/* Chunk `block` gives the sum of f(g), in double, where squares neither overflow nor lose much; and g times a
+ * factor, if f has one, takes its place. */
 template <class T, class F> static __global__ void look(tp_group all, F f, double *part)
 {
     const int N = 16 / sizeof(T);
     int64_t from, to;
-    const T *g = (const T *)all.u[tp_chunk_of(all, &from, &to)].g;
+    T *g = (T *)all.u[tp_chunk_of(all, &from, &to)].g;
     double sum = 0;
+    tp_acc<T> by = 1;
+    bool changes = f.factor(&by);
 
     for (int64_t i = from + (int64_t)threadIdx.x * N; i < to; i += (int64_t)blockDim.x * N) {
         int n = to - i < N ? (int)(to - i) : N;
-        tp_pack<T, N> x = tp_fetch<T, N>(g + i, n, n == N && tp_aligned(g));
+        bool whole = n == N && tp_aligned(g);
+        tp_pack<T, N> x = tp_fetch<T, N>(g + i, n, whole);
 
         TP_UNROLL
         for (int j = 0; j < N; j++)
             sum += f((double)tp_load(x.v[j])); /* f of 0, behind the end, is 0 */
+        if (!changes) continue;
+        TP_UNROLL
+        for (int j = 0; j < N; j++)
+            tp_put(&x.v[j], tp_load(x.v[j]) * by);
+        tp_keep<T, N>(g + i, x, n, whole);
     }
     sum = tp_block_fold(sum, tp_plus());
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
@@ -28,10 +37,18 @@ template <class T, class F> static __global__ void look(tp_group all, F f, doubl
 
 struct square {
     __device__ double operator()(double v) const { return v * v; }
+    template <class A> __device__ bool factor(A *) const { return false; }
 };
 
 struct not_finite {
+    const double *scale; /* that the gradients have too much; NULL: they stay */
+
     __device__ double operator()(double v) const { return v - v != 0; /* 0 of finite numbers alone */ }
+    template <class A> __device__ bool factor(A *by) const
+    {
+        if (scale) *by = A(1 / *scale);
+        return scale != NULL;
+    }
 };
 
 /* *to (+)= the sum of part, or whether it isn't 0. */
@@ -137,17 +154,6 @@ struct bound {
     }
 };
 
-struct divide {
-    const double *scale;
-
-    template <class A> __device__ bool prepare(A *k) const
-    {
-        *k = A(1 / *scale);
-        return true;
-    }
-    template <class A> __device__ A operator()(A v, A k) const { return v * k; }
-};
-
 template <class T> static int clip_norm(tp_ctx *c, int count, const tp_update *u, const double *norm, double max)
 {
     return change_all<T>(c, "clip_norm", count, u, shrink{ norm, max });
@@ -161,9 +167,7 @@ template <class T> static int clip_value(tp_ctx *c, int count, const tp_update *
 template <class T>
 static int unscale(tp_ctx *c, int count, const tp_update *u, const double *scale, bool add, double *found)
 {
-    int failed = look_through<T>(c, "unscale", count, u, not_finite(), add, true, found);
-
-    return failed || !scale ? failed : change_all<T>(c, "unscale", count, u, divide{ scale });
+    return look_through<T>(c, "unscale", count, u, not_finite{ scale }, add, true, found);
 }
 
 /* ---- averages: p += weight (g - p), all of g the first time ---- */

@@ -3,8 +3,8 @@
  * derivatives; kernels.def has the formulas.
  *
  * Forward: a block a row, which it reads once and writes two numbers of, then one block over
- * the rows.  A bad label can't be an error here without a wait: the loss becomes NaN, and the
- * next wait tells why.
+ * the rows.  A bad label can't be an error here without a wait: the loss and its row's gradient
+ * become NaN, and the next wait tells why.
  */
 #include "kernels/cuda/rows.cuh"
 
@@ -52,6 +52,12 @@ static __global__ void fold_rows(int64_t rows, const A *row, const int64_t *y,
     if (threadIdx.x == 0) *loss = A(mean ? total / n : total), *count = A(n);
 }
 
+/* A label that is no class makes a row's gradient NaN. */
+template <class A> __device__ inline A share_of(int64_t label, int64_t cols, int64_t ignore, A dloss)
+{
+    return label == ignore || (label >= 0 && label < cols) ? dloss : A(NAN);
+}
+
 template <class T>
 static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
                                 const tp_acc<T> *soft, const int64_t *y, int64_t ignore,
@@ -64,7 +70,7 @@ static __global__ void gradient(int64_t rows, int64_t cols, const T *logits,
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         int64_t label = y[r];
-        A g = dloss[r * dloss_step], over = mean ? *count : A(1);
+        A g = share_of(label, cols, ignore, dloss[r * dloss_step]), over = mean ? *count : A(1);
         tp_soft<A> p = { soft[2 * r], soft[2 * r + 1] };
         tp_rows<T, 1> x;
 
@@ -89,7 +95,7 @@ second(int64_t rows, int64_t cols, const T *logits, const tp_acc<T> *soft,
 
     for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
         bool counts = y[r] != ignore;
-        A over = mean ? *count : A(1), g = dloss[r * dloss_step] / over, dot;
+        A over = mean ? *count : A(1), g = share_of(y[r], cols, ignore, dloss[r * dloss_step]) / over, dot;
         tp_soft<A> p = { soft[2 * r], soft[2 * r + 1] };
         tp_rows<T, 2> x; /* and u */
 
@@ -101,8 +107,9 @@ second(int64_t rows, int64_t cols, const T *logits, const tp_acc<T> *soft,
                 d[j] = counts ? g * p(tp_load(v[0].v[j])) * (tp_load(v[1].v[j]) - dot) : A(0);
         });
         if (threadIdx.x > 0) continue;
-        counts = counts && y[r] >= 0 && y[r] < cols; /* a bad label has been reported */
-        ddloss[r] = counts ? (dot - tp_load(du[r * cols + y[r]])) / over : A(0);
+        if (!counts) ddloss[r] = 0;
+        else if (y[r] >= 0 && y[r] < cols) ddloss[r] = (dot - tp_load(du[r * cols + y[r]])) / over;
+        else ddloss[r] = A(NAN);
     }
 }
 

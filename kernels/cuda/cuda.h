@@ -24,7 +24,8 @@ typedef enum tp_fault_code {
     TP_FAULT_INDEX,
     TP_FAULT_PROBABILITY,
     TP_FAULT_LENGTH,
-    TP_FAULT_SAMPLE
+    TP_FAULT_SAMPLE,
+    TP_FAULT_ZERO
 } tp_fault_code;
 typedef struct tp_fault {
     int code;

@@ -30,7 +30,7 @@ int tp_cuda_error(tp_ctx *c, const char *what, cudaError_t e)
 {
     cudaGetLastError(); /* or the next call would report this error again */
     tp__kernel_error(c, "%s: %s", what, cudaGetErrorString(e));
-    return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
+    return e == cudaErrorMemoryAllocation ? TP_KERNEL_NO_MEMORY : TP_DEVICE_FAILED;
 }
 
 /* As the CPU's kernels say it. */
@@ -43,6 +43,7 @@ static const struct {
     [TP_FAULT_PROBABILITY] = { "%s: a p is outside 0..1, or isn't a number", 0 },
     [TP_FAULT_LENGTH] = { "%s: length %lld is outside 1..%lld", 1 },
     [TP_FAULT_SAMPLE] = { "%s: %lld times or labels of a sample are outside 0..%lld", 1 },
+    [TP_FAULT_ZERO] = { "%s: an integer is divided by 0", 0 },
 };
 
 int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
@@ -53,8 +54,8 @@ int tp_cuda_waited(tp_ctx *c, const char *what, cudaError_t e)
 
     if (e) {
         cudaGetLastError();
-        return tp__kernel_error(c, "%s: %s; the last op of this thread was %s", what, cudaGetErrorString(e),
-                                h->last ? h->last : "none");
+        tp__kernel_error(c, "%s: %s; the last op of this thread was %s", what, cudaGetErrorString(e), h->last ? h->last : "none");
+        return TP_DEVICE_FAILED;
     }
     if (code <= TP_NO_FAULT) return 0;
     f = *h->fault, h->fault->code = TP_NO_FAULT;
@@ -138,7 +139,7 @@ static int start_blas(tp_ctx *c, tp_cuda *h)
     cublasStatus_t s = cublasLtCreate(&h->blas);
 
     if (s) tp__kernel_error(c, "cuBLAS can't be started: %s", cublasLtGetStatusString(s));
-    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_KERNEL_FAILED : 0;
+    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : s ? TP_DEVICE_FAILED : 0;
 }
 
 enum { LEAST_SM = 75 }; /* older GPUs run no code of CUDA 13 */

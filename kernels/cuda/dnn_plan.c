@@ -258,7 +258,7 @@ bool tp_dnn_plan_make(const tp_dnn_ask *q, cudnnHandle_t h,
 
 void tp_dnn_plan_free(tp_dnn_plan *p)
 {
-    while (p->parts > 0) /* a plan before what it is made of */
+    while (p->parts > 0) /* the last made first */
         cudnnBackendDestroyDescriptor(p->part[--p->parts]);
     memset(p, 0, sizeof *p);
 }

@@ -128,22 +128,22 @@ static __global__ void vary_rows(tp_lanes d, int64_t rows, double over, const T 
     }
 }
 
+/* Each thread keeps the mean of what it has seen, and the squares about that (Welford 1962). */
 template <class T>
 static __global__ void vary_across(tp_lanes d, int64_t tiles, double over, const T *x, T *y)
 {
     for (int64_t b = blockIdx.x; b < tiles; b += gridDim.x) {
         tp_lane w = tp_lane_of<false>(d, b);
-        tp_acc<T> sum = 0, squares = 0, mean, first = w.live && d.n ? tp_load(x[w.base]) : tp_acc<T>(0);
+        tp_acc<T> mine = 0, squares = 0, seen = 0, mean;
 
-        for (int64_t i = w.first; w.live && i < d.n; i += w.step)
-            sum += tp_load(x[w.base + i * w.stride]) - first;
-        mean = first + tp_lane_fold<false>(sum, tp_plus()) / tp_acc<T>(d.n);
         for (int64_t i = w.first; w.live && i < d.n; i += w.step) {
-            tp_acc<T> e = tp_load(x[w.base + i * w.stride]) - mean;
+            tp_acc<T> off = tp_load(x[w.base + i * w.stride]) - mine;
 
-            squares += e * e;
+            seen += 1, mine += off / seen;
+            squares += off * ((seen - 1) / seen) * off; /* 0 at first, however large off is */
         }
-        squares = tp_lane_fold<false>(squares, tp_plus());
+        mean = tp_lane_fold<false>(mine * seen, tp_plus()) / tp_acc<T>(d.n);
+        squares = tp_lane_fold<false>(squares + seen * (mine - mean) * (mine - mean), tp_plus());
         if (w.leader) tp_put(&y[w.lane], squares / tp_acc<T>(over));
     }
 }

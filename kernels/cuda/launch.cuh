@@ -14,6 +14,7 @@
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 extern "C" {
 #include "kernels/cuda/cuda.h"
@@ -23,7 +24,50 @@ extern "C" {
 #include "tests/cudasim/device.h"
 #else
 #define TP_SHARED(type, name, n) __shared__ type name[n]
-#define TP_WHOLE(p)              (*(p)) /* a struct that is aligned to its size, in one access */
+#define TP_WHOLE(p)              tp_whole(p)
+/* A struct that is aligned to its size, in one access.  To the compiler all its words are used at once: else it
+ * reads part by part what a condition wants later. */
+template <class P> __device__ inline P tp_whole(const P *p)
+{
+    P x = *p;
+
+    if constexpr (sizeof x == 16) {
+        uint32_t w[4];
+
+        memcpy(w, &x, sizeof w);
+        asm("" : "+r"(w[0]), "+r"(w[1]), "+r"(w[2]), "+r"(w[3]));
+        memcpy(&x, w, sizeof w);
+    } else if constexpr (sizeof x == 8) {
+        uint32_t w[2];
+
+        memcpy(w, &x, sizeof w);
+        asm("" : "+r"(w[0]), "+r"(w[1]));
+        memcpy(&x, w, sizeof w);
+    }
+    return x;
+}
+#define TP_PUT_WHOLE(p, x)       tp_put_whole(p, x)
+/* The same for a store to device memory; left to itself nvcc takes it apart where it forgets how p is aligned, but for
+ * numbers of 8 bytes. */
+template <class P> __device__ inline void tp_put_whole(P *p, const P &x)
+{
+    if constexpr (sizeof x.v[0] < 8 && sizeof x == 16) {
+        uint32_t w[4];
+
+        memcpy(w, &x, sizeof w);
+        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(w[0]), "r"(w[1]),
+                     "r"(w[2]), "r"(w[3])
+                     : "memory");
+    } else if constexpr (sizeof x.v[0] < 8 && sizeof x == 8) {
+        uint32_t w[2];
+
+        memcpy(w, &x, sizeof w);
+        asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(p)), "r"(w[0]), "r"(w[1])
+                     : "memory");
+    } else {
+        *p = x;
+    }
+}
 /* Of a kernel that waits for memory: registers for 768 threads at once, which keep it busy. */
 #define TP_ROOMY                 __launch_bounds__(TP_THREADS, 3)
 const int64_t TP_MAX_BLOCKS = 1 << 20;

@@ -121,7 +121,7 @@ static cublasStatus_t prefer(const tp_ctx *c, const tp_lt *p,
 static int failed(tp_ctx *c, const char *doing, cublasStatus_t s)
 {
     tp__kernel_error(c, "cuBLAS, %s: %s", doing, cublasLtGetStatusString(s));
-    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : TP_KERNEL_FAILED;
+    return s == CUBLAS_STATUS_ALLOC_FAILED ? TP_KERNEL_NO_MEMORY : TP_DEVICE_FAILED;
 }
 
 /* As tp_cuda_again. */

@@ -70,7 +70,7 @@ static __device__ inline void tp_keep(T *p, const tp_pack<T, N> &x, int n, bool 
 
     if (!p) return;
     if (whole) {
-        *(tp_pack<T, N> *)p = x;
+        TP_PUT_WHOLE((tp_pack<T, N> *)p, x);
         return;
     }
     TP_UNROLL

@@ -5,7 +5,8 @@
  *
  * runs the slot for dtype t on CUDA.  The least is in bytes: every operand once; where a kernel can't do
  * with that, its second reading is part of the least and the text says why.  A tenth more is allowed, for
- * all.  Then how many bytes an access moves, at least: a GPU's threads move 16 at most.
+ * all.  Then how many bytes an access moves, at least: a GPU's threads move 16 at most.  Of nvcc's own code, too,
+ * which may keep in registers what the source reads again.
  */
 #ifndef TP_TESTS_CUDASIM_BYTES_H
 #define TP_TESTS_CUDASIM_BYTES_H
@@ -39,7 +40,7 @@ static inline void judge(const char *slot, tp_dtype t, double least, double widt
            least, moved, moved / least, at_once, width, why ? why : "");
     cr_expect(moved <= 1.1 * least, "%s, %s: moves %.2f times the least", slot,
               dtype_names[t], moved / least);
-    cr_expect(moved >= 0.99 * least, "%s, %s: %.2f: the least is wrong", slot,
+    cr_expect(moved >= 0.99 * least || (why && getenv("CUDASIM_PTX")), "%s, %s: %.2f: the least is wrong", slot,
               dtype_names[t], moved / least);
     cr_expect(at_once >= width, "%s, %s: %.1f bytes at once", slot, dtype_names[t],
               at_once);

@@ -46,6 +46,7 @@ cudaError_t cudasim_launch(const char *name, cudasim_work *run, const void *call
         *static_cast<type(*)[n]>(cudasim_shared(&name##_place, sizeof(type[n])))
 
 #define TP_WHOLE(p) cudasim::whole(p)
+#define TP_PUT_WHOLE(p, x) (*(p) = (x))
 #define TP_ROOMY
 
 namespace cudasim

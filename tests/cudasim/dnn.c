@@ -414,11 +414,13 @@ static const struct {
 /* No plan for bf16 before compute capability 8. */
 static bool has_engines(const descriptor *graph)
 {
+    struct cudaDeviceProp gpu;
     convolution k;
 
+    cudaGetDeviceProperties(&gpu, 0);
     fill(part(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS), &k);
     return !wanted("none") && !(wanted("writing") && k.beta != 0) &&
-           !(k.type == CUDA_R_16BF && cudasim_setting("CUDASIM_SM", 50, 129, 80) < 80);
+           !(k.type == CUDA_R_16BF && gpu.major < 8);
 }
 
 static cudnnStatus_t give_configs(const descriptor *heur, int64_t room, int64_t *n,

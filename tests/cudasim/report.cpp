@@ -5,6 +5,7 @@
 #include "tests/cudasim/sim.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -51,8 +52,9 @@ void set_order(const char *text)
         order = RANDOM;
     else {
         order = RANDOM;
-        if (!std::strncmp(text, "random:", 7)) seed = std::strtoull(text + 7, &end, 10) * 2654435761u + 1;
-        if (!end || end == text + 7 || *end) cudasim_refuse("CUDASIM_ORDER", text, "forward, reverse or random:SEED");
+        if (!std::strncmp(text, "random:", 7) && std::isdigit((unsigned char)text[7]))
+            seed = std::strtoull(text + 7, &end, 10) * 2654435761u + 1;
+        if (!end || *end) cudasim_refuse("CUDASIM_ORDER", text, "forward, reverse or random:SEED");
     }
 }
 
@@ -76,7 +78,7 @@ void fault(const char *fmt, ...)
     va_end(args);
     pending = true;
     if (faults++ < PRINTED) std::fprintf(stderr, "cudasim: %s\n", last);
-    if (std::getenv("CUDASIM_ABORT")) std::abort(); /* for a debugger */
+    if (cudasim_setting("CUDASIM_ABORT", 1, 1, 0)) std::abort(); /* for a debugger */
 }
 
 bool fault_pending()

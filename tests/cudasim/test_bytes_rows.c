@@ -234,8 +234,7 @@ Test(bytes_rows, lanes)
         COST(amin, t, bytes_of(n, t), width, NULL, d, ON(x), ON(y));
         COST(power_sum, t, bytes_of(n, t), width, NULL, d, ON(x), 2, ON(y));
         COST(prod, t, bytes_of(n, t), width, NULL, d, ON(x), ON(y));
-        COST(variance, t, (along ? 1 : 2) * bytes_of(n, t), width,
-             along ? NULL : "the mean is found first", d, ON(x), 1, ON(y));
+        COST(variance, t, bytes_of(n, t), width, NULL, d, ON(x), 1, ON(y));
         if (along)
             COST(argmax, t, bytes_of(n, t), width, NULL, d.outer, d.n, ON(x), ON(place));
         release_all();

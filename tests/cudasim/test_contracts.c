@@ -198,7 +198,7 @@ Test(contracts, devices_take_turns)
 
 Test(contracts, four_ops_are_offered)
 {
-    static const tp_dtype dtypes[] = { TP_F32, TP_F64, TP_BF16 };
+    static const tp_dtype dtypes[] = { TP_F32, TP_F64, TP_BF16, TP_F16 };
     tp_device *dev = simulated();
 
     for (int i = 0; i < TP_LEN(dtypes); i++) {

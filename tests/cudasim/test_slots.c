@@ -140,6 +140,8 @@ Test(slots, cross_entropy)
     for (int i = 0; i < LEN(cols) * LEN(floats) * 2; i++)
         try_cross_entropy(floats[i / 2 % LEN(floats)], i % 3 ? 7 : 300 / cols[i / 2 / LEN(floats)] + 1,
                           cols[i / 2 / LEN(floats)], i % 2, i / 2 % 2);
+    for (int i = 0; i < 2; i++) /* more rows than the block that adds them has threads */
+        try_cross_entropy(TP_F32, 700, 3, i, false);
 }
 
 Test(slots, cross_entropy_without_labels)
@@ -152,6 +154,24 @@ Test(slots, cross_entropy_without_labels)
         AT(loss), AT(count));
     check_same(&loss), check_same(&count);
     release_all();
+}
+
+/* The row of the good label has numbers, that of the bad one NaN. */
+static void derivatives_of_a_bad_label(buffer *x, buffer *soft, buffer *y, buffer *count)
+{
+    tp_ctx *c = &ctx[CUDA];
+    buffer dloss = values(TP_F32, 1, (double[]){ 1 }), u = numbers(TP_F32, 8, -1, 1), dx = blank(TP_F32, 8);
+    buffer ddx = blank(TP_F32, 8), ddloss = blank(TP_F32, 2);
+    float got[18];
+
+    cr_expect_eq(c->backend->cross_entropy_dx[TP_F32](c, 2, 4, x->at[CUDA], soft->at[CUDA], y->at[CUDA], -100, true, dloss.at[CUDA], 0,
+                                                      count->at[CUDA], false, dx.at[CUDA]), 0);
+    cr_expect_eq(c->backend->cross_entropy_ddx[TP_F32](c, 2, 4, x->at[CUDA], soft->at[CUDA], y->at[CUDA], -100, true, dloss.at[CUDA], 0,
+                                                       count->at[CUDA], u.at[CUDA], ddx.at[CUDA], ddloss.at[CUDA]), 0);
+    cr_expect(c->backend->download(c, got, dx.at[CUDA], 32) == 0 && c->backend->download(c, got + 8, ddx.at[CUDA], 32) == 0 &&
+              c->backend->download(c, got + 16, ddloss.at[CUDA], 8) == 0);
+    for (int i = 0; i < 18; i++)
+        cr_expect_eq(isnan(got[i]), i < 16 ? i % 8 >= 4 : i == 17, "number %d is %g", i, got[i]);
 }
 
 Test(slots, cross_entropy_of_a_bad_label)
@@ -169,6 +189,7 @@ Test(slots, cross_entropy_of_a_bad_label)
     cr_expect(c->backend->download(c, &result, loss.at[CUDA], sizeof result) != 0);
     cr_expect(isnan(result) && strstr(c->error, "cross_entropy: label 4 is outside 0..3"), "%s", c->error);
     cr_expect(c->backend->wait(c) == 0, "told twice: %s", c->error);
+    derivatives_of_a_bad_label(&x, &soft, &y, &count);
     release_all();
 }
 

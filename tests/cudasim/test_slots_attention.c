@@ -3,6 +3,7 @@
  * formulas in wide numbers, within bounds that are derived here.
  */
 #include "kernels/philox.h"
+#include "tests/cudasim/cudasim.h"
 #include "tests/cudasim/slots.h"
 
 TestSuite(slots, .init = open_machines, .fini = close_machines);
@@ -20,7 +21,7 @@ static const shape shapes[] = { { 1, 1, 1, 1, 1, 1, 1 },      { 2, 3, 3, 9, 7, 5
                                 { 1, 2, 1, 70, 40, 64, 24 },  { 1, 6, 2, 67, 66, 24, 40 },
                                 { 2, 1, 1, 19, 66, 72, 128 }, { 1, 2, 1, 65, 33, 128, 8 },
                                 { 1, 3, 1, 5, 70, 128, 96 } };
-enum { FOR_ALL = 7 /* the first shapes; the others are of 16 bits */ };
+enum { FOR_ALL = 7 /* the first shapes; the others are of 16 bits */, BY_CORES = 8 };
 
 enum {
     CAUSAL = 1,
@@ -368,6 +369,28 @@ static void try_one(shape k, tp_dtype t, int only)
     cr_expect_arr_eq(among, alone, bytes_at(&b, CUDA), "%s: gradient %d alone", case_name,
                      only - DQ);
     free(among), free(alone), release_all();
+}
+
+/* Products of 16 bits are the tensor cores' where there are any for them: 7.5 has none for bf16. */
+Test(slots, attention_by_tensor_cores)
+{
+    const char *file = getenv("TAPER_CUDA_LIBRARY");
+    void *library = dlopen(file ? file : "libtaper_cuda.so", RTLD_NOW | RTLD_LOCAL);
+    void (*get_stats)(cudasim_stats *) = NULL;
+    bool old = strstr(ctx[CUDA].backend->describe(&ctx[CUDA]), "compute 7.5") != NULL;
+
+    *(void **)&get_stats = dlsym(library, "cudasim_get_stats");
+    if (!get_stats) cr_skip_test("a GPU doesn't tell");
+    for (int i = 0; i < LEN(floats); i++) {
+        tp_dtype t = floats[i];
+        cudasim_stats from, to;
+
+        CASE("tensor cores, %s", dtype_names[t]);
+        get_stats(&from);
+        try_attention(shapes[BY_CORES], 0, t);
+        get_stats(&to);
+        cr_expect_eq(to.flops > from.flops, is_half(t) && !(old && t == TP_BF16), "%s: %g operations", case_name, to.flops - from.flops);
+    }
 }
 
 Test(slots, one_gradient_of_attention)

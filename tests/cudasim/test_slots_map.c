@@ -200,6 +200,26 @@ Test(slots, curves_of_extremes)
     }
 }
 
+/* x^0 and x have no slope, or no bend, at 0 too, where x^(p - 1) or x^(p - 2) has a pole. */
+Test(slots, powers_of_zero)
+{
+    static const double v[] = { 0, -0.0, 1, -1, 2 };
+    tp_loop one = tp_loop_flat(LEN(v), 2), two = tp_loop_flat(LEN(v), 3);
+
+    for (int i = 0; i < LEN(floats) * 4; i++) {
+        tp_dtype t = floats[i / 4];
+        buffer x = values(t, LEN(v), v), u = numbers(t, LEN(v), 1, 2);
+        buffer y = blank(t, LEN(v)), slope = blank(t, LEN(v)), bend = blank(t, LEN(v));
+
+        CASE("x^%d, %s", i % 4, dtype_names[t]);
+        RUN(power, t, &one, AT(x), K(i % 4), false, AT(y));
+        RUN(power_dx, t, &two, AT(u), AT(x), K(i % 4), false, AT(slope));
+        RUN(power_ddx, t, &two, AT(u), AT(x), K(i % 4), false, AT(bend));
+        check_close(&y, 8), check_close(&slope, 8), check_close(&bend, 8);
+        release_all();
+    }
+}
+
 /* ---- integers, bool, rounding ---- */
 
 static const tp_dtype number_types[] = { TP_F32, TP_F64, TP_BF16, TP_F16, TP_I64, TP_I32, TP_U8 };
@@ -242,6 +262,31 @@ Test(slots, divisions)
     PAIRS(larger_share, floats, -1, 1, -1, 1, 0)
     /* also where (a - r) / b comes out a little below the integer that it is */
     PAIRS(floor_divide, floats, -50, 50, -7, 7, 0) PAIRS(floor_divide, floats, -60000, 60000, 0.1, 7, 0)
+}
+
+/* By as many bits as there are, by more, and by fewer than none. */
+Test(slots, shifts_of_extremes)
+{
+    static const double a[] = { INT64_MIN, INT64_MIN, INT64_MIN, 0x1p62, 0x1p62, -1, 255, 255, 3 };
+    static const double b[] = { 63, 64, -1, 64, 62, 64, 7, 8, -9 };
+
+    for (int i = 0; i < LEN(whole_types); i++) {
+        tp_dtype t = whole_types[i];
+        double by = t == TP_I32 ? 0x1p-32 : 1, less = t == TP_I32 ? 32 : 0, large[LEN(a)], few_bits[LEN(a)];
+        buffer x, n, left = blank(t, LEN(a)), right = blank(t, LEN(a));
+        tp_loop l = tp_loop_flat(LEN(a), 3);
+
+        for (int k = 0; k < LEN(a); k++) { /* u8 holds the last ones alone */
+            large[k] = t == TP_U8 && k < 6 ? 200 : fabs(a[k]) > 1e9 ? a[k] * by : a[k];
+            few_bits[k] = t == TP_U8 ? k + 4 : b[k] > 9 ? b[k] - less : b[k];
+        }
+        x = values(t, LEN(a), large), n = values(t, LEN(a), few_bits);
+        CASE("shifts of %s", dtype_names[t]);
+        RUN(shift_left, t, &l, AT(x), AT(n), false, AT(left));
+        RUN(shift_right, t, &l, AT(x), AT(n), false, AT(right));
+        check_same(&left), check_same(&right);
+        release_all();
+    }
 }
 
 Test(slots, division_by_nothing)

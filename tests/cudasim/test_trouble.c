@@ -85,6 +85,7 @@ static bool at_call(int n, bool (*f)(void *user), void (*after)(void *user, bool
     done = f(user), reached = failed() > 0;
     all_is_well();
     CHECK(done == tp_ok() && (done || *tp_error()));
+    CHECK(done || tp_error_code() == TP_ERR_DEVICE || tp_error_code() == TP_ERR_MEMORY);
     CHECK(reached || done);
     tp_clear_error();
     after(user, done);
@@ -388,7 +389,15 @@ static void after_step(void *user, bool done)
     CHECK(tp__live() == k->live);
 }
 
-/* With CUDASIM_EVERY_CALL, which takes its time, at each of them. */
+static bool every_call(void)
+{
+    const char *wanted = getenv("CUDASIM_EVERY_CALL");
+
+    cr_assert(!wanted || !strcmp(wanted, "1"), "CUDASIM_EVERY_CALL=%s: 1 is wanted", wanted);
+    return wanted;
+}
+
+/* With CUDASIM_EVERY_CALL=1, which takes its time, at each of them. */
 static void steps(const char *what, int stride, bool adam, tp_dtype autocast)
 {
     tp_device *dev = simulated();
@@ -397,7 +406,7 @@ static void steps(const char *what, int stride, bool adam, tp_dtype autocast)
 
     trainer_open(&k, adam, dev);
     before = settled(dev);
-    CHECK(at_calls(what, getenv("CUDASIM_EVERY_CALL") ? 1 : stride, step, after_step,
+    CHECK(at_calls(what, every_call() ? 1 : stride, step, after_step,
                    &k) > 200);
     CHECK(k.halves > 0); /* its last calls are an update */
     nothing_left(dev, before);
