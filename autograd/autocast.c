@@ -4,8 +4,8 @@
  *
  *   down, to its dtype   products: linear, matmul, einsum, conv*, conv_transpose*, attention,
  *                        lstm, gru, rnn
- *   up, to f32           losses (but cross_entropy of labels, whose sums are f32 anyway), and prod; on a GPU also exp, expm1, log, log1p, pow, reciprocal,
- *                        rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
+ *   up, to f32           losses (but cross_entropy of labels, whose sums are f32 anyway), and prod;
+ *                        on a GPU also exp, expm1, log, log1p, pow, reciprocal, rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
  *                        cumprod, layer_norm, group_norm, rms_norm
  *   as operands are      all else
  *

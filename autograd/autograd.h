@@ -62,8 +62,8 @@ typedef struct tp_mode {
 #define TP_WITH_GRAD       TP__MODE(tp_grad_begin(true))  /* recorded again, inside TP_NO_GRAD */
 /* As torch.autocast("cpu"): products (linear, matmul, einsum, convolutions, attention, recurrent
  * layers) take narrower or f32 operands in dtype and give it; losses and prod take theirs in f32 (cross
- * entropy of labels reads them as they are, its sums are f32); all other ops run in what they are given.  On a GPU as torch.autocast("cuda"): exp, expm1, log, log1p,
- * pow, reciprocal, rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
+ * entropy of labels reads them as they are, its sums are f32); all other ops run in what they are
+ * given.  On a GPU as torch.autocast("cuda"): exp, expm1, log, log1p, pow, reciprocal, rsqrt, softplus, softmax, log_softmax, logsumexp, sum, mean, norm, var, cumsum,
  * cumprod and layer, group and rms norms take theirs in f32 too.  f16 is for GPUs alone, and its
  * gradients want a scaler (optim/optim.h).  A parameter is cast once in the outermost region, and again after
  * tp_copy_, tp_fill_ or an optimizer's step; what is written through tp_f32 isn't seen. */

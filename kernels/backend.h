@@ -3,8 +3,7 @@
  *
  * A kernel sees pointers, sizes and strides, never a tensor.  It never allocates, and never
  * waits unless there is no memory for its code, or a convolution of yet another shape drops the plan of an
- * old one; scratch comes from tp_scratch.  0 is success;
- * else the text is in c->error.
+ * old one; scratch comes from tp_scratch.  0 is success; else the text is in c->error.
  */
 #ifndef TP_KERNELS_BACKEND_H
 #define TP_KERNELS_BACKEND_H

@@ -318,7 +318,6 @@ static void widen(tp_logger *l)
 static void show_keys(tp_logger *l)
 {
     if (!l->csv || l->n == l->columns) return;
-    tp__log_start(l);
     if (l->columns) widen(l);
     else put_header(l, l->csv), fflush(l->csv);
     l->columns = l->n;
@@ -348,7 +347,6 @@ static void put_row(tp_logger *l, const double *v)
 {
     TP_PLAIN;
     if (!l->csv) return;
-    tp__log_start(l);
     put_csv(l, v);
     tp__log_json_row(l, v), tell_events(l, v);
     if (tp__now() - l->flushed < 1) return;
@@ -368,6 +366,7 @@ static bool cut(FILE *f, long at)
 /* Before a row: the one that was written ahead goes, if this is the same; the header stands. */
 static void begin_row(tp_logger *l)
 {
+    tp__log_start(l);
     if (l->ahead && !cut(l->csv, l->csv_at)) l->incomplete = true;
     if (l->ahead && !cut(l->json, l->json_at)) l->json_lost = true;
     show_keys(l);
@@ -400,7 +399,6 @@ static void write_ahead(tp_logger *l)
     bool any = false;
 
     l->row = l->step;
-    tp__log_start(l);
     begin_row(l);
     for (int i = 0; i < l->n; i++)
         read_due(&l->track[i]), v[i] = l->track[i].now, any = any || !isnan(v[i]);
@@ -497,7 +495,7 @@ bool tp_log_close(tp_logger *l)
     bool ok;
 
     if (!l) return true;
-    if (tp_ok()) l->row = l->step, end_row(l), tp__log_start(l);
+    if (tp_ok()) l->row = l->step, end_row(l);
     tp__log_bar(l, true);
     delist(l);
     ok = close_files(l);

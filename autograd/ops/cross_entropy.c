@@ -153,7 +153,7 @@ tp_tensor *tp_cross_entropy_with(tp_tensor *x, tp_tensor *y, tp_cross_entropy_op
     if (!tp__check("cross_entropy", TP_LIST(x, y), 2) || !tp__label_opts_ok("cross_entropy", x, o)) return NULL;
     if (x->shape.rank > 2 && tp_count(x)) return tp_pass(over_places(x, y, o));
     plain = !tp__is_float(y) && !o.weight && o.label_smoothing == 0;
-    if (!plain || !tp__device(x)->backend->cross_entropy[x->dtype]) x = tp__autocast_loss(x);
+    if (!plain || !tp__backend(x)->cross_entropy[x->dtype]) x = tp__autocast_loss(x);
     if (!x) return NULL;
     if (plain) return tp_pass(fused(x, y, o));
     return tp_pass(tp__is_float(y) ? tp__cross_entropy_probable(x, y, o) : tp__cross_entropy_labels(x, y, o));

@@ -66,12 +66,6 @@ int KERNEL(cross_entropy)(tp_ctx *c, int64_t rows, int64_t cols, const void *x,
 
 /* ---- its gradient ---- */
 
-/* p = softmax(x) of a row, from its top and scale */
-static inline A prob(A x, const A *soft)
-{
-    return tp_exp(x - soft[0]) * soft[1];
-}
-
 static void dx_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
@@ -90,11 +84,11 @@ static void dx_body(void *user, int worker, int64_t from, int64_t to)
         old = j->add ? LOAD(dx[j->y[r]]) : 0;
         if (j->add)
             for (int64_t k = 0; k < j->cols; k++)
-                dx[k] = STORE(LOAD(dx[k]) + g * prob(LOAD(x[k]), soft));
+                dx[k] = STORE(LOAD(dx[k]) + g * tp__soft_at(LOAD(x[k]), soft));
         else
             for (int64_t k = 0; k < j->cols; k++)
-                dx[k] = STORE(g * prob(LOAD(x[k]), soft));
-        dx[j->y[r]] = STORE(old + g * (prob(LOAD(x[j->y[r]]), soft) - 1));
+                dx[k] = STORE(g * tp__soft_at(LOAD(x[k]), soft));
+        dx[j->y[r]] = STORE(old + g * (tp__soft_at(LOAD(x[j->y[r]]), soft) - 1));
     }
 }
 
@@ -113,23 +107,6 @@ int KERNEL(cross_entropy_dx)(tp_ctx *c, int64_t rows, int64_t cols, const void *
 
 /* ---- the gradient of that ---- */
 
-/* sum_c u p */
-static A dot(int64_t n, const T *u, const T *x, const A *soft)
-{
-    A v[TP__SOFTMAX_BUFFER];
-    tp__cascade s;
-
-    s.count = 0;
-    for (int64_t i = 0; i < n; i += TP__SOFTMAX_BUFFER) {
-        int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
-
-        for (int64_t k = 0; k < some; k++)
-            v[k] = LOAD(u[i + k]) * prob(LOAD(x[i + k]), soft);
-        tp__cascade_push(&s, tp__fold(some, v));
-    }
-    return tp__cascade_sum(&s);
-}
-
 static void ddx_body(void *user, int worker, int64_t from, int64_t to)
 {
     const entropy_job *j = user;
@@ -145,10 +122,10 @@ static void ddx_body(void *user, int worker, int64_t from, int64_t to)
             memset(ddx, 0, (size_t)j->cols * sizeof(T));
             continue;
         }
-        mean = dot(j->cols, u, x, soft);
+        mean = tp__dot_row(j->cols, u, x, soft);
         j->ddloss[r] = (mean - LOAD(u[j->y[r]])) / j->over;
         for (int64_t k = 0; k < j->cols; k++)
-            ddx[k] = STORE(g * prob(LOAD(x[k]), soft) * (LOAD(u[k]) - mean));
+            ddx[k] = STORE(g * tp__soft_at(LOAD(x[k]), soft) * (LOAD(u[k]) - mean));
     }
 }
 

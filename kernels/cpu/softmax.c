@@ -217,7 +217,7 @@ static void rows_dx_body(void *user, int worker, int64_t from, int64_t to)
     (void)worker;
     for (int64_t r = from; r < to; r++) {
         const T *dy = j->dy + r * j->n, *y = j->x + r * j->n;
-        A s = j->kind == TP_SOFTMAX_LOG ? sum_row(j->n, dy) : tp__dot_row(j->n, dy, y);
+        A s = j->kind == TP_SOFTMAX_LOG ? sum_row(j->n, dy) : tp__dot_row(j->n, dy, y, NULL);
 
         shift(j, j->n, dy, y, &s, 0, j->y + r * j->n);
     }

@@ -94,8 +94,14 @@ static inline A tp__softmax_row(int64_t n, const T *x, T *p)
     return s.top + tp_log(s.sum);
 }
 
-/* sum_c u p */
-static inline A tp__dot_row(int64_t n, const T *u, const T *p)
+/* p = softmax(x), of one number, from its row's top and scale = 1 / sum. */
+static inline A tp__soft_at(A x, const A *soft)
+{
+    return tp_exp(x - soft[0]) * soft[1];
+}
+
+/* sum_c u p; where soft isn't NULL p holds the row that its softmax is of. */
+static inline A tp__dot_row(int64_t n, const T *u, const T *p, const A *soft)
 {
     A v[TP__SOFTMAX_BUFFER];
     tp__cascade s;
@@ -105,7 +111,7 @@ static inline A tp__dot_row(int64_t n, const T *u, const T *p)
         int64_t some = n - i < TP__SOFTMAX_BUFFER ? n - i : TP__SOFTMAX_BUFFER;
 
         for (int64_t k = 0; k < some; k++)
-            v[k] = LOAD(u[i + k]) * LOAD(p[i + k]);
+            v[k] = LOAD(u[i + k]) * (soft ? tp__soft_at(LOAD(p[i + k]), soft) : LOAD(p[i + k]));
         tp__cascade_push(&s, tp__fold(some, v));
     }
     return tp__cascade_sum(&s);
